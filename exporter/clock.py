@@ -1,0 +1,38 @@
+"""Time as something that is passed in: the system's, or one that runs faster for simulations and benchmarks."""
+
+from __future__ import annotations
+
+import time
+from threading import Event
+
+from exporter.model import Instant
+
+
+class Clock:
+    """Tell the time on both clocks and wait on the steady one.
+
+    `speed` lets time run faster than outside: at 60, waiting for a minute takes a second. Steady time never jumps;
+    wall time follows the system's clock at speed 1 and is derived from steady time otherwise.
+    """
+
+    def __init__(self, speed: float = 1.0) -> None:
+        self.speed = speed
+        self._began = Instant(time.time(), time.monotonic())
+
+    def wall(self) -> float:
+        """Give epoch seconds."""
+        if self.speed == 1.0:
+            return time.time()
+        return self._began.wall + (time.monotonic() - self._began.steady) * self.speed
+
+    def steady(self) -> float:
+        """Give monotonic seconds; only differences mean anything."""
+        return time.monotonic() * self.speed
+
+    def now(self) -> Instant:
+        """Give the moment on both clocks."""
+        return Instant(self.wall(), self.steady())
+
+    def wait(self, event: Event, seconds: float) -> bool:
+        """Wait until the event is set or the seconds of this clock are over; tell whether it is set."""
+        return event.wait(max(0.0, seconds) / self.speed)

@@ -1,0 +1,1 @@
+"""Ask Clopos: HTTP, login, paging, quota, and wire shape to model."""

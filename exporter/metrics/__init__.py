@@ -1,0 +1,1 @@
+"""Turn views into metric families and families into the text that Prometheus reads."""

@@ -1,0 +1,221 @@
+"""The words of the project as frozen values: everybody above speaks in these and nobody changes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+NOTHING: Mapping[Any, Any] = MappingProxyType({})
+
+VenueKey = tuple[str, str]
+"""Brand and venue id: what makes a venue unique across everything that is watched."""
+
+
+class Instant(NamedTuple):
+    """One moment on both clocks: `wall` is epoch seconds for people, `steady` is monotonic seconds for ages."""
+
+    wall: float
+    steady: float
+
+
+class Kind(StrEnum):
+    """What a station is, from Clopos' `type`: 1 kitchen, 0 other."""
+
+    KITCHEN = "kitchen"
+    OTHER = "other"
+    UNKNOWN = "unknown"
+
+
+class Reason(StrEnum):
+    """Why a poll failed: the fixed list behind the `reason` label."""
+
+    BAD_REQUEST = "bad_request"
+    CLIENT_DISABLED = "client_disabled"
+    CONNECTION = "connection"
+    CREDENTIALS = "credentials"
+    FORBIDDEN = "forbidden"
+    GATEWAY = "gateway"
+    GATEWAY_TIMEOUT = "gateway_timeout"
+    INCOMPLETE = "incomplete"
+    INTEGRATOR = "integrator"
+    INTERNAL = "internal"
+    MALFORMED = "malformed"
+    NOT_FOUND = "not_found"
+    RATE_LIMITED = "rate_limited"
+    REDIRECTED = "redirected"
+    TEST_MODE = "test_mode"
+    THROTTLED = "throttled"
+    TIMEOUT = "timeout"
+    TLS = "tls"
+    TOKEN = "token"  # noqa: S105 - the name of a reason, not a token
+    TOO_LARGE = "too_large"
+
+
+class Event(StrEnum):
+    """The name of a told change, as it stands in the log and the journal."""
+
+    STATION_ACTIVATED = "station.activated"
+    STATION_ADDED = "station.added"
+    STATION_DEACTIVATED = "station.deactivated"
+    STATION_FOUND_INACTIVE = "station.found_inactive"
+    STATION_KIND_CHANGED = "station.kind_changed"
+    STATION_PRINTING_DISABLED = "station.printing_disabled"
+    STATION_PRINTING_ENABLED = "station.printing_enabled"
+    STATION_REMOVED = "station.removed"
+    STATION_RENAMED = "station.renamed"
+    STATION_TOUCHED = "station.touched"
+    VENUE_ADDED = "venue.added"
+    VENUE_LOST = "venue.lost"
+    VENUE_RECOVERED = "venue.recovered"
+    VENUE_REMOVED = "venue.removed"
+    BRAND_LOGIN_FAILED = "brand.login_failed"
+    BRAND_LOGIN_RECOVERED = "brand.login_recovered"
+
+
+@dataclass(frozen=True, slots=True)
+class Venue:
+    """A restaurant under a brand. Ids are strings; `name` is for people and may change."""
+
+    brand: str
+    id: str
+    name: str
+
+    @property
+    def key(self) -> VenueKey:
+        """Give what stays the same when the venue is renamed."""
+        return (self.brand, self.id)
+
+
+@dataclass(frozen=True, slots=True)
+class Station:
+    """One row of Clopos' answer, decoded. Times are epoch seconds; None is what Clopos did not say clearly."""
+
+    id: str
+    name: str
+    kind: Kind
+    active: bool | None
+    printable: bool | None
+    created_at: float | None
+    updated_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The outcome of a complete poll: every station of a venue, each id once.
+
+    `duration` is in seconds; `requests` is how many pages it took.
+    """
+
+    stations: tuple[Station, ...]
+    at: Instant
+    duration: float = 0.0
+    requests: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The outcome of anything that did not work: it travels as a value, like a success."""
+
+    reason: Reason
+    message: str
+    at: Instant
+    duration: float = 0.0
+    brand_wide: bool = False
+    """True where login failed: no venue of the brand can be read until that is mended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Discovery:
+    """The outcome of a working login and venue discovery."""
+
+    venues: tuple[Venue, ...]
+    at: Instant
+    duration: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """A failure that has not ended yet: when it began (epoch seconds) and with what."""
+
+    since: float
+    reason: Reason
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tracked:
+    """A station and what we know of it beyond its last row.
+
+    `status` is the last clear status (a row may be neither active nor inactive); `since` is from when we know it to
+    hold, epoch seconds; `last_transition` is when we saw it change, None until then; `missing` counts complete polls
+    in a row that did not hold the station.
+    """
+
+    station: Station
+    status: bool | None
+    since: float
+    last_transition: float | None = None
+    missing: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class VenueState:
+    """All that is known of a venue.
+
+    `stations` is None until the first complete poll, and stays the same object as long as nothing in it changed, which
+    lets readers and stores compare by identity.
+
+    `transitions` counts status changes seen, by kind and new status. `fresh_at` is the steady time of the last
+    complete poll. `restored` says that it comes from an earlier process and has not been polled since.
+    """
+
+    venue: Venue
+    stations: Mapping[str, Tracked] | None = None
+    transitions: Mapping[tuple[Kind, bool], int] = field(default_factory=lambda: NOTHING)
+    polls: int = 0
+    failures: int = 0
+    last_success: float | None = None
+    last_duration: float | None = None
+    fresh_at: float | None = None
+    requests: int = 1
+    outage: Outage | None = None
+    restored: bool = False
+
+    @property
+    def up(self) -> bool | None:
+        """Tell whether the last poll was complete; None before the first."""
+        return None if not self.polls else self.outage is None
+
+
+@dataclass(frozen=True, slots=True)
+class BrandState:
+    """All that is known of a brand.
+
+    `venues` is None until the first discovery; `missing` counts discoveries in a row that did not list a venue which is
+    still kept. `seen` turns True with the first outcome of any kind.
+    """
+
+    brand: str
+    venues: tuple[Venue, ...] | None = None
+    missing: Mapping[str, int] = field(default_factory=lambda: NOTHING)
+    outage: Outage | None = None
+    seen: bool = False
+    restored: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Something that happened, as a value: the log, the journal, the page and the tests share it.
+
+    `observed_at` is epoch seconds. `details` holds what only this event says, JSON values only.
+    """
+
+    event: Event
+    brand: str
+    observed_at: float
+    venue: Venue | None = None
+    station: Station | None = None
+    details: Mapping[str, Any] = field(default_factory=lambda: NOTHING)

@@ -1,0 +1,1 @@
+"""Decide when which venue is polled: evenly, fairly, within the quota."""

@@ -1,0 +1,1 @@
+"""Be a Clopos on loopback that can be told to misbehave."""

@@ -1,0 +1,1 @@
+"""Remember: the state of venues and brands, and the journal of events."""

@@ -1,0 +1,1 @@
+"""Serve: metrics, health, pages and JSON, with TLS and authentication."""
