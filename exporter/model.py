@@ -53,6 +53,27 @@ class Reason(StrEnum):
     TOKEN = "token"  # noqa: S105 - the name of a reason, not a token
     TOO_LARGE = "too_large"
 
+    @property
+    def remedy(self) -> str:
+        """Say what a person should do about it."""
+        return _REMEDIES.get(self, "Nothing to do at once: the exporter keeps trying. See the message for the cause.")
+
+    @property
+    def is_configuration(self) -> bool:
+        """Tell whether only a person can mend it, so that asking again soon is of no use."""
+        return self in _REMEDIES
+
+
+_REMEDIES = {
+    Reason.BAD_REQUEST: "Clopos refuses what is asked. Check brand, integrator_id and venue ids in the configuration.",
+    Reason.CLIENT_DISABLED: "Switch the Open API module on again in the Clopos back office of this brand.",
+    Reason.CREDENTIALS: "Check client_id, client_secret and brand against the Clopos back office of this brand.",
+    Reason.FORBIDDEN: "Give the staff user behind the credentials the right to read stations and venues in Clopos.",
+    Reason.INTEGRATOR: "The integrator itself is refused, for every brand: check integrator_id with Clopos.",
+    Reason.TEST_MODE: "Integrator and brand must both be in test mode or both in production: ask Clopos to align them.",
+    Reason.TOKEN: "The configured token is no longer good: supply a new one, or client_id and client_secret instead.",
+}
+
 
 class Event(StrEnum):
     """The name of a told change, as it stands in the log and the journal."""
@@ -137,6 +158,13 @@ class Discovery:
 
 
 @dataclass(frozen=True, slots=True)
+class LoggedIn:
+    """The outcome of a request that got past the login, whatever became of it."""
+
+    at: Instant
+
+
+@dataclass(frozen=True, slots=True)
 class Outage:
     """A failure that has not ended yet: when it began (epoch seconds) and with what."""
 
@@ -149,13 +177,14 @@ class Outage:
 class Tracked:
     """A station and what we know of it beyond its last row.
 
-    `status` is the last clear status (a row may be neither active nor inactive); `since` is from when we know it to
-    hold, epoch seconds; `last_transition` is when we saw it change, None until then; `missing` counts complete polls
-    in a row that did not hold the station.
+    `status` and `printing` are the last clear ones (a row may say neither yes nor no); `since` is from when we know the
+    status to hold, epoch seconds; `last_transition` is when we saw it change, None until then; `missing` counts
+    complete polls in a row that did not hold the station.
     """
 
     station: Station
     status: bool | None
+    printing: bool | None
     since: float
     last_transition: float | None = None
     missing: int = 0
@@ -195,15 +224,22 @@ class BrandState:
     """All that is known of a brand.
 
     `venues` is None until the first discovery; `missing` counts discoveries in a row that did not list a venue which is
-    still kept. `seen` turns True with the first outcome of any kind.
+    still kept. `login_outage` is a login that does not work, `outage` a venue discovery that does not. `seen` turns True
+    with the first outcome of any kind in this process.
     """
 
     brand: str
     venues: tuple[Venue, ...] | None = None
     missing: Mapping[str, int] = field(default_factory=lambda: NOTHING)
+    login_outage: Outage | None = None
     outage: Outage | None = None
     seen: bool = False
     restored: bool = False
+
+    @property
+    def up(self) -> bool | None:
+        """Tell whether login and venue discovery work; None before the first outcome."""
+        return None if not self.seen else self.login_outage is None and self.outage is None
 
 
 @dataclass(frozen=True, slots=True)

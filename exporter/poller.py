@@ -1,0 +1,36 @@
+"""Ask, decide, tell, remember: the natural path of every poll, whatever is polled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from exporter.model import Change
+
+Subject = TypeVar("Subject")
+State = TypeVar("State")
+Outcome = TypeVar("Outcome")
+
+
+@dataclass(frozen=True, slots=True)
+class Poller(Generic[Subject, State, Outcome]):
+    """Poll something, a venue or a brand.
+
+    Telling comes before remembering: if the process dies between the two, the change is found and told once more;
+    the other way round it would be lost.
+    """
+
+    ask: Callable[[Subject], Outcome]
+    recall: Callable[[Subject], State]
+    decide: Callable[[State, Outcome], tuple[State, Sequence[Change]]]
+    tell: Callable[[Sequence[Change]], None]
+    remember: Callable[[State, Sequence[Change]], None]
+
+    def poll(self, subject: Subject) -> Outcome:
+        """Poll once and give the outcome."""
+        outcome = self.ask(subject)
+        state, changes = self.decide(self.recall(subject), outcome)
+        self.tell(changes)
+        self.remember(state, changes)
+        return outcome
