@@ -52,6 +52,7 @@ def advance(state: VenueState, outcome: Snapshot | Failure) -> tuple[VenueState,
             changes,
         )
     changes = [] if state.outage is None else [_recovered(state, state.outage, at.wall)]
+    noted = {"detected": AFTER_RESTART} if state.restored else NOTHING
     stations = dict(state.stations or {})
     transitions = dict(state.transitions)
     for tracked, station, told in _compare(state.stations, outcome.stations, at.wall):
@@ -60,9 +61,7 @@ def advance(state: VenueState, outcome: Snapshot | Failure) -> tuple[VenueState,
         else:
             stations[station.id] = tracked
         for event, details in told:
-            if state.restored:
-                details = {**details, "detected": AFTER_RESTART}
-            changes.append(Change(event, venue.brand, at.wall, venue, station, details))
+            changes.append(Change(event, venue.brand, at.wall, venue, station, {**details, **noted}))
             if event in (Event.STATION_ACTIVATED, Event.STATION_DEACTIVATED):
                 key = (station.kind, event is Event.STATION_ACTIVATED)
                 transitions[key] = transitions.get(key, 0) + 1

@@ -46,3 +46,7 @@ class CloposError(ExporterError):
 
 class StoreError(ExporterError):
     """Say why the state cannot be kept at the configured path."""
+
+
+class Stopped(ExporterError):  # noqa: N818 - like StopIteration, it is not an error
+    """Unwind a poll that the end of the process cut short: it is neither a success nor a failure."""

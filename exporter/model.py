@@ -224,8 +224,8 @@ class BrandState:
     """All that is known of a brand.
 
     `venues` is None until the first discovery; `missing` counts discoveries in a row that did not list a venue which is
-    still kept. `login_outage` is a login that does not work, `outage` a venue discovery that does not. `seen` turns True
-    with the first outcome of any kind in this process.
+    still kept. `login_outage` is a login that does not work, `outage` a venue discovery that does not. `seen` turns
+    True with the first outcome of any kind in this process.
     """
 
     brand: str

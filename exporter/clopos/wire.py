@@ -1,0 +1,159 @@
+"""The wire shape of Clopos' answers, decoded into the model; whatever is odd in a row stays in that row.
+
+Sources: the vendor's page on the stations endpoint, and the oddities seen in its other answers (ids and flags as
+strings, `can_print` in place of `printable`, nulls, timestamps without a fraction).
+"""
+
+from __future__ import annotations
+
+import re
+import reprlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from exporter.errors import CloposError
+from exporter.model import Kind, Reason, Station, Venue
+
+NAME_LENGTH = 200
+"""Characters of a name that are kept: a label, a log line and a page have to hold it."""
+
+_SURROGATES = re.compile("[\ud800-\udfff]")
+_FLAGS = {0: False, 1: True, "0": False, "1": True}
+_KINDS = {True: Kind.KITCHEN, False: Kind.OTHER, None: Kind.UNKNOWN}
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of rows; `total` counts the rows of all pages, `sorts` names what the API can order by."""
+
+    rows: tuple[Any, ...]
+    total: int
+    sorts: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A login's result: the token, and its end as epoch seconds or seconds from now, as far as it was said."""
+
+    value: str
+    expires_at: float | None
+    expires_in: float | None
+
+    def __repr__(self) -> str:
+        return f"Token(expires_at={self.expires_at})"
+
+
+def page(document: Row) -> Page:
+    """Decode a page of stations. Raises CloposError `malformed` where it is not one."""
+    rows, total = document.get("data"), _number(document.get("total"))
+    if not isinstance(rows, list):
+        raise CloposError(Reason.MALFORMED, "the answer has no list of stations in `data`")
+    if total is None or total < 0 or total != int(total):
+        raise CloposError(Reason.MALFORMED, "the answer has no row count in `total`")
+    sorts = document.get("sorts")
+    names = frozenset(name for name in sorts if isinstance(name, str)) if isinstance(sorts, list) else frozenset()
+    return Page(tuple(rows), int(total), names)
+
+
+def stations(rows: Iterable[Any]) -> tuple[list[Station], list[str]]:
+    """Decode rows to stations, and give a description of each row that cannot be one: it has no usable id.
+
+    A row that Clopos marks as deleted is no station any more.
+    """
+    decoded, unusable = [], []
+    for row in rows:
+        id_ = _id(row.get("id")) if isinstance(row, dict) else None
+        if id_ is None:
+            unusable.append(_SURROGATES.sub("\N{REPLACEMENT CHARACTER}", reprlib.repr(row)))
+        elif not row.get("deleted_at"):
+            decoded.append(_station(id_, row))
+    return decoded, unusable
+
+
+def venues(document: Row, brand: str) -> list[Venue]:
+    """Decode the venues that are switched on. Raises CloposError `malformed` where there is no list of them."""
+    rows = document.get("data")
+    if not isinstance(rows, list):
+        raise CloposError(Reason.MALFORMED, "the answer has no list of venues in `data`")
+    found: dict[str, Venue] = {}
+    for row in rows:
+        id_ = _id(row.get("id")) if isinstance(row, dict) else None
+        if id_ is not None and _flag(row.get("status")) is not False:
+            found.setdefault(id_, Venue(brand, id_, _name(row.get("name"), f"Venue {id_}")))
+    return list(found.values())
+
+
+def token(document: Row) -> Token:
+    """Decode the answer to a login. Raises CloposError `malformed` where it holds no token."""
+    value = document.get("token")
+    # The token becomes a header: anything but visible ASCII would break, or smuggle something into, the request.
+    if not isinstance(value, str) or not re.fullmatch(r"[!-~]{1,16384}", value):
+        raise CloposError(Reason.MALFORMED, "the login answered without a usable token", brand_wide=True)
+    return Token(value, _number(document.get("expires_at")), _number(document.get("expires_in")))
+
+
+def message(document: Row) -> str:
+    """Give what the answer says to people, in one bounded line."""
+    return _text(document.get("message") or document.get("error") or "no message", 200)
+
+
+def _station(id_: str, row: Row) -> Station:
+    return Station(
+        id=id_,
+        name=_name(row.get("name"), f"Station {id_}"),
+        kind=_KINDS[_flag(row.get("type"))],
+        active=_flag(row.get("status")),
+        printable=_flag(row["printable"] if "printable" in row else row.get("can_print")),
+        created_at=_time(row.get("created_at")),
+        updated_at=_time(row.get("updated_at")),
+    )
+
+
+def _id(value: object) -> str | None:
+    if isinstance(value, str):
+        return _name(value, "") or None
+    # A bool is an int in Python, and never an id.
+    return str(value) if type(value) is int and abs(value) < 2**63 else None
+
+
+def _flag(value: object) -> bool | None:
+    return _FLAGS.get(value) if isinstance(value, int | float | str) else None
+
+
+def _number(value: object) -> float | None:
+    """Take finite numbers within reason, numeric strings included."""
+    if isinstance(value, str) and re.fullmatch(r"\d{1,15}(\.\d{1,9})?", value):
+        return float(value)
+    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e15:  # noqa: PLR2004
+        return float(value)
+    return None
+
+
+def _time(value: object) -> float | None:
+    if not isinstance(value, str):
+        return None
+    try:
+        moment = datetime.fromisoformat(value)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
+def _name(value: object, default: str) -> str:
+    """Take a name as it is; only what UTF-8 cannot carry is replaced, and only what no label can hold is cut."""
+    if not isinstance(value, str) or not value:
+        return default
+    if len(value) > NAME_LENGTH:
+        value = value[: NAME_LENGTH - 1] + "…"
+    return value if value.isascii() else _SURROGATES.sub("\N{REPLACEMENT CHARACTER}", value)
+
+
+def _text(value: object, length: int) -> str:
+    """Put anything on one bounded line."""
+    text = value if isinstance(value, str) else reprlib.repr(value)
+    text = " ".join(_SURROGATES.sub("\N{REPLACEMENT CHARACTER}", text[: 4 * length]).split())
+    return text if len(text) <= length else text[: length - 1] + "…"
