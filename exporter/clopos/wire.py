@@ -20,6 +20,7 @@ NAME_LENGTH = 200
 """Characters of a name that are kept: a label, a log line and a page have to hold it."""
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
+_VISIBLE = re.compile("[!-~]{1,16384}")
 _FLAGS = {0: False, 1: True, "0": False, "1": True}
 _KINDS = {True: Kind.KITCHEN, False: Kind.OTHER, None: Kind.UNKNOWN}
 
@@ -82,7 +83,8 @@ def venues(document: Row, brand: str) -> list[Venue]:
     found: dict[str, Venue] = {}
     for row in rows:
         id_ = _id(row.get("id")) if isinstance(row, dict) else None
-        if id_ is not None and _flag(row.get("status")) is not False:
+        # The id travels in a header: anything but visible ASCII cannot be a venue's.
+        if id_ is not None and _VISIBLE.fullmatch(id_) and _flag(row.get("status")) is not False:
             found.setdefault(id_, Venue(brand, id_, _name(row.get("name"), f"Venue {id_}")))
     return list(found.values())
 
@@ -90,8 +92,8 @@ def venues(document: Row, brand: str) -> list[Venue]:
 def token(document: Row) -> Token:
     """Decode the answer to a login. Raises CloposError `malformed` where it holds no token."""
     value = document.get("token")
-    # The token becomes a header: anything but visible ASCII would break, or smuggle something into, the request.
-    if not isinstance(value, str) or not re.fullmatch(r"[!-~]{1,16384}", value):
+    # It travels in a header too.
+    if not isinstance(value, str) or not _VISIBLE.fullmatch(value):
         raise CloposError(Reason.MALFORMED, "the login answered without a usable token", brand_wide=True)
     return Token(value, _number(document.get("expires_at")), _number(document.get("expires_in")))
 
