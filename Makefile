@@ -1,0 +1,69 @@
+# Everything a developer does, each with one command. `make` alone explains.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+VENV := .venv
+BIN := $(VENV)/bin
+PY := $(BIN)/python
+PIP := $(PY) -m pip --disable-pip-version-check install --quiet --require-hashes --only-binary :all:
+LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-find-links --no-emit-index-url
+# Arguments for the program behind a target: make test ARGS='-k station', make demo ARGS=--help
+ARGS ?=
+# The first Python that is new enough and can make a virtual environment; asked for only when one is made.
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+
+.PHONY: help
+help: ## Show this list
+	@echo "clopos-exporter: make TARGET"; \
+	sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  \1|\2/p' Makefile | while IFS='|' read -r name text; do \
+	printf '%-16s %s\n' "$$name" "$$text"; done
+
+.PHONY: demo
+demo: $(VENV)/runtime ## Run the exporter against the built-in Clopos simulator
+	@exec $(PY) -m exporter demo $(ARGS)
+
+.PHONY: test test-all lint fmt lock
+test: $(VENV)/dev ## Run the fast tests
+	$(PY) -m pytest -n 2 -m "not slow" $(ARGS)
+
+test-all: $(VENV)/dev ## Run every test, real programs and containers included
+	$(PY) -m pytest -n 2 --dist loadgroup $(ARGS)
+
+lint: $(VENV)/dev ## Check style, types and the floors
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+fmt: $(VENV)/dev ## Format the code and mend what can be mended
+	$(BIN)/ruff check --fix-only
+	$(BIN)/ruff format
+
+lock: $(BIN)/uv ## Renew both lock files from pyproject.toml
+	$(LOCK) $(ARGS) pyproject.toml --group dev -o requirements-dev.lock
+	$(LOCK) $(ARGS) -c requirements-dev.lock pyproject.toml -o requirements.lock
+
+# One environment; each stamp says which lock file is in it. The development lock holds the runtime lock's versions.
+$(VENV)/runtime: requirements.lock | $(PY)
+	@echo "Installing the locked dependencies into $(VENV) ..."
+	@$(PIP) -r requirements.lock
+	@touch $@
+
+$(VENV)/dev: requirements-dev.lock pyproject.toml | $(PY)
+	@echo "Installing the locked development dependencies into $(VENV) ..."
+	@$(PIP) -r requirements-dev.lock
+	@$(PY) -m pip --disable-pip-version-check install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@ $(VENV)/runtime
+
+$(BIN)/uv: | $(PY)
+	@$(PY) -m pip --disable-pip-version-check install --quiet uv
+
+# A link to an interpreter that is gone is made anew, for it counts as absent.
+$(PY):
+	@test -n "$(PYTHON)" || { \
+	echo "clopos-exporter needs Python 3.11 or newer, able to make virtual environments (venv, ensurepip)."; \
+	echo "Found: $$(python3 --version 2>&1 | head -n 1). On Debian and Ubuntu: apt install python3-venv"; \
+	echo "Another interpreter: make $(MAKECMDGOALS) PYTHON=/path/to/python3"; exit 1; } >&2
+	@echo "Making $(VENV) with $$($(PYTHON) --version) ..."
+	@$(PYTHON) -m venv --clear $(VENV)
