@@ -43,6 +43,7 @@ fmt: $(VENV)/dev ## Format the code and mend what can be mended
 lock: $(BIN)/uv ## Renew both lock files from pyproject.toml
 	$(LOCK) $(ARGS) pyproject.toml --group dev -o requirements-dev.lock
 	$(LOCK) $(ARGS) -c requirements-dev.lock pyproject.toml -o requirements.lock
+	$(LOCK) $(ARGS) -c requirements-dev.lock --group build -o requirements-build.lock
 
 # One environment; each stamp says which lock file is in it. The development lock holds the runtime lock's versions.
 $(VENV)/runtime: requirements.lock | $(PY)
