@@ -1,0 +1,97 @@
+"""A real server on loopback with a fake exposition behind it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import NamedTuple
+
+import pytest
+from starlette.types import ASGIApp
+
+from exporter.errors import Fault
+from exporter.web.addresses import Address, listen
+from exporter.web.endpoints import Checks, create_app
+from exporter.web.server import Server
+
+
+class Answer(NamedTuple):
+    body: bytes
+    content_type: str = "text/plain; version=0.0.4; charset=utf-8"
+    content_encoding: str | None = None
+
+
+class FakeExposition:
+    """Answer every scrape with the same body, and remember what was asked."""
+
+    def __init__(self, body: bytes = b"up 1\n") -> None:
+        self.answer = Answer(body)
+        self.asked: list[tuple[str, str, frozenset[str]]] = []
+
+    def scrape(self, accept: str, accept_encoding: str, names: frozenset[str]) -> Answer:
+        self.asked.append((accept, accept_encoding, names))
+        return self.answer
+
+
+class FakeChecks:
+    """Be ready and reload well, until told otherwise."""
+
+    def __init__(self) -> None:
+        self.reasons: list[str] = []
+        self.faults: list[Fault] | None = None
+        self.reloads = 0
+
+    def reload(self) -> list[Fault] | None:
+        self.reloads += 1
+        return self.faults
+
+    @property
+    def checks(self) -> Checks:
+        return Checks(lambda: self.reasons, self.reload)
+
+
+class Site(NamedTuple):
+    """A running server and where it is."""
+
+    url: str
+    port: int
+    server: Server
+
+
+@contextmanager
+def serve(app: ASGIApp, **options: object) -> Iterator[Site]:
+    listeners = listen([Address("127.0.0.1", 0)])
+    server = Server(app, listeners, **options)  # type: ignore[arg-type]
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        yield Site(server.urls[0], listeners[0].getsockname()[1], server)
+    finally:
+        server.stop()
+        thread.join(5)
+        assert not thread.is_alive(), "the server did not stop"
+
+
+Serving = Callable[..., AbstractContextManager[Site]]
+
+
+@pytest.fixture
+def serving() -> Serving:
+    return serve
+
+
+@pytest.fixture
+def exposition() -> FakeExposition:
+    return FakeExposition()
+
+
+@pytest.fixture
+def checks() -> FakeChecks:
+    return FakeChecks()
+
+
+@pytest.fixture
+def site(exposition: FakeExposition, checks: FakeChecks) -> Iterator[Site]:
+    with serve(create_app(exposition, checks.checks)) as running:
+        yield running

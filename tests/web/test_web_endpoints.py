@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+import requests
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+
+from exporter.errors import ConfigError, Fault
+from exporter.web.endpoints import Checks, create_app
+
+if TYPE_CHECKING:
+    from conftest import FakeChecks, FakeExposition, Serving, Site
+
+TIMEOUT = 5
+
+
+def test_a_scrape_gets_the_body_and_the_negotiated_headers(site: Site, exposition: FakeExposition) -> None:
+    exposition.answer = exposition.answer._replace(body=b"a 1\n", content_type="application/openmetrics-text")
+    answer = requests.get(f"{site.url}/metrics", timeout=TIMEOUT)
+    assert answer.status_code == 200
+    assert answer.content == b"a 1\n"
+    assert answer.headers["Content-Type"] == "application/openmetrics-text"
+    assert "Content-Encoding" not in answer.headers
+
+
+def test_a_compressed_scrape_says_so(site: Site, exposition: FakeExposition) -> None:
+    exposition.answer = exposition.answer._replace(content_encoding="gzip")
+    answer = requests.get(f"{site.url}/metrics", stream=True, timeout=TIMEOUT)
+    assert answer.headers["Content-Encoding"] == "gzip"
+    assert answer.raw.read(decode_content=False) == b"up 1\n"
+
+
+def test_what_prometheus_asks_for_reaches_the_exposition(site: Site, exposition: FakeExposition) -> None:
+    headers = {"Accept": "text/plain;q=0.5", "Accept-Encoding": "gzip"}
+    requests.get(f"{site.url}/metrics?name[]=up&name%5B%5D=b&other=c", headers=headers, timeout=TIMEOUT)
+    assert exposition.asked == [("text/plain;q=0.5", "gzip", frozenset({"up", "b"}))]
+
+
+def test_head_gives_the_length_and_no_body(site: Site) -> None:
+    answer = requests.head(f"{site.url}/metrics", timeout=TIMEOUT)
+    assert (answer.status_code, answer.headers["Content-Length"], answer.content) == (200, "5", b"")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("POST", "/metrics", {"GET", "HEAD"}),
+        ("DELETE", "/metrics", {"GET", "HEAD"}),
+        ("POST", "/-/healthy", {"GET", "HEAD"}),
+        ("PUT", "/-/ready", {"GET", "HEAD"}),
+        ("GET", "/-/reload", {"POST"}),
+    ],
+)
+def test_another_method_is_refused_with_the_allowed_ones(site: Site, method: str, path: str, allowed: set[str]) -> None:
+    answer = requests.request(method, site.url + path, timeout=TIMEOUT)
+    assert answer.status_code == 405
+    assert set(answer.headers["Allow"].split(", ")) == allowed
+
+
+def test_health_is_healthy_whatever_readiness_says(site: Site, checks: FakeChecks) -> None:
+    checks.reasons = ["brand a: no outcome yet"]
+    assert requests.get(f"{site.url}/-/healthy", timeout=TIMEOUT).status_code == 200
+
+
+def test_readiness_says_why_not(site: Site, checks: FakeChecks) -> None:
+    checks.reasons = ["brand a: no outcome yet", "brand b: no outcome yet"]
+    answer = requests.get(f"{site.url}/-/ready", timeout=TIMEOUT)
+    assert (answer.status_code, answer.text) == (503, "brand a: no outcome yet\nbrand b: no outcome yet\n")
+    checks.reasons = []
+    assert requests.get(f"{site.url}/-/ready", timeout=TIMEOUT).status_code == 200
+
+
+def test_a_reload_is_answered_with_every_fault(site: Site, checks: FakeChecks) -> None:
+    assert requests.post(f"{site.url}/-/reload", timeout=TIMEOUT).status_code == 200
+    checks.faults = [Fault("c.yml:1: a", "is wrong"), Fault("c.yml:2: b", "too")]
+    answer = requests.post(f"{site.url}/-/reload", timeout=TIMEOUT)
+    assert (answer.status_code, answer.text) == (400, "c.yml:1: a: is wrong\nc.yml:2: b: too\n")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+    ],
+)
+def test_another_site_cannot_reload(site: Site, checks: FakeChecks, headers: dict[str, str]) -> None:
+    assert requests.post(f"{site.url}/-/reload", headers=headers, timeout=TIMEOUT).status_code == 403
+    assert checks.reloads == 0
+
+
+def test_our_own_page_can_reload(site: Site, checks: FakeChecks) -> None:
+    for headers in ({"Origin": site.url}, {"Sec-Fetch-Site": "same-origin"}):
+        assert requests.post(f"{site.url}/-/reload", headers=headers, timeout=TIMEOUT).status_code == 200
+    assert checks.reloads == 2
+
+
+def test_reloads_run_one_at_a_time_and_hold_up_no_scrape(serving: Serving, exposition: FakeExposition) -> None:
+    gate, running, together = threading.Event(), [], []
+
+    def reload() -> None:
+        running.append(1)
+        together.append(len(running))
+        gate.wait(TIMEOUT)
+        running.pop()
+
+    with serving(create_app(exposition, Checks(list, reload))) as site:
+        posts = [
+            threading.Thread(target=requests.post, args=(f"{site.url}/-/reload",), kwargs={"timeout": TIMEOUT})
+            for _ in range(3)
+        ]
+        for post in posts:
+            post.start()
+        while not together:
+            time.sleep(0.001)
+        assert requests.get(f"{site.url}/metrics", timeout=TIMEOUT).status_code == 200
+        gate.set()
+        for post in posts:
+            post.join(TIMEOUT)
+    assert together == [1, 1, 1]
+
+
+def test_pages_carry_the_headers_that_keep_a_browser_safe(serving: Serving, exposition: FakeExposition) -> None:
+    page = Route("/", lambda _: PlainTextResponse("hello"))
+    with serving(create_app(exposition, Checks(list, lambda: None), routes=[page])) as site:
+        headers = requests.get(site.url, timeout=TIMEOUT).headers
+        missing = requests.get(f"{site.url}/nothing", timeout=TIMEOUT)
+    assert "script-src 'self'" in headers["Content-Security-Policy"]
+    assert "unsafe" not in headers["Content-Security-Policy"]
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Referrer-Policy"] == "no-referrer"
+    assert headers["X-Frame-Options"] == "deny"
+    assert missing.status_code == 404
+    assert missing.headers["X-Frame-Options"] == "deny"
+
+
+def test_the_telemetry_path_can_be_another(serving: Serving, exposition: FakeExposition) -> None:
+    with serving(create_app(exposition, Checks(list, lambda: None), telemetry_path="/probe")) as site:
+        assert requests.get(f"{site.url}/probe", timeout=TIMEOUT).text == "up 1\n"
+        assert requests.get(f"{site.url}/metrics", timeout=TIMEOUT).status_code == 404
+
+
+@pytest.mark.parametrize("path", ["metrics", "", "/-/ready", "/a?b", "/", "/with space"])
+def test_an_unusable_telemetry_path_is_a_fault(exposition: FakeExposition, path: str) -> None:
+    page = Route("/", lambda _: PlainTextResponse("hello"))
+    with pytest.raises(ConfigError, match=r"--web\.telemetry-path"):
+        create_app(exposition, Checks(list, lambda: None), telemetry_path=path, routes=[page])
