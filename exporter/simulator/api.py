@@ -1,0 +1,226 @@
+"""The Open API v2 as its page describes it: requests in, answers out, faults in between."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections import deque
+from dataclasses import dataclass
+from functools import lru_cache
+from http import HTTPStatus
+from itertools import count
+from typing import Any
+
+from exporter.simulator.faults import Acts, Call, Faults
+from exporter.simulator.limits import Limits, Quota
+from exporter.simulator.messages import Answer, Request, Wire, answer_json, problem
+from exporter.simulator.misbehaviour import Rows
+from exporter.simulator.tokens import Grant, Tokens
+from exporter.simulator.world import SORTS, Query, World, encode, envelope, iso
+
+BASE_PATH = "/open-api/v2"
+ENDPOINTS = {f"{BASE_PATH}/auth": "auth", f"{BASE_PATH}/venues": "venues", f"{BASE_PATH}/stations": "stations"}
+
+_CREDENTIALS = ("client_id", "client_secret", "brand", "integrator_id")
+_SORTS = encode(SORTS)
+_TRUTH = {"true": True, "1": True, "false": False, "0": False}
+
+
+@dataclass(slots=True)
+class Logged:
+    """A request as the log holds it. `code` is None until there is an answer, and stays so if there never is one."""
+
+    seq: int
+    at: float
+    endpoint: str
+    brand: str | None
+    venue: str | None
+    page: int | None
+    code: int | None = None
+
+
+class _RefusedError(Exception):
+    """Carry the answer of a request that is not served."""
+
+    def __init__(self, answer: Answer) -> None:
+        self.answer = answer
+        super().__init__(answer.status)
+
+
+class Api:
+    """Serve requests. `log` holds the last hundred thousand of them."""
+
+    def __init__(self, world: World, tokens: Tokens, limits: Limits, faults: Faults) -> None:
+        self.world = world
+        self.tokens = tokens
+        self.limits = limits
+        self.faults = faults
+        self.log: deque[Logged] = deque(maxlen=100_000)
+        self._numbers = count(1)
+
+    def serve(self, request: Request, wire: Wire) -> None:
+        """Answer a request on its wire. Raises ConnectionError where the client left or is left alone."""
+        endpoint = ENDPOINTS.get(request.path.rstrip("/"))
+        if endpoint is None:
+            wire.send(problem(404, "Route not found", "not_found"))
+            return
+        call, grant = self._identify(endpoint, request)
+        logged = Logged(next(self._numbers), self.world.clock.wall(), *call)
+        self.log.append(logged)
+        acts = self.faults.draw(call)
+        for before in acts.before:
+            before(wire)
+        answer = self._admitted(call, grant, request, acts)
+        for after in acts.after:
+            answer = after(answer)
+        if "gzip" in request.headers.get("accept-encoding", "") and "Content-Encoding" not in answer.headers:
+            packed = gzip.compress(answer.body, compresslevel=1)
+            answer = answer.with_body(packed).with_headers({"Content-Encoding": "gzip"})
+        logged.code = answer.status
+        if acts.wire:
+            acts.wire[0](wire, answer)
+        else:
+            wire.send(answer)
+
+    def _identify(self, endpoint: str, request: Request) -> tuple[Call, Grant | None]:
+        if endpoint == "auth":
+            return Call(endpoint, _asked_brand(request.body)), None
+        grant = self.tokens.find(request.headers.get("x-token", ""))
+        brand = grant.brand if grant else None
+        if endpoint == "venues":
+            return Call(endpoint, brand), grant
+        venue = request.headers.get("x-venue") or (brand and self.world.main_venue(brand))
+        page = request.query.get("page", "1")
+        return Call(endpoint, brand, venue, int(page) if page.isdecimal() else None), grant
+
+    def _admitted(self, call: Call, grant: Grant | None, request: Request, acts: Acts) -> Answer:
+        if call.endpoint == "auth":
+            refusal = self.limits.admit_login(request.ip)
+            return _too_many(refusal) if refusal else self._answer(call, grant, request, acts)
+        refusal = self.limits.admit(request.ip, call.brand)
+        answer = _too_many(refusal) if refusal else self._answer(call, grant, request, acts)
+        quota = self.limits.settle(request.ip, call.brand, answer.status)
+        return (
+            answer.with_headers(quota.headers()) if quota and answer.status != HTTPStatus.TOO_MANY_REQUESTS else answer
+        )
+
+    def _answer(self, call: Call, grant: Grant | None, request: Request, acts: Acts) -> Answer:
+        try:
+            if acts.instead:
+                return acts.instead[0]()
+            if request.method != ("POST" if call.endpoint == "auth" else "GET"):
+                return problem(405, "Method not allowed", "method_not_allowed")
+            if call.endpoint == "auth":
+                return self._login(request.body)
+            brand = self._authenticate(grant, request)
+            if call.endpoint == "venues":
+                return self._venues(brand, acts)
+            return self._stations(brand, call.venue, request, acts)
+        except _RefusedError as refused:
+            return refused.answer
+
+    def _login(self, body: bytes) -> Answer:
+        asked = _json_object(body)
+        for name in _CREDENTIALS:
+            if not isinstance(asked.get(name), str) or not asked[name]:
+                return problem(400, f"The {name} field is required", "validation_failed")
+        if asked["integrator_id"] != self.world.integrator_id:
+            return problem(400, "Invalid integrator_id")
+        given = {name: asked[name] for name in _CREDENTIALS}
+        if given["brand"] not in self.world.brands or given != self.world.credentials(given["brand"]):
+            return answer_json({"message": "Invalid credentials"}, 401)
+        token, grant = self.tokens.issue(asked["brand"])
+        return answer_json(
+            {
+                "success": True,
+                "token": token,
+                "token_type": "Bearer",
+                "expires_in": int(self.tokens.lifetime),
+                "expires_at": int(grant.expires_at),
+                "message": "Authenticated",
+            }
+        )
+
+    def _authenticate(self, grant: Grant | None, request: Request) -> str:
+        if not request.headers.get("x-token"):
+            raise _RefusedError(problem(401, "Missing authentication headers", "unauthorized"))
+        if grant is None:
+            raise _RefusedError(problem(401, "Invalid token", "Invalid token"))
+        if self.tokens.expired(grant):
+            raise _RefusedError(problem(401, "Token expired", "Token expired", expires_at=iso(grant.expires_at)))
+        return grant.brand
+
+    def _venues(self, brand: str, acts: Acts) -> Answer:
+        if not acts.rows:
+            return self._finished(self.world.venue_listing(brand))
+        rows = self.world.venue_rows(brand)
+        return self._finished(envelope(self._tampered(Rows(rows, 0, len(rows), len(rows)), acts).page))
+
+    def _stations(self, brand: str, venue: str | None, request: Request, acts: Acts) -> Answer:
+        query = _query(request)
+        if venue is None or venue not in self.world.venues(brand):
+            raise _RefusedError(problem(404, "Venue not found", "resource_not_found"))
+        if not acts.rows:
+            return self._finished(self.world.station_page(brand, venue, query), f',"sorts":{_SORTS}')
+        rows = self.world.station_rows(brand, venue, query)
+        begin = (query.page - 1) * query.limit
+        seen = self._tampered(Rows(rows, begin, begin + query.limit, len(rows)), acts)
+        return self._finished(envelope(seen.page, seen.total), f',"sorts":{_SORTS}')
+
+    def _tampered(self, rows: Rows, acts: Acts) -> Rows:
+        for act in acts.rows:
+            rows = act(rows, self.faults.random)
+        return rows
+
+    def _finished(self, opened: str, more: str = "") -> Answer:
+        unix = int(self.world.clock.wall())
+        return Answer(200, f'{opened}{more},"time":3,"timestamp":"{_timestamp(unix)}","unix":{unix}}}'.encode())
+
+
+def _query(request: Request) -> Query:
+    asked, query = request.query, Query()
+    if (text := asked.get("status")) is not None:
+        query = query._replace(status=_number("status", text, 0, 1))
+    if (text := asked.get("can_print")) is not None:
+        if text.lower() not in _TRUTH:
+            raise _RefusedError(problem(400, "The can_print field must be true or false", "validation_failed"))
+        query = query._replace(can_print=_TRUTH[text.lower()])
+    if (text := asked.get("sort[0]")) is not None:
+        if text not in SORTS:
+            raise _RefusedError(problem(400, f"Cannot sort by {text}", "invalid_parameter"))
+        query = query._replace(sort=text)
+    if (text := asked.get("sort[1]")) is not None:
+        if text not in {"1", "-1"}:
+            raise _RefusedError(problem(400, "sort[1] must be 1 or -1", "invalid_parameter"))
+        query = query._replace(direction=int(text))
+    page = _number("page", asked.get("page", "1"), 1, 10**9)
+    return query._replace(page=page, limit=_number("limit", asked.get("limit", "50"), 1, 200))
+
+
+def _number(name: str, text: str, least: int, most: int) -> int:
+    if not text.isdecimal() or not least <= int(text) <= most:
+        raise _RefusedError(problem(400, f"The {name} field must be between {least} and {most}", "validation_failed"))
+    return int(text)
+
+
+def _too_many(quota: Quota) -> Answer:
+    answer = problem(429, "Too many requests", "rate_limit_exceeded")
+    return answer.with_headers({**quota.headers(), "Retry-After": str(quota.reset)})
+
+
+def _json_object(body: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _asked_brand(body: bytes) -> str | None:
+    brand = _json_object(body).get("brand")
+    return brand if isinstance(brand, str) else None
+
+
+@lru_cache(maxsize=2)
+def _timestamp(unix: int) -> str:
+    return iso(unix)

@@ -1,0 +1,162 @@
+"""The three rate-limit tiers of Clopos: sliding windows of one minute."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from http import HTTPStatus
+from threading import Lock
+from typing import NamedTuple
+
+from exporter.clock import Clock
+
+MINUTE = 60.0
+
+
+class Tiers(NamedTuple):
+    """Requests per minute: logins per IP, failed requests per IP, authenticated requests per integrator and brand."""
+
+    logins: int = 60
+    failures: int = 600
+    brand: int = 300
+
+
+class Quota(NamedTuple):
+    """What the RateLimit headers say.
+
+    `reset` is in whole seconds, rounded up: until the oldest counted request leaves the window. For a full window that
+    is when the next request is admitted.
+    """
+
+    limit: int
+    remaining: int
+    reset: int
+
+    def headers(self) -> dict[str, str]:
+        """Write it as headers."""
+        return {
+            "RateLimit-Limit": str(self.limit),
+            "RateLimit-Remaining": str(self.remaining),
+            "RateLimit-Reset": str(self.reset),
+        }
+
+
+class Window:
+    """Count what happened within the last minute.
+
+    `load` is how many requests a minute somebody else spends of it, evenly; like everybody they are refused when it
+    is full. Times are steady seconds and never go back.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.load = 0.0
+        self._times: deque[float] = deque(maxlen=limit)
+        self._next_foreign = -math.inf
+
+    def admits(self, now: float) -> bool:
+        """Tell whether one more request is within the limit."""
+        self._move_to(now)
+        return len(self._times) < self.limit
+
+    def add(self, now: float) -> None:
+        """Count one; beyond the limit the oldest makes room, so that a full window stays full for a minute more."""
+        self._times.append(now)
+
+    def quota(self, now: float) -> Quota:
+        """Give what the headers say now."""
+        self._move_to(now)
+        reset = math.ceil(self._times[0] + MINUTE - now) if self._times else 0
+        return Quota(self.limit, self.limit - len(self._times), reset)
+
+    def set_load(self, per_minute: float, now: float) -> None:
+        """Let somebody else spend so many requests a minute from now on."""
+        self._move_to(now)
+        self.load, self._next_foreign = per_minute, now
+
+    def _move_to(self, now: float) -> None:
+        while self.load and self._next_foreign <= now:
+            self._forget(self._next_foreign)
+            if len(self._times) < self.limit:
+                self._times.append(self._next_foreign)
+            self._next_foreign = max(self._next_foreign + MINUTE / self.load, now - MINUTE)
+        self._forget(now)
+
+    def _forget(self, now: float) -> None:
+        while self._times and self._times[0] <= now - MINUTE:
+            self._times.popleft()
+
+
+class Limits:
+    """Admit or refuse requests; without tiers everything is admitted and no header is sent."""
+
+    def __init__(self, clock: Clock, tiers: Tiers | None) -> None:
+        self._clock = clock
+        self._tiers = tiers
+        self._lock = Lock()
+        self._logins: dict[str, Window] = {}
+        self._failures: dict[str, Window] = {}
+        self._brands: dict[str, Window] = {}
+
+    def admit_login(self, ip: str) -> Quota | None:
+        """Count a login; give the quota that refuses it, or None where it is admitted."""
+        if self._tiers is None:
+            return None
+        with self._lock:
+            return self._admit([self._window(self._logins, ip, self._tiers.logins)], counting=0)
+
+    def admit(self, ip: str, brand: str | None) -> Quota | None:
+        """Count an authenticated request; give the quota that refuses it, or None where it is admitted.
+
+        `brand` is None where no valid token says whose quota it is.
+        """
+        if self._tiers is None:
+            return None
+        with self._lock:
+            return self._admit(self._authenticated(ip, brand, self._tiers), counting=1)
+
+    def settle(self, ip: str, brand: str | None, status: int) -> Quota | None:
+        """Count an authenticated request's failure and give the quota of the tier nearest its end."""
+        if self._tiers is None:
+            return None
+        with self._lock:
+            now = self._clock.steady()
+            windows = self._authenticated(ip, brand, self._tiers)
+            if status >= HTTPStatus.BAD_REQUEST:
+                windows[0].admits(now)
+                windows[0].add(now)
+            return min((window.quota(now) for window in windows), key=lambda quota: quota.remaining)
+
+    def set_load(self, brand: str, per_minute: float) -> None:
+        """Let another client of the brand spend so many requests a minute from now on."""
+        if self._tiers is not None:
+            with self._lock:
+                window = self._window(self._brands, brand, self._tiers.brand)
+                window.set_load(per_minute, self._clock.steady())
+
+    def reset(self) -> None:
+        """Forget every request and every load."""
+        with self._lock:
+            for windows in (self._logins, self._failures, self._brands):
+                windows.clear()
+
+    def _authenticated(self, ip: str, brand: str | None, tiers: Tiers) -> list[Window]:
+        windows = [self._window(self._failures, ip, tiers.failures)]
+        if brand is not None:
+            windows.append(self._window(self._brands, brand, tiers.brand))
+        return windows
+
+    def _admit(self, windows: list[Window], counting: int) -> Quota | None:
+        now = self._clock.steady()
+        for window in windows:
+            if not window.admits(now):
+                return window.quota(now)
+        for window in windows[counting:]:
+            window.add(now)
+        return None
+
+    @staticmethod
+    def _window(windows: dict[str, Window], key: str, limit: int) -> Window:
+        if key not in windows:
+            windows[key] = Window(limit)
+        return windows[key]

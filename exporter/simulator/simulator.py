@@ -1,0 +1,137 @@
+"""The simulator as one thing: a world, its faults and limits, and the server in front of them."""
+
+from __future__ import annotations
+
+import ssl
+from collections import deque
+from collections.abc import Iterable
+from random import Random
+from threading import Event, Thread
+from types import TracebackType
+from typing import Self
+
+from exporter.simulator.api import BASE_PATH, Api, Logged
+from exporter.simulator.control import PREFIX, Control
+from exporter.simulator.faults import Fault, Faults
+from exporter.simulator.limits import Limits, Tiers
+from exporter.simulator.messages import Request, Wire
+from exporter.simulator.server import Server
+from exporter.simulator.tokens import Tokens
+from exporter.simulator.world import World
+
+
+class Simulator:
+    """Serve a world as Clopos would, over HTTP on `listen`, or HTTPS with `tls`.
+
+    Time is the world's clock. `changes_per_minute` stations change by themselves, in an order that the world's seed
+    fixes. `faults` are in force from the start. `tiers` of None lifts the rate limits. `token_lifetime` is in seconds.
+    A context manager; it can be stopped and started again on the same address, and remembers everything.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        *,
+        listen: tuple[str, int] = ("127.0.0.1", 0),
+        changes_per_minute: float = 0.0,
+        tiers: Tiers | None = Tiers(),  # noqa: B008 - an immutable value
+        faults: Iterable[Fault] = (),
+        token_lifetime: float = 3600.0,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self.world = world
+        self.changes_per_minute = changes_per_minute
+        self.tokens = Tokens(world.clock, token_lifetime)
+        self.limits = Limits(world.clock, tiers)
+        self.faults = Faults(world.clock, world.seed)
+        for fault in faults:
+            self.faults.add(fault)
+        self._random = Random(f"drift {world.seed}")  # noqa: S311 - runs have to repeat
+        self._api = Api(world, self.tokens, self.limits, self.faults)
+        self._control = Control(self)
+        self._scheme = "http" if tls is None else "https"
+        self._server = Server(self._serve, world.clock, listen, tls)
+        self._stopping = Event()
+        self._drifting: Thread | None = None
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Give host and port; the port is known once started."""
+        return self._server.address
+
+    @property
+    def root_url(self) -> str:
+        """Give the address as a URL without a path."""
+        host, port = self.address
+        return f"{self._scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+
+    @property
+    def url(self) -> str:
+        """Give the base URL that a client is configured with."""
+        return f"{self.root_url}{BASE_PATH}"
+
+    @property
+    def control_url(self) -> str:
+        """Give the URL of the control path."""
+        return f"{self.root_url}{PREFIX}"
+
+    @property
+    def log(self) -> deque[Logged]:
+        """Give the last hundred thousand requests, oldest first."""
+        return self._api.log
+
+    def credentials(self, brand: str) -> dict[str, str]:
+        """Give what a client of the brand logs in with."""
+        return self.world.credentials(brand)
+
+    def start(self) -> None:
+        """Listen, and let the world change by itself. Raises OSError where the address cannot be had."""
+        self._server.start()
+        self._stopping.clear()
+        if self.changes_per_minute > 0:
+            self._drifting = Thread(target=self._keep_drifting, name="simulator drift", daemon=True)
+            self._drifting.start()
+
+    def stop(self) -> None:
+        """Close the address and every connection, and let the world rest."""
+        self._stopping.set()
+        self._server.stop()
+        if self._drifting is not None:
+            self._drifting.join()
+            self._drifting = None
+
+    def drift(self, count: int = 1) -> None:
+        """Let so many things change by themselves, now."""
+        for _ in range(count):
+            self.world.drift(self._random)
+
+    def reset(self) -> None:
+        """End faults and load; forget requests, used quota and tokens. The world stays as it is."""
+        self.faults.clear()
+        self.limits.reset()
+        self.tokens.revoke()
+        self.log.clear()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _serve(self, request: Request, wire: Wire) -> None:
+        if request.path.startswith(PREFIX):
+            wire.send(self._control.answer(request))
+        else:
+            self._api.serve(request, wire)
+
+    def _keep_drifting(self) -> None:
+        clock = self.world.clock
+        due = clock.steady()
+        while True:
+            due += self._random.expovariate(self.changes_per_minute / 60)
+            if clock.wait(self._stopping, due - clock.steady()):
+                return
+            self.drift()

@@ -1,0 +1,439 @@
+"""What is really there: brands, venues and stations that change, and the record of every change."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import count, islice
+from random import Random
+from threading import RLock
+from typing import Any, NamedTuple
+
+from exporter.clock import Clock
+from exporter.model import Event
+from exporter.simulator import names
+
+Id = int | str
+"""Venue and station ids may be given as they stand on the wire or as text; they are kept as text."""
+
+SORTS = ("id", "name", "status", "type", "printable", "created_at", "updated_at")
+
+_KITCHENS, _PRINTERS = 0.4, 0.75  # shares of a generated venue's stations
+_COMES_BACK = 0.6  # how often a drifting venue gets an inactive station back rather than losing one
+
+_DRIFTS = {"status": 90, "printable": 4, "name": 2, "touch": 2, "add": 1, "remove": 1}  # by 100 changes
+
+_EVENTS: dict[str, tuple[Event, Event]] = {  # by field: what it means to become 0, to become anything else
+    "name": (Event.STATION_RENAMED, Event.STATION_RENAMED),
+    "status": (Event.STATION_DEACTIVATED, Event.STATION_ACTIVATED),
+    "type": (Event.STATION_KIND_CHANGED, Event.STATION_KIND_CHANGED),
+    "printable": (Event.STATION_PRINTING_DISABLED, Event.STATION_PRINTING_ENABLED),
+}
+
+
+class Mutation(NamedTuple):
+    """One thing that truly happened, in the words of the events it should lead to. `at` is epoch seconds."""
+
+    seq: int
+    at: float
+    event: Event
+    brand: str
+    venue: str
+    station: str | None = None
+    old: Any = None
+    new: Any = None
+
+
+class Query(NamedTuple):
+    """What GET /stations was asked for; the defaults are those of the API."""
+
+    status: int | None = None
+    can_print: bool | None = None
+    sort: str = "created_at"
+    direction: int = -1
+    page: int = 1
+    limit: int = 50
+
+
+@dataclass(slots=True)
+class Station:
+    """A station as Clopos keeps it, in wire values. `raw` is JSON text that is served in its place."""
+
+    id: str
+    name: str
+    status: int
+    type: int
+    printable: int
+    created_at: float
+    updated_at: float
+    raw: str | None = None
+
+    def row(self) -> dict[str, Any]:
+        """Give the row as the API page describes it."""
+        return {
+            "id": wire_id(self.id),
+            "name": self.name,
+            "status": self.status,
+            "type": self.type,
+            "printable": self.printable,
+            "created_at": iso(self.created_at),
+            "updated_at": iso(self.updated_at),
+        }
+
+
+@dataclass(slots=True)
+class Venue:
+    """A restaurant; `pages` holds the answers made since its last change."""
+
+    id: str
+    name: str
+    stations: dict[str, Station] = field(default_factory=dict)
+    numbers: count[int] = field(default_factory=lambda: count(1))
+    pages: dict[Query, str] = field(default_factory=dict)
+
+    def row(self, *, is_main: bool) -> dict[str, Any]:
+        """Give the row of GET /venues."""
+        address = f"{self.name} {self.id}, Baku"
+        return {"id": wire_id(self.id), "name": self.name, "is_main": is_main, "status": 1, "address": address}
+
+
+@dataclass(slots=True)
+class Brand:
+    """A tenant with its credentials."""
+
+    slug: str
+    client_id: str
+    client_secret: str = field(repr=False)
+    venues: dict[str, Venue] = field(default_factory=dict)
+    numbers: count[int] = field(default_factory=lambda: count(1))
+    listing: str | None = None
+
+
+class World:
+    """Hold brands, venues and stations, and change them only through methods that keep the record.
+
+    Safe to share between threads. Unknown brands, venues and stations raise LookupError with a sentence.
+    """
+
+    integrator_id = "integrator-of-the-simulator"
+
+    def __init__(self, clock: Clock | None = None, seed: int = 1) -> None:
+        self.clock = clock or Clock()
+        self.seed = seed
+        self._random = Random(f"world {seed}")  # noqa: S311 - runs have to repeat
+        self._brands: dict[str, Brand] = {}
+        self._mutations: list[Mutation] = []
+        self._recording = True
+        self._lock = RLock()
+
+    @classmethod
+    def generate(
+        cls,
+        *,
+        brands: int = 1,
+        venues: int = 3,
+        stations: int = 8,
+        inactive: float = 0.0,
+        seed: int = 1,
+        clock: Clock | None = None,
+    ) -> World:
+        """Make a world of `brands` x `venues` x `stations`, the same one for the same seed.
+
+        `inactive` is the share of stations that start inactive. Nothing of it stands in the record.
+        """
+        world = cls(clock, seed)
+        world._recording = False
+        for slug in islice(names.endless(names.BRANDS, "-"), brands):
+            world.add_brand(slug)
+            for name in islice(names.endless(names.VENUES), venues):
+                world._furnish(slug, world.add_venue(slug, name), stations, inactive)
+        world._recording = True
+        return world
+
+    def _furnish(self, brand: str, venue: str, stations: int, inactive: float) -> None:
+        kitchens, others = names.endless(names.KITCHENS), names.endless(names.OTHERS)
+        # Whole seconds, as a back office that is set up in one sitting: several rows share their created_at.
+        created = float(int(self.clock.wall()) - self._random.randrange(30, 900) * 86400)
+        for number in range(stations):
+            kitchen = number == 0 or self._random.random() < _KITCHENS
+            self.add_station(
+                brand,
+                venue,
+                next(kitchens if kitchen else others),
+                status=int(self._random.random() >= inactive),
+                type=int(kitchen),
+                printable=int(self._random.random() < _PRINTERS),
+                created_at=created + number // 2 * 60,
+            )
+
+    # Reading
+
+    @property
+    def brands(self) -> tuple[str, ...]:
+        """Give the slugs of the brands."""
+        return tuple(self._brands)
+
+    def venues(self, brand: str) -> dict[str, str]:
+        """Give the names of a brand's venues by id."""
+        with self._lock:
+            return {venue.id: venue.name for venue in self._brand(brand).venues.values()}
+
+    def stations(self, brand: str, venue: Id) -> list[dict[str, Any]]:
+        """Give the true rows of a venue, whatever is served in their place."""
+        with self._lock:
+            return [station.row() for station in self._venue(brand, venue).stations.values()]
+
+    def station(self, brand: str, venue: Id, station: Id) -> dict[str, Any]:
+        """Give the true row of one station."""
+        with self._lock:
+            return self._station(brand, venue, station).row()
+
+    def mutations(self, since: int = 0) -> list[Mutation]:
+        """Give the record of truth after sequence number `since`."""
+        with self._lock:
+            return self._mutations[since:]
+
+    def credentials(self, brand: str) -> dict[str, str]:
+        """Give the four fields POST /auth wants, by their names."""
+        tenant = self._brand(brand)
+        return {
+            "client_id": tenant.client_id,
+            "client_secret": tenant.client_secret,
+            "brand": tenant.slug,
+            "integrator_id": self.integrator_id,
+        }
+
+    def main_venue(self, brand: str) -> str | None:
+        """Give the venue that a token without x-venue means: the first one; None where the brand has none."""
+        with self._lock:
+            return next(iter(self._brand(brand).venues), None)
+
+    def venue_rows(self, brand: str) -> list[str]:
+        """Give the JSON rows of GET /venues."""
+        with self._lock:
+            main = self.main_venue(brand)
+            return [encode(venue.row(is_main=venue.id == main)) for venue in self._brand(brand).venues.values()]
+
+    def station_rows(self, brand: str, venue: Id, query: Query) -> list[str]:
+        """Give the JSON rows of GET /stations, filtered and sorted, before paging."""
+        with self._lock:
+            rows = [
+                station
+                for station in self._venue(brand, venue).stations.values()
+                if query.status in (None, station.status) and query.can_print in (None, bool(station.printable))
+            ]
+            key: Callable[[Station], Any] = lambda row: getattr(row, query.sort)  # noqa: E731 - as short as a method
+            if query.sort == "id":
+                key = lambda row: (not row.id.isdecimal(), int(row.id) if row.id.isdecimal() else row.id)  # noqa: E731
+            rows.sort(key=key, reverse=query.direction < 0)
+            return [row.raw if row.raw is not None else encode(row.row()) for row in rows]
+
+    def venue_listing(self, brand: str) -> str:
+        """Give the answer of GET /venues up to its varying end, made once per change."""
+        with self._lock:
+            tenant = self._brand(brand)
+            if tenant.listing is None:
+                tenant.listing = envelope(self.venue_rows(brand))
+            return tenant.listing
+
+    def station_page(self, brand: str, venue: Id, query: Query) -> str:
+        """Give the answer of GET /stations up to its varying end, made once per change and query."""
+        with self._lock:
+            place = self._venue(brand, venue)
+            page = place.pages.get(query)
+            if page is None:
+                rows = self.station_rows(brand, venue, query)
+                begin = (query.page - 1) * query.limit
+                page = place.pages[query] = envelope(rows[begin : begin + query.limit], len(rows))
+            return page
+
+    # Changing
+
+    def add_brand(self, slug: str) -> None:
+        """Add a brand with credentials of its own."""
+        secret = f"{self._random.getrandbits(160):040x}"
+        with self._lock:
+            self._brands[slug] = Brand(slug, client_id=f"client-of-{slug}", client_secret=secret)
+
+    def add_venue(self, brand: str, name: str, *, id: Id | None = None) -> str:  # noqa: A002 - the API's own word
+        """Add a venue without stations and give its id."""
+        with self._lock:
+            tenant = self._brand(brand)
+            key = str(id) if id is not None else _next_free(tenant.numbers, tenant.venues)
+            tenant.venues[key] = Venue(key, name)
+            tenant.listing = None
+            self._record(Event.VENUE_ADDED, brand, key, new=name)
+            return key
+
+    def remove_venue(self, brand: str, venue: Id) -> None:
+        """Remove a venue and all its stations."""
+        with self._lock:
+            gone = self._venue(brand, venue)
+            del self._brand(brand).venues[gone.id]
+            self._brand(brand).listing = None
+            self._record(Event.VENUE_REMOVED, brand, gone.id, old=gone.name)
+
+    def rename_venue(self, brand: str, venue: Id, name: str) -> None:
+        """Rename a venue; no event tells it, so the record does not either."""
+        with self._lock:
+            self._venue(brand, venue).name = name
+            self._brand(brand).listing = None
+
+    def add_station(
+        self,
+        brand: str,
+        venue: Id,
+        name: str,
+        *,
+        id: Id | None = None,  # noqa: A002 - the API's own word
+        status: int = 1,
+        type: int = 0,  # noqa: A002 - the API's own word
+        printable: int = 1,
+        created_at: float | None = None,
+    ) -> str:
+        """Add a station and give its id; a number is never given twice within a venue."""
+        created = self.clock.wall() if created_at is None else created_at
+        with self._lock:
+            place = self._venue(brand, venue)
+            key = str(id) if id is not None else _next_free(place.numbers, place.stations)
+            place.stations[key] = Station(key, name, status, type, printable, created, created)
+            place.pages.clear()
+            self._record(Event.STATION_ADDED, brand, place.id, key, new=name)
+            return key
+
+    def remove_station(self, brand: str, venue: Id, station: Id) -> None:
+        """Remove a station."""
+        with self._lock:
+            gone = self._station(brand, venue, station)
+            place = self._venue(brand, venue)
+            del place.stations[gone.id]
+            place.pages.clear()
+            self._record(Event.STATION_REMOVED, brand, place.id, gone.id, old=gone.name)
+
+    def set_status(self, brand: str, venue: Id, station: Id, status: int) -> None:
+        """Make a station active (1) or inactive (0)."""
+        self._edit(brand, venue, station, "status", status)
+
+    def set_printable(self, brand: str, venue: Id, station: Id, printable: int) -> None:
+        """Let a station print tickets (1) or show them on a screen only (0)."""
+        self._edit(brand, venue, station, "printable", printable)
+
+    def set_kind(self, brand: str, venue: Id, station: Id, kind: int) -> None:
+        """Make a station a kitchen (1) or something else (0)."""
+        self._edit(brand, venue, station, "type", kind)
+
+    def rename(self, brand: str, venue: Id, station: Id, name: str) -> None:
+        """Rename a station."""
+        self._edit(brand, venue, station, "name", name)
+
+    def touch(self, brand: str, venue: Id, station: Id) -> None:
+        """Move a station's updated_at and nothing else."""
+        with self._lock:
+            row = self._station(brand, venue, station)
+            row.updated_at = self.clock.wall()
+            self._venue(brand, venue).pages.clear()
+            self._record(Event.STATION_TOUCHED, brand, str(venue), row.id)
+
+    def serve_raw(self, brand: str, venue: Id, station: Id, row: str | None) -> None:
+        """Serve this JSON text in place of the station's row, whatever it is; None serves the truth again."""
+        with self._lock:
+            self._station(brand, venue, station).raw = row
+            self._venue(brand, venue).pages.clear()
+
+    def drift(self, random: Random) -> None:
+        """Let one thing change by itself: nearly always a status, now and then anything else a person does."""
+        with self._lock:
+            brand = random.choice(self.brands)
+            venue = random.choice(list(self._brand(brand).venues.values()))
+            key = (brand, venue.id)
+            rows = list(venue.stations.values())
+            what = random.choices(list(_DRIFTS), list(_DRIFTS.values()))[0]
+            if what == "add" or not rows:
+                self.add_station(*key, random.choice(names.OTHERS))
+                return
+            row = random.choice(rows)
+            if what == "remove":
+                self.remove_station(*key, row.id)
+            elif what == "name":
+                self.rename(*key, row.id, random.choice(names.KITCHENS if row.type else names.OTHERS))
+            elif what == "printable":
+                self.set_printable(*key, row.id, 1 - row.printable)
+            elif what == "touch":
+                self.touch(*key, row.id)
+            else:
+                inactive = [row for row in rows if not row.status]
+                if inactive and random.random() < _COMES_BACK:
+                    row = random.choice(inactive)
+                self.set_status(*key, row.id, 1 - row.status)
+
+    # Within the lock
+
+    def _edit(self, brand: str, venue: Id, station: Id, attribute: str, new: int | str) -> None:
+        if attribute != "name" and new not in (0, 1):
+            raise ValueError(f"{attribute} is 0 or 1; odd rows are served raw")
+        with self._lock:
+            row = self._station(brand, venue, station)
+            old = getattr(row, attribute)
+            if old == new:
+                return
+            setattr(row, attribute, new)
+            row.updated_at = self.clock.wall()
+            self._venue(brand, venue).pages.clear()
+            self._record(_EVENTS[attribute][new != 0], brand, str(venue), row.id, old=old, new=new)
+
+    def _record(
+        self, event: Event, brand: str, venue: str, station: str | None = None, *, old: Any = None, new: Any = None
+    ) -> None:
+        if self._recording:
+            seq = len(self._mutations) + 1
+            self._mutations.append(Mutation(seq, self.clock.wall(), event, brand, venue, station, old, new))
+
+    def _brand(self, brand: str) -> Brand:
+        try:
+            return self._brands[brand]
+        except KeyError:
+            raise LookupError(f"no brand {brand!r}") from None
+
+    def _venue(self, brand: str, venue: Id) -> Venue:
+        try:
+            return self._brand(brand).venues[str(venue)]
+        except KeyError:
+            raise LookupError(f"no venue {venue!r} in brand {brand!r}") from None
+
+    def _station(self, brand: str, venue: Id, station: Id) -> Station:
+        try:
+            return self._venue(brand, venue).stations[str(station)]
+        except KeyError:
+            raise LookupError(f"no station {station!r} in venue {venue!r} of brand {brand!r}") from None
+
+
+def encode(value: Any) -> str:
+    """Encode as compact JSON, in UTF-8 where the text can be."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half a surrogate pair: only an escape can carry it
+        return json.dumps(value, separators=(",", ":"))
+    return text
+
+
+def envelope(rows: list[str], total: int | None = None) -> str:
+    """Join rows to an answer that is still open at its end."""
+    data = f'{{"success":true,"data":[{",".join(rows)}]'
+    return data if total is None else f'{data},"total":{total}'
+
+
+def wire_id(id: str) -> int | str:  # noqa: A002 - the API's own word
+    """Give an id as it stands on the wire: a number where it is one."""
+    return int(id) if id.isdecimal() else id
+
+
+def iso(epoch: float) -> str:
+    """Write a time as Clopos does: UTC, ISO 8601 with microseconds and Z."""
+    return datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _next_free(numbers: count[int], taken: dict[str, Any]) -> str:
+    return next(key for key in map(str, numbers) if key not in taken)
