@@ -1,0 +1,432 @@
+from __future__ import annotations
+
+import io
+import json
+import logging
+import os
+import re
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+
+import pytest
+import structlog
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter import log
+
+NASTY = [
+    "Təndir çörəyi, mətbəx №1 🔥",
+    'says "hello" \\ and = more',
+    "two\nlines\r\nand a\ttab",
+    "separators \u2028 \u2029 \x85 end",
+    "\x1b[31mred\x1b]0;title\x07 \x9b31m \x00 \x7f",
+    "\u202egnihsif\u202c \u2066x\u2069",
+    "",
+    " ",
+    "null",
+    "{}",
+    "%s %d",
+]
+Read = Callable[[], str]
+
+
+class Screen(io.TextIOWrapper):
+    """A text stream as sys.stdout is one, which may claim to be a terminal and gives back what was written."""
+
+    def __init__(self, *, terminal: bool = False) -> None:
+        super().__init__(io.BytesIO(), encoding="ascii")
+        self.terminal = terminal
+
+    def isatty(self) -> bool:
+        return self.terminal
+
+    @property
+    def text(self) -> str:
+        return self.buffer.getvalue().decode("utf-8")
+
+    @property
+    def lines(self) -> list[str]:
+        return re.findall(r"(.*)\n", self.text)
+
+
+@pytest.fixture(autouse=True)
+def _put_back() -> Iterator[None]:
+    root = logging.getLogger()
+    before = structlog.get_config(), root.handlers[:], root.level, sys.excepthook, threading.excepthook
+    yield
+    structlog.configure(**before[0])
+    root.handlers[:] = before[1]
+    root.setLevel(before[2])
+    sys.excepthook, threading.excepthook = before[3:]
+    logging.getLogger("uvicorn.access").disabled = False
+    logging.captureWarnings(capture=False)
+
+
+def fail_with(error: Exception, **_local_values: str) -> None:
+    raise error
+
+
+def say_and_fail() -> None:
+    structlog.get_logger().info("said")
+    raise ZeroDivisionError
+
+
+def read_logfmt(line: str) -> dict[str, str]:
+    pairs = re.findall(r'(?:^| )([^\s="]+)=("(?:[^"\\]|\\.)*"|[^\s"=]*)(?= |$)', line)
+    assert " ".join(f"{key}={value}" for key, value in pairs) == line
+    return {key: json.loads(value) if value.startswith('"') else value for key, value in pairs}
+
+
+@pytest.mark.parametrize("name", NASTY)
+def test_json_gives_any_name_back_on_one_line(name: str) -> None:
+    screen = Screen()
+    log.configure("info", "json", screen)
+    structlog.get_logger().info("station.renamed", station=name)
+    assert len(screen.text.splitlines()) == 1
+    assert json.loads(screen.text)["station"] == name
+
+
+@pytest.mark.parametrize("name", NASTY)
+def test_logfmt_gives_any_name_back_on_one_line(name: str) -> None:
+    screen = Screen()
+    log.configure("info", "logfmt", screen)
+    structlog.get_logger().info("station.renamed", station=name, previous="x")
+    assert len(screen.text.splitlines()) == 1
+    fields = read_logfmt(screen.text.rstrip("\n"))
+    assert (fields["station"], fields["previous"]) == (name, "x")
+
+
+@pytest.mark.parametrize("name", NASTY)
+def test_console_lets_no_name_steer_the_terminal(name: str) -> None:
+    screen = Screen()
+    log.configure("info", "console", screen)
+    structlog.get_logger().info(name, station=name)
+    logging.getLogger(name).warning("%s", name)
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]", screen.text)
+    assert len(screen.lines) == 2
+
+
+@given(st.text(st.characters()))
+@pytest.mark.parametrize("fmt", ["json", "logfmt"])
+def test_any_unicode_is_one_line_of_valid_utf_8(fmt: str, name: str) -> None:
+    screen = Screen()
+    log.configure("info", fmt, screen)
+    structlog.get_logger().info("station.renamed", station=name)
+    line = screen.text.rstrip("\n")
+    station = (json.loads if fmt == "json" else read_logfmt)(line)["station"]
+    assert station == re.sub("[\ud800-\udfff]", "\ufffd", name)
+
+
+@pytest.mark.parametrize("fmt", log.FORMATS)
+def test_letters_stay_readable_whatever_the_locale(fmt: str) -> None:
+    screen = Screen()
+    log.configure("info", fmt, screen)
+    structlog.get_logger().info("station.renamed", station="Gəncə şöbəsi")
+    assert "Gəncə şöbəsi" in screen.text
+
+
+@pytest.mark.parametrize("fmt", log.FORMATS)
+def test_half_a_character_does_not_cost_the_line(fmt: str) -> None:
+    screen = Screen()
+    log.configure("info", fmt, screen)
+    structlog.get_logger().info("half \ud83d", station="half \udcff")
+    assert screen.text.count("half") == 2
+
+
+@pytest.mark.parametrize("fmt", ["json", "logfmt"])
+def test_time_level_and_event_come_first(fmt: str) -> None:
+    screen = Screen()
+    log.configure("info", fmt, screen)
+    structlog.get_logger().warning("venue.added", venue="Mərkəz")
+    fields = (json.loads if fmt == "json" else read_logfmt)(screen.text.rstrip("\n"))
+    assert list(fields) == ["timestamp", "level", "event", "venue"]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", fields["timestamp"])
+    assert (fields["level"], fields["event"]) == ("warning", "venue.added")
+
+
+@pytest.mark.parametrize(
+    ("value", "as_json", "as_logfmt"),
+    [
+        (float("nan"), None, "null"),
+        (float("-inf"), None, "null"),
+        (None, None, "null"),
+        (True, True, "true"),
+        (1.5, 1.5, "1.5"),
+        ([1, "a"], [1, "a"], '[1,"a"]'),
+        ([float("nan")], "[nan]", "[nan]"),
+        ({("a", 1): 2}, "{('a', 1): 2}", "{('a', 1): 2}"),
+        (b"bytes", "b'bytes'", "b'bytes'"),
+    ],
+)
+def test_any_value_can_be_written(value: object, as_json: object, as_logfmt: str) -> None:
+    screen = Screen()
+    log.configure("info", "json", screen)
+    structlog.get_logger().info("venue.added", value=value, venue="Mərkəz")
+    assert json.loads(screen.text, parse_constant=pytest.fail)["value"] == as_json
+    screen = Screen()
+    log.configure("info", "logfmt", screen)
+    structlog.get_logger().info("venue.added", value=value)
+    assert read_logfmt(screen.text.rstrip("\n"))["value"] == as_logfmt
+
+
+@pytest.mark.parametrize(
+    ("level", "heard"),
+    [
+        ("debug", ["debug", "info", "warning", "error"]),
+        ("info", ["info", "warning", "error"]),
+        ("warn", ["warning", "error"]),
+        ("error", ["error"]),
+    ],
+)
+def test_the_level_says_what_is_heard(level: str, heard: list[str]) -> None:
+    screen = Screen()
+    log.configure(level, "json", screen)
+    for name in ("debug", "info", "warning", "error"):
+        getattr(structlog.get_logger(), name)("said")
+    assert [json.loads(line)["level"] for line in screen.lines] == heard
+
+
+def test_foreign_loggers_use_the_same_pipeline() -> None:
+    screen = Screen()
+    log.configure("info", "json", screen)
+    logging.getLogger("apscheduler.scheduler").warning("Run time of job %r was missed", "poll\n7")
+    line = json.loads(screen.text)
+    assert list(line) == ["timestamp", "level", "event", "logger"]
+    assert (line["level"], line["logger"]) == ("warning", "apscheduler.scheduler")
+    assert line["event"] == "Run time of job 'poll\\n7' was missed"
+
+
+@pytest.mark.parametrize(("level", "count"), [("info", 0), ("debug", 1)])
+def test_the_information_of_foreign_loggers_is_for_debugging(level: str, count: int) -> None:
+    screen = Screen()
+    log.configure(level, "json", screen)
+    logging.getLogger("urllib3.connectionpool").info("Starting new HTTPS connection")
+    assert len(screen.lines) == count
+
+
+def test_access_lines_of_the_server_are_off() -> None:
+    screen = Screen()
+    log.configure("debug", "json", screen)
+    logging.getLogger("uvicorn.access").info("GET /metrics")
+    assert screen.text == ""
+
+
+def test_warnings_use_the_same_pipeline() -> None:
+    screen = Screen()
+    log.configure("info", "json", screen)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        logging.captureWarnings(capture=True)
+        warnings.warn("old habit", DeprecationWarning, stacklevel=1)
+        logging.captureWarnings(capture=False)
+    line = json.loads(screen.text)
+    assert line["logger"] == "py.warnings"
+    assert "DeprecationWarning: old habit" in line["event"]
+
+
+@pytest.mark.parametrize("fmt", ["json", "logfmt"])
+def test_a_traceback_is_one_field_on_one_line_without_local_values(fmt: str) -> None:
+    screen = Screen()
+    log.configure("info", fmt, screen)
+    local = os.urandom(8).hex()
+    try:
+        fail_with(ValueError("bad\nvalue"), unused=local)
+    except ValueError:
+        structlog.get_logger().exception("poll.crashed")
+        logging.getLogger("apscheduler").exception("Job raised")
+    read = json.loads if fmt == "json" else read_logfmt
+    for line in map(read, screen.lines):
+        assert line["exception"].startswith("Traceback")
+        assert "bad\nvalue" in line["exception"]
+    assert len(screen.lines) == 2
+    assert local not in screen.text
+
+
+def test_console_shows_a_traceback_on_lines_that_steer_nothing() -> None:
+    screen = Screen()
+    log.configure("info", "console", screen)
+    try:
+        fail_with(ValueError("\x1b[2J"))
+    except ValueError:
+        structlog.get_logger().exception("poll.crashed")
+    assert "ValueError: \\x1b[2J" in screen.lines[-1]
+
+
+def test_an_uncaught_exception_is_told() -> None:
+    screen = Screen()
+    log.configure("info", "json", screen)
+    error = ValueError("unforeseen")
+    sys.excepthook(ValueError, error, None)
+    line = json.loads(screen.text)
+    assert (line["level"], line["event"]) == ("critical", "process.crashed")
+    assert line["exception"] == "ValueError: unforeseen"
+
+
+def test_an_interrupt_from_the_keyboard_is_not_a_crash(capsys: pytest.CaptureFixture[str]) -> None:
+    screen = Screen()
+    log.configure("info", "json", screen)
+    sys.excepthook(KeyboardInterrupt, KeyboardInterrupt(), None)
+    assert screen.text == ""
+    assert "KeyboardInterrupt" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("error", "count"), [(ValueError("unforeseen"), 1), (SystemExit(), 0)])
+def test_an_uncaught_exception_in_a_thread_is_told(error: BaseException, count: int) -> None:
+    screen = Screen()
+    log.configure("info", "json", screen)
+
+    def work() -> None:
+        raise error
+
+    thread = threading.Thread(target=lambda: _in_thread(work), name="poll-3")
+    thread.start()
+    thread.join()
+    told = [(line["event"], line["thread"]) for line in map(json.loads, screen.lines)]
+    assert told == [("thread.crashed", "poll-3")] * count
+
+
+def _in_thread(work: Callable[[], None]) -> None:
+    # pytest watches threading.excepthook itself; this hands the error to the hook that the log has set.
+    try:
+        work()
+    except BaseException as error:  # noqa: BLE001 - whatever it is, the hook decides
+        kind, trace = type(error), error.__traceback__
+        hook = threading.excepthook
+        hook(threading.ExceptHookArgs((kind, error, trace, threading.current_thread())))
+
+
+def test_the_format_follows_the_stream() -> None:
+    assert log.default_format(Screen(terminal=True)) == "console"
+    assert log.default_format(Screen()) == "json"
+    screen = Screen()
+    log.configure(stream=screen)
+    structlog.get_logger().info("said")
+    assert json.loads(screen.text)["event"] == "said"
+
+
+def test_standard_output_is_where_the_log_goes(capsys: pytest.CaptureFixture[str]) -> None:
+    log.configure("info", "json")
+    structlog.get_logger().info("said")
+    assert json.loads(capsys.readouterr().out)["event"] == "said"
+
+
+@pytest.mark.parametrize(("no_color", "colors"), [("", True), ("1", False)])
+def test_a_terminal_has_colours_unless_told_otherwise(
+    monkeypatch: pytest.MonkeyPatch, no_color: str, *, colors: bool
+) -> None:
+    monkeypatch.setenv("NO_COLOR", no_color)
+    screen = Screen(terminal=True)
+    log.configure("info", None, screen)
+    structlog.get_logger().info("said")
+    assert ("\x1b[" in screen.text) is colors
+
+
+def test_an_unknown_format_is_refused() -> None:
+    with pytest.raises(ValueError, match="'xml' is not a log format: choose one of json, logfmt, console"):
+        log.configure("info", "xml", Screen())
+
+
+def test_a_batch_is_one_write() -> None:
+    writes: list[bytes] = []
+
+    class Counting(io.BytesIO):
+        def write(self, data: bytes) -> int:
+            writes.append(bytes(data))
+            return super().write(data)
+
+    output = log.configure("info", "json", io.TextIOWrapper(Counting()))
+    with output.batch():
+        for number in range(100):
+            structlog.get_logger().info("said", number=number)
+        assert writes == []
+    assert [json.loads(line)["number"] for line in b"".join(writes).splitlines()] == list(range(100))
+    assert len(writes) == 1
+
+
+def test_a_batch_that_breaks_off_still_writes_what_was_said() -> None:
+    screen = Screen()
+    output = log.configure("info", "json", screen)
+    with pytest.raises(ZeroDivisionError), output.batch():
+        say_and_fail()
+    structlog.get_logger().info("said after")
+    assert [json.loads(line)["event"] for line in screen.lines] == ["said", "said after"]
+
+
+def test_an_empty_batch_writes_nothing() -> None:
+    screen = Screen()
+    with log.configure("info", "json", screen).batch():
+        pass
+    assert screen.text == ""
+
+
+def test_lines_of_many_threads_never_mix() -> None:
+    screen = Screen()
+    output = log.configure("info", "json", screen)
+
+    def work(name: str) -> None:
+        for _ in range(20):
+            with output.batch():
+                for number in range(20):
+                    structlog.get_logger().info("said", thread=name, number=number)
+            logging.getLogger("apscheduler").warning("between")
+
+    threads = [threading.Thread(target=work, args=(str(number),)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    lines = [json.loads(line) for line in screen.lines]
+    assert len(lines) == 4 * 20 * 21
+    batched = [(line["thread"], line["number"]) for line in lines if line["event"] == "said"]
+    assert all(batched[at : at + 20] == [(batched[at][0], n) for n in range(20)] for at in range(0, len(batched), 20))
+
+
+def test_a_closed_pipe_breaks_a_batch_and_nothing_else() -> None:
+    reading, writing = os.pipe()
+    stream = os.fdopen(writing, "w")
+    output = log.configure("info", "json", stream)
+    os.close(reading)
+    logging.getLogger("apscheduler").warning("nobody listens")
+    with pytest.raises(BrokenPipeError), output.batch():
+        structlog.get_logger().info("station.deactivated")
+    with pytest.raises(BrokenPipeError):
+        stream.close()
+
+
+def test_a_closed_stream_breaks_a_batch_and_nothing_else() -> None:
+    screen = Screen()
+    output = log.configure("info", "json", screen)
+    screen.close()
+    logging.getLogger("apscheduler").warning("nobody listens")
+    with pytest.raises(ValueError, match="closed"), output.batch():
+        structlog.get_logger().info("station.deactivated")
+
+
+@pytest.mark.parametrize("fmt", log.FORMATS)
+@pytest.mark.parametrize("secret", ["s3cret-Value", 'qu"ote\\d', "şifrə-söz"])
+def test_a_secret_is_masked_wherever_it_turns_up(fmt: str, secret: str) -> None:
+    screen = Screen()
+    output = log.configure("info", fmt, screen)
+    output.hide([secret, "longer " + secret, "abc"])
+    structlog.get_logger().error("brand.login_failed", message=f"bad {secret}!", brand="abc")
+    logging.getLogger("urllib3").error("header %s", secret)
+    try:
+        fail_with(ValueError(secret))
+    except ValueError:
+        structlog.get_logger().exception("poll.crashed")
+    assert secret not in screen.text
+    assert json.dumps(secret, ensure_ascii=False)[1:-1] not in screen.text
+    assert "***" in screen.text
+    assert "abc" in screen.text
+
+
+def test_secrets_of_an_earlier_configuration_are_forgotten() -> None:
+    screen = Screen()
+    output = log.configure("info", "json", screen)
+    output.hide(["first-secret"])
+    output.hide(["second-secret"])
+    structlog.get_logger().info("said", text="first-secret second-secret")
+    assert json.loads(screen.text)["text"] == "first-secret ***"
