@@ -50,6 +50,7 @@ class BrandView:
     quota_remaining: int | None = None
     token_expires_at: float | None = None
     poll_lag: float | None = None
+    polls_skipped: int = 0
     interval: float | None = None
 
 

@@ -1,0 +1,171 @@
+"""Serve scrapes at memory speed: text is made when a venue changes, and only joined when Prometheus asks.
+
+Each family is a column with one chunk of sample lines per venue. A poll renders its venue's chunks; a scrape joins the
+columns. For gzip, venues share blocks that are compressed once and again only after one of them changed. What is about
+the process itself changes all the time and is rendered at most once a second.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterator
+from itertools import chain
+from threading import Lock
+from typing import NamedTuple, Protocol
+
+from exporter.clock import Clock
+from exporter.metrics import negotiation, pieces
+from exporter.metrics.families import VENUE_FAMILIES
+from exporter.metrics.pieces import Piece
+from exporter.metrics.render import header, lines
+from exporter.model import VenueKey
+from exporter.views import VenueView
+
+BLOCK = 32
+"""Venues that are compressed together: enough to compress well, few enough to compress again quickly."""
+
+TELEMETRY_AGE = 1.0
+"""Seconds that the text about the process itself is kept."""
+
+# The families up to here depend on the stations alone, and stations seldom change.
+_STATION_FAMILIES = 1 + max(i for i, family in enumerate(VENUE_FAMILIES) if family.name.startswith("clopos_stations"))
+
+
+class Scrape(NamedTuple):
+    """An answer to a scrape."""
+
+    body: bytes
+    content_type: str
+    content_encoding: str | None
+
+
+class Telemetry(Protocol):
+    """Where the text about brands and the process comes from."""
+
+    def text(self, names: frozenset[str], *, openmetrics: bool) -> bytes:
+        """Render it, limited to the samples of these names if there are any, `# EOF` included in OpenMetrics."""
+
+
+class Exposition:
+    """Hold the text of all venues and answer scrapes with it; safe to be updated and scraped at the same time.
+
+    `settle` is called before each scrape, to update the views that change with time alone.
+    """
+
+    def __init__(self, telemetry: Telemetry, clock: Clock, settle: Callable[[], None] = lambda: None) -> None:
+        self._telemetry, self._clock, self._settle = telemetry, clock, settle
+        self._lock = Lock()
+        self._views: dict[VenueKey, VenueView] = {}
+        self._slots: dict[VenueKey, int] = {}
+        self._free: list[int] = []
+        self._columns: list[list[bytes]] = [[] for _ in VENUE_FAMILIES]
+        self._blocks: list[list[Piece | None]] = [[] for _ in VENUE_FAMILIES]
+        self._joined: list[Piece | None] = [None for _ in VENUE_FAMILIES]
+        self._version = 0
+        self._documents: dict[tuple[bool, bool], tuple[int, float, bytes]] = {}
+        self._tails: dict[bool, tuple[float, bytes]] = {}
+        self._headers = {om: [header(f, openmetrics=om) for f in VENUE_FAMILIES] for om in (False, True)}
+        self._packed_headers = {om: [pieces.compress(h) for h in self._headers[om]] for om in (False, True)}
+
+    def update(self, view: VenueView) -> None:
+        """Render what is new in a venue's view."""
+        key = view.state.venue.key
+        before = self._views.get(key)
+        first = _STATION_FAMILIES if before is not None and _same_stations(before, view) else 0
+        chunks = lines(VENUE_FAMILIES[first:], view)
+        with self._lock:
+            slot = self._slots.get(key)
+            if slot is None:
+                slot = self._slots[key] = self._new_slot()
+            self._views[key] = view
+            self._put(slot, chunks, first)
+
+    def forget(self, key: VenueKey) -> None:
+        """Drop a venue's text: what vanished from Clopos vanishes from the scrape."""
+        with self._lock:
+            slot = self._slots.pop(key, None)
+            if slot is not None:
+                del self._views[key]
+                self._put(slot, [b""] * len(VENUE_FAMILIES), 0)
+                self._free.append(slot)
+
+    def scrape(self, accept: str, accept_encoding: str, names: frozenset[str] = frozenset()) -> Scrape:
+        """Answer a scrape in the format and encoding it prefers, limited to the samples of `names` if there are any."""
+        openmetrics = negotiation.prefers_openmetrics(accept)
+        gzip = negotiation.accepts_gzip(accept_encoding)
+        self._settle()
+        with self._lock:
+            body = self._some(names, openmetrics, gzip) if names else self._whole(openmetrics, gzip)
+        return Scrape(body, negotiation.content_type(openmetrics=openmetrics), "gzip" if gzip else None)
+
+    def _put(self, slot: int, chunks: list[bytes], first: int) -> None:
+        block = slot // BLOCK
+        for i, chunk in enumerate(chunks, first):
+            column = self._columns[i]
+            if column[slot] != chunk:
+                column[slot] = chunk
+                self._blocks[i][block] = self._joined[i] = None
+                self._version += 1
+
+    def _new_slot(self) -> int:
+        if self._free:
+            return self._free.pop()
+        slot = len(self._columns[0])
+        for column, blocks in zip(self._columns, self._blocks, strict=True):
+            column.append(b"")
+            if slot % BLOCK == 0:
+                blocks.append(None)
+        return slot
+
+    def _whole(self, openmetrics: bool, gzip: bool) -> bytes:  # noqa: FBT001 - one of four cached documents
+        made, tail = self._tail(openmetrics)
+        version, tail_made, body = self._documents.get((openmetrics, gzip), (-1, 0.0, b""))
+        if version == self._version and tail_made == made:
+            return body
+        if gzip:
+            families = zip(
+                self._packed_headers[openmetrics], map(self._packed, range(len(VENUE_FAMILIES))), strict=True
+            )
+            body = pieces.gzip(pieces.join([*chain.from_iterable(families), pieces.compress(tail)]))
+        else:
+            body = b"".join([*self._plain(openmetrics, range(len(VENUE_FAMILIES))), tail])
+        self._documents[openmetrics, gzip] = (self._version, made, body)
+        return body
+
+    def _some(self, names: frozenset[str], openmetrics: bool, gzip: bool) -> bytes:  # noqa: FBT001 - as in _whole
+        wanted = [i for i, family in enumerate(VENUE_FAMILIES) if family.name in names]
+        tail = self._telemetry.text(names, openmetrics=openmetrics)
+        body = b"".join([*self._plain(openmetrics, wanted), tail])
+        return zlib.compress(body, pieces.LEVEL, 16 + zlib.MAX_WBITS) if gzip else body
+
+    def _plain(self, openmetrics: bool, wanted: range | list[int]) -> Iterator[bytes]:  # noqa: FBT001
+        for i in wanted:
+            yield self._headers[openmetrics][i]
+            yield from self._columns[i]
+
+    def _packed(self, i: int) -> Piece:
+        """Give a family's compressed lines, compressing what changed since."""
+        joined = self._joined[i]
+        if joined is None:
+            blocks, column = self._blocks[i], self._columns[i]
+            for block, piece in enumerate(blocks):
+                if piece is None:
+                    blocks[block] = pieces.compress(b"".join(column[block * BLOCK : (block + 1) * BLOCK]))
+            joined = self._joined[i] = pieces.join(piece for piece in blocks if piece is not None)
+        return joined
+
+    def _tail(self, openmetrics: bool) -> tuple[float, bytes]:  # noqa: FBT001 - as in _whole
+        now = self._clock.steady()
+        made, text = self._tails.get(openmetrics, (now - 2 * TELEMETRY_AGE, b""))
+        if now - made >= TELEMETRY_AGE:
+            made, text = self._tails[openmetrics] = now, self._telemetry.text(frozenset(), openmetrics=openmetrics)
+        return made, text
+
+
+def _same_stations(before: VenueView, after: VenueView) -> bool:
+    return (
+        before.state.stations is after.state.stations
+        and before.state.venue == after.state.venue
+        and before.stale == after.stale
+        and before.ignored == after.ignored
+    )

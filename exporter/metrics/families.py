@@ -1,0 +1,295 @@
+"""The metric families: each is a name, a help text and a pure function of a view."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from exporter.model import Kind, Station, Tracked, Venue
+from exporter.views import BrandView, KindCount, VenueView, count_kinds
+
+NAN = float("nan")
+View = TypeVar("View")
+
+_AGE = "Cached; clopos_venue_last_success_timestamp_seconds tells the age."
+_POLLED = "Cached from the last poll; clopos_venue_last_success_timestamp_seconds tells the age of the data."
+
+
+class Row(NamedTuple):
+    """The label values of one sample, in the order of its scope's label names, and what the value is made from."""
+
+    labels: tuple[str, ...]
+    subject: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Scope(Generic[View]):
+    """What a sample stands for: its label names, sorted, and the rows that a view has of it."""
+
+    label_names: tuple[str, ...]
+    rows: Callable[[View], Iterator[Row]]
+
+
+@dataclass(frozen=True, slots=True)
+class Family(Generic[View]):
+    """One metric. `name` is as scraped; `value` gives None where a row has no sample."""
+
+    name: str
+    type: str
+    help: str
+    scope: Scope[View]
+    value: Callable[[Any], float | None]
+
+
+class StationRow(NamedTuple):
+    """A station and whether the configuration leaves it out of the alerts."""
+
+    tracked: Tracked
+    ignored: bool
+
+
+def _stations(view: VenueView) -> Iterator[Row]:
+    venue, ignored = view.state.venue, view.ignored
+    for tracked in view.stations.values():
+        station = tracked.station
+        labels = (venue.brand, station.kind.value, station.name, station.id, venue.name, venue.id)
+        yield Row(labels, StationRow(tracked, station.id in ignored))
+
+
+def _kinds(view: VenueView) -> Iterator[Row]:
+    # Before the first complete poll, and when stale, there is nothing to count: absence, not zero.
+    if view.state.stations is not None and not view.stale:
+        for count in count_kinds(view.stations):
+            yield Row((view.state.venue.brand, count.kind.value, *_names(view.state.venue)), count)
+
+
+def _transitions(view: VenueView) -> Iterator[Row]:
+    seen = view.state.transitions
+    for kind in Kind:
+        for active in (True, False):
+            count = seen.get((kind, active), 0)
+            if count or kind is not Kind.UNKNOWN:
+                to = "active" if active else "inactive"
+                yield Row((view.state.venue.brand, kind.value, to, *_names(view.state.venue)), count)
+
+
+def _venues(view: VenueView) -> Iterator[Row]:
+    yield Row((view.state.venue.brand, *_names(view.state.venue)), view)
+
+
+def _brands(view: BrandView) -> Iterator[Row]:
+    yield Row((view.state.brand,), view)
+
+
+def _names(venue: Venue) -> tuple[str, str]:
+    return (venue.name, venue.id)
+
+
+STATION = Scope(("brand", "kind", "station", "station_id", "venue", "venue_id"), _stations)
+KIND = Scope(("brand", "kind", "venue", "venue_id"), _kinds)
+TRANSITION = Scope(("brand", "kind", "to", "venue", "venue_id"), _transitions)
+VENUE = Scope(("brand", "venue", "venue_id"), _venues)
+BRAND = Scope(("brand",), _brands)
+
+
+def _flag(value: bool | None) -> float:  # noqa: FBT001 - a three-valued flag is the subject itself
+    return NAN if value is None else float(value)
+
+
+def _station(field: Callable[[Station], float | None]) -> Callable[[StationRow], float | None]:
+    return lambda row: field(row.tracked.station)
+
+
+def _count(field: Callable[[KindCount], int]) -> Callable[[KindCount], float]:
+    return lambda count: float(field(count))
+
+
+def _venue(field: Callable[[VenueView], float | bool | None]) -> Callable[[VenueView], float | None]:
+    return lambda view: None if (value := field(view)) is None else float(value)
+
+
+def _brand(field: Callable[[BrandView], float | bool | None]) -> Callable[[BrandView], float | None]:
+    return lambda view: None if (value := field(view)) is None else float(value)
+
+
+VENUE_FAMILIES: tuple[Family[VenueView], ...] = (
+    Family(
+        "clopos_station_active",
+        "gauge",
+        f"Whether the station is active in Clopos: 1 active, 0 inactive (no new orders go there), NaN unclear. {_AGE}",
+        STATION,
+        _station(lambda station: _flag(station.active)),
+    ),
+    Family(
+        "clopos_station_printable",
+        "gauge",
+        f"Whether the station prints tickets: 1 prints, 0 screen only, NaN unclear. {_AGE}",
+        STATION,
+        _station(lambda station: _flag(station.printable)),
+    ),
+    Family(
+        "clopos_station_created_timestamp_seconds",
+        "gauge",
+        f"When the station was created, as Clopos says. {_AGE}",
+        STATION,
+        _station(lambda station: station.created_at),
+    ),
+    Family(
+        "clopos_station_updated_timestamp_seconds",
+        "gauge",
+        f"When the station was last edited, as Clopos says. {_AGE}",
+        STATION,
+        _station(lambda station: station.updated_at),
+    ),
+    Family(
+        "clopos_station_last_transition_timestamp_seconds",
+        "gauge",
+        f"When the exporter last saw the station's status change; absent until it has seen one. {_AGE}",
+        STATION,
+        lambda row: row.tracked.last_transition,
+    ),
+    Family(
+        "clopos_station_ignored",
+        "gauge",
+        "1 for a station that the configuration leaves out of the alerts; absent otherwise.",
+        STATION,
+        lambda row: 1.0 if row.ignored else None,
+    ),
+    Family(
+        "clopos_stations",
+        "gauge",
+        f"Stations of the venue, by kind. {_AGE}",
+        KIND,
+        _count(lambda count: count.total),
+    ),
+    Family(
+        "clopos_stations_active",
+        "gauge",
+        f"Stations of the venue that are active in Clopos, by kind. {_AGE}",
+        KIND,
+        _count(lambda count: count.active),
+    ),
+    Family(
+        "clopos_stations_printable",
+        "gauge",
+        f"Stations of the venue that print tickets, by kind. {_AGE}",
+        KIND,
+        _count(lambda count: count.printable),
+    ),
+    Family(
+        "clopos_station_transitions_total",
+        "counter",
+        "Status changes seen, by kind and new status.",
+        TRANSITION,
+        float,
+    ),
+    Family(
+        "clopos_venue_up",
+        "gauge",
+        "Whether the last poll brought every page of the venue's stations: 1 yes, 0 no.",
+        VENUE,
+        _venue(lambda view: view.state.up),
+    ),
+    Family(
+        "clopos_venue_last_success_timestamp_seconds",
+        "gauge",
+        "When the last complete poll of the venue ended: the age of all its cached values.",
+        VENUE,
+        _venue(lambda view: view.state.last_success),
+    ),
+    Family(
+        "clopos_venue_poll_interval_seconds",
+        "gauge",
+        "The poll interval in force, after stretching to keep within the API quota.",
+        VENUE,
+        _venue(lambda view: view.interval),
+    ),
+    Family(
+        "clopos_venue_poll_duration_seconds",
+        "gauge",
+        f"How long the last poll of the venue took. {_POLLED}",
+        VENUE,
+        _venue(lambda view: view.state.last_duration),
+    ),
+    Family(
+        "clopos_venue_polls_total",
+        "counter",
+        "Polls of the venue, failed ones included.",
+        VENUE,
+        _venue(lambda view: view.state.polls),
+    ),
+    Family(
+        "clopos_venue_poll_failures_total",
+        "counter",
+        "Polls of the venue that failed.",
+        VENUE,
+        _venue(lambda view: view.state.failures),
+    ),
+    Family(
+        "clopos_venue_open",
+        "gauge",
+        "Whether the venue is open by its configured opening hours: 1 open, 0 closed; absent without hours.",
+        VENUE,
+        _venue(lambda view: None if view.opening is None else view.opening.is_open),
+    ),
+    Family(
+        "clopos_venue_next_open_timestamp_seconds",
+        "gauge",
+        "When the venue opens next by its opening hours; absent where it never does.",
+        VENUE,
+        _venue(lambda view: None if view.opening is None else view.opening.next_open),
+    ),
+    Family(
+        "clopos_venue_next_close_timestamp_seconds",
+        "gauge",
+        "When the venue closes next by its opening hours; absent where it never does.",
+        VENUE,
+        _venue(lambda view: None if view.opening is None else view.opening.next_close),
+    ),
+)
+
+BRAND_FAMILIES: tuple[Family[BrandView], ...] = (
+    Family(
+        "clopos_brand_up",
+        "gauge",
+        "Whether login and venue discovery of the brand work: 1 yes, 0 no.",
+        BRAND,
+        _brand(lambda view: view.state.up),
+    ),
+    Family(
+        "clopos_exporter_api_quota_limit",
+        "gauge",
+        "Requests per minute that Clopos admits, as its last answer said.",
+        BRAND,
+        _brand(lambda view: view.quota_limit),
+    ),
+    Family(
+        "clopos_exporter_api_quota_remaining",
+        "gauge",
+        "Requests that were left in the quota's window, as the last answer of Clopos said.",
+        BRAND,
+        _brand(lambda view: view.quota_remaining),
+    ),
+    Family(
+        "clopos_exporter_token_expiry_timestamp_seconds",
+        "gauge",
+        "When the brand's token ends, as Clopos says; it is renewed before.",
+        BRAND,
+        _brand(lambda view: view.token_expires_at),
+    ),
+    Family(
+        "clopos_exporter_poll_lag_seconds",
+        "gauge",
+        "How late the newest poll of the brand started.",
+        BRAND,
+        _brand(lambda view: view.poll_lag),
+    ),
+    Family(
+        "clopos_exporter_polls_skipped_total",
+        "counter",
+        "Turns that were dropped because the venue was still being polled.",
+        BRAND,
+        _brand(lambda view: view.polls_skipped),
+    ),
+)

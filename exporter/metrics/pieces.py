@@ -1,0 +1,98 @@
+"""Gzip in pieces: each piece is compressed once and can be joined with others again and again.
+
+A piece ends on a byte boundary without ending the stream (a sync flush, RFC 1951 section 3.2.4), and refers to nothing
+before itself, so that pieces in a row are one valid deflate stream. The checksum of the whole follows from those of the
+pieces, because CRC-32 is linear: the remainder of a message is that of its head, shifted by the length of its tail,
+plus that of the tail.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable
+from typing import NamedTuple
+
+LEVEL = 1
+"""Exposition text repeats itself so much that higher levels save little and cost several times the time."""
+
+_POLYNOMIAL = 0xEDB88320
+_ONE = 1 << 31
+"""The polynomial 1, with the coefficient of x^0 in the highest bit, as CRC-32 has it."""
+
+_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x04\xff"  # RFC 1952: deflate, no time, fastest, unknown system
+_END = b"\x03\x00"  # RFC 1951: a last block that holds nothing
+
+
+class Piece(NamedTuple):
+    """Compressed bytes that do not end the stream, and what is needed to join them.
+
+    `shift` is x^(8 * length) modulo CRC-32's polynomial: what this piece does to the checksum of all before it.
+    """
+
+    deflated: bytes
+    crc: int
+    length: int
+    shift: int
+
+
+def _multiply(a: int, b: int) -> int:
+    """Multiply two polynomials over GF(2), modulo that of CRC-32; bits run from x^0 downwards."""
+    product = 0
+    while a:
+        if a & _ONE:
+            product ^= b
+        a = (a << 1) & 0xFFFFFFFF
+        b = (b >> 1) ^ _POLYNOMIAL if b & 1 else b >> 1
+    return product
+
+
+def _squares() -> list[int]:
+    """Give x^8, x^16, x^32 and so on: the shifts by 1, 2, 4... bytes."""
+    powers = [_ONE >> 8]
+    for _ in range(40):
+        powers.append(_multiply(powers[-1], powers[-1]))
+    return powers
+
+
+_SHIFTS = _squares()
+
+
+def _shift(length: int) -> int:
+    """Give x^(8 * length)."""
+    shift, power = _ONE, 0
+    while length:
+        if length & 1:
+            shift = _multiply(_SHIFTS[power], shift)
+        length >>= 1
+        power += 1
+    return shift
+
+
+def compress(data: bytes) -> Piece:
+    """Compress a piece."""
+    if not data:
+        return EMPTY
+    deflate = zlib.compressobj(LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
+    deflated = deflate.compress(data) + deflate.flush(zlib.Z_SYNC_FLUSH)
+    return Piece(deflated, zlib.crc32(data), len(data), _shift(len(data)))
+
+
+def join(pieces: Iterable[Piece]) -> Piece:
+    """Join pieces to one, in their order."""
+    crc, length, shift, deflated = 0, 0, _ONE, []
+    for piece in pieces:
+        if piece.length:
+            crc = _multiply(piece.shift, crc) ^ piece.crc
+            length += piece.length
+            shift = _multiply(piece.shift, shift)
+            deflated.append(piece.deflated)
+    return Piece(b"".join(deflated), crc, length, shift)
+
+
+def gzip(piece: Piece) -> bytes:
+    """Make a gzip file (RFC 1952) of a piece."""
+    ending = piece.crc.to_bytes(4, "little") + (piece.length & 0xFFFFFFFF).to_bytes(4, "little")
+    return b"".join((_HEADER, piece.deflated, _END, ending))
+
+
+EMPTY = Piece(b"", 0, 0, _ONE)

@@ -1,0 +1,154 @@
+"""The process' own telemetry, and the brands: everything of the scrape that is not about a venue."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterable, Iterator
+
+import prometheus_client
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.openmetrics import exposition as openmetrics_exposition
+from prometheus_client.registry import Collector
+
+from exporter import __version__
+from exporter.metrics.collector import collect
+from exporter.metrics.families import BRAND_FAMILIES
+from exporter.model import Reason
+from exporter.views import BrandView
+
+_BUCKETS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.8, 1.2, 2.0, 4.0, 8.0, 12.0, 20.0)
+
+
+class Telemetry:
+    """Count what the exporter itself does.
+
+    `brands` gives the views of the brands, `store_up` whether the state can be written (None: nowhere to write it).
+    """
+
+    def __init__(
+        self,
+        brands: Callable[[], Iterable[BrandView]],
+        store_up: Callable[[], bool | None],
+        *,
+        revision: str = "",
+        shard: int = 0,
+        total_shards: int = 1,
+    ) -> None:
+        # When a counter began says nothing that process_start_time_seconds does not say.
+        prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
+        self._registry = CollectorRegistry()
+        self._registry.register(_Views(brands, store_up))
+        ProcessCollector(registry=self._registry)
+        PlatformCollector(registry=self._registry)
+        GCCollector(registry=self._registry)
+        self._requests = Counter(
+            "clopos_exporter_api_requests_total",
+            "Requests sent to Clopos; code is the HTTP status, or error where there was none.",
+            ("brand", "endpoint", "code"),
+            registry=self._registry,
+        )
+        self._durations = Histogram(
+            "clopos_exporter_api_request_duration_seconds",
+            "How long requests to Clopos took, pacing excluded.",
+            ("endpoint",),
+            buckets=_BUCKETS,
+            registry=self._registry,
+        )
+        self._failures = Counter(
+            "clopos_exporter_poll_failures_total",
+            "Polls and discoveries that failed, by reason.",
+            ("brand", "reason"),
+            registry=self._registry,
+        )
+        self._unusable = Counter(
+            "clopos_exporter_unusable_rows_total",
+            "Rows of Clopos without a usable id, which no station could be made of.",
+            ("brand",),
+            registry=self._registry,
+        )
+        self._reload_ok = Gauge(
+            "clopos_exporter_config_last_reload_successful",
+            "Whether the last load of the configuration succeeded.",
+            registry=self._registry,
+        )
+        self._reload_at = Gauge(
+            "clopos_exporter_config_last_reload_success_timestamp_seconds",
+            "When the configuration in force was loaded.",
+            registry=self._registry,
+        )
+        Gauge(
+            "clopos_exporter_build_info",
+            "Which build this is; always 1.",
+            ("version", "revision", "python_version"),
+            registry=self._registry,
+        ).labels(__version__, revision, platform.python_version()).set(1)
+        Gauge("clopos_exporter_shard_ordinal", "Which shard this process is.", registry=self._registry).set(shard)
+        Gauge("clopos_exporter_total_shards", "How many shards there are.", registry=self._registry).set(total_shards)
+
+    def requested(self, brand: str, endpoint: str, code: str, seconds: float) -> None:
+        """Count a request to Clopos."""
+        self._requests.labels(brand, endpoint, code).inc()
+        self._durations.labels(endpoint).observe(seconds)
+
+    def failed(self, brand: str, reason: Reason) -> None:
+        """Count a poll or discovery that failed."""
+        self._failures.labels(brand, reason.value).inc()
+
+    def unusable_row(self, brand: str) -> None:
+        """Count a row that no station could be made of."""
+        self._unusable.labels(brand).inc()
+
+    def loaded(self, at: float | None) -> None:
+        """Note that a configuration was loaded at this wall time, or, with None, that it was refused."""
+        self._reload_ok.set(at is not None)
+        if at is not None:
+            self._reload_at.set(at)
+
+    def forget(self, brand: str) -> None:
+        """Drop the series of a brand that is no longer watched."""
+        for metric in (self._requests, self._failures, self._unusable):
+            metric.remove_by_labels({"brand": brand})
+
+    def text(self, names: frozenset[str], *, openmetrics: bool) -> bytes:
+        """Render everything, limited to the samples of these names if there are any."""
+        registry = self._registry.restricted_registry(names) if names else self._registry
+        if openmetrics:
+            return bytes(openmetrics_exposition.generate_latest(registry))  # type: ignore[no-untyped-call]
+        return generate_latest(registry)
+
+
+class _Views(Collector):
+    """Collect what is derived from state, so that what vanishes there vanishes from the scrape."""
+
+    def __init__(self, brands: Callable[[], Iterable[BrandView]], store_up: Callable[[], bool | None]) -> None:
+        self._brands, self._store_up = brands, store_up
+
+    def describe(self) -> Iterator[Metric]:
+        """Give all families without samples."""
+        for family in BRAND_FAMILIES:
+            yield collect(family, ())
+        yield self._store(None)
+
+    def collect(self) -> Iterator[Metric]:
+        """Give the brands' families, and the store's where there is one to write to."""
+        views = list(self._brands())
+        for family in BRAND_FAMILIES:
+            yield collect(family, views)
+        store_up = self._store_up()
+        if store_up is not None:
+            yield self._store(float(store_up))
+
+    def _store(self, value: float | None) -> Metric:
+        return GaugeMetricFamily(
+            "clopos_exporter_store_up", "Whether the state can be written to the configured path.", value=value
+        )
