@@ -5,7 +5,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 PY := $(BIN)/python
-PIP := $(PY) -m pip --disable-pip-version-check install --quiet --require-hashes --only-binary :all:
+PIP := $(PY) -m pip --disable-pip-version-check install --quiet --require-hashes
 LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-find-links --no-emit-index-url
 # Arguments for the program behind a target: make test ARGS='-k station', make demo ARGS=--help
 ARGS ?=
@@ -40,10 +40,11 @@ fmt: $(VENV)/dev ## Format the code and mend what can be mended
 	$(BIN)/ruff check --fix-only
 	$(BIN)/ruff format
 
-lock: $(BIN)/uv ## Renew both lock files from pyproject.toml
+lock: $(BIN)/uv ## Renew the lock files from pyproject.toml
 	$(LOCK) $(ARGS) pyproject.toml --group dev -o requirements-dev.lock
 	$(LOCK) $(ARGS) -c requirements-dev.lock pyproject.toml -o requirements.lock
 	$(LOCK) $(ARGS) -c requirements-dev.lock --group build -o requirements-build.lock
+	$(LOCK) $(ARGS) -c requirements-dev.lock --group release -o requirements-release.lock
 
 # One environment; each stamp says which lock file is in it. The development lock holds the runtime lock's versions.
 $(VENV)/runtime: requirements.lock | $(PY)
@@ -56,6 +57,10 @@ $(VENV)/dev: requirements-dev.lock pyproject.toml | $(PY)
 	@$(PIP) -r requirements-dev.lock
 	@$(PY) -m pip --disable-pip-version-check install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@ $(VENV)/runtime
+
+$(VENV)/release: requirements-release.lock | $(VENV)/dev
+	@$(PIP) -r requirements-release.lock
+	@touch $@
 
 $(BIN)/uv: | $(PY)
 	@$(PY) -m pip --disable-pip-version-check install --quiet uv
