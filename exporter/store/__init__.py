@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from exporter.clock import Clock
+from exporter.store.file import read_journal
 from exporter.store.journal import Entry, JournalQuery
 from exporter.store.memory import MemoryStore
 from exporter.store.protocol import Store
+from exporter.store.sqlite import SQLiteStore
 
-__all__ = ["Entry", "JournalQuery", "MemoryStore", "Store"]
+__all__ = ["Entry", "JournalQuery", "MemoryStore", "SQLiteStore", "Store", "open_store", "read_journal"]
+
+
+def open_store(path: Path | None, clock: Clock, journal_retention: float) -> Store:
+    """Open the store at a path, or one in memory where there is none; `journal_retention` is in seconds.
+
+    A file that cannot be used costs a log line, not the start; only one that another process writes raises StoreError.
+    """
+    return MemoryStore() if path is None else SQLiteStore(path, clock, journal_retention)

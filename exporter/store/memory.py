@@ -67,8 +67,7 @@ class MemoryStore:
         """Drop the state of a brand and of its venues; their journal stays."""
         with self._lock:
             self._brands.pop(brand, None)
-            for key in [key for key in self._venues if key[0] == brand]:
-                self.forget_venue(key)
+            self._venues = {key: state for key, state in self._venues.items() if key[0] != brand}
 
     def journal(self, query: JournalQuery) -> list[Entry]:
         """Give told changes, newest first."""

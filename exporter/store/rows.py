@@ -1,0 +1,215 @@
+"""States and entries as rows of the state file, and back."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from exporter.model import (
+    NOTHING,
+    BrandState,
+    Event,
+    Instant,
+    Kind,
+    Outage,
+    Reason,
+    Station,
+    Tracked,
+    Venue,
+    VenueKey,
+    VenueState,
+)
+from exporter.store.journal import Entry, JournalQuery
+
+Row = tuple[Any, ...]
+
+
+def write_venue(connection: sqlite3.Connection, old: VenueState | None, new: VenueState) -> None:
+    """Write what differs between the state that the file holds and the new one; unchanged parts are identical."""
+    key = new.venue.key
+    connection.execute(
+        "INSERT OR REPLACE INTO venues VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (*key, new.venue.name, new.last_success, new.requests, *_outage_row(new.outage)),
+    )
+    before = (old and old.stations) or {}
+    after = new.stations or {}
+    if after is not before:
+        connection.executemany(
+            "INSERT OR REPLACE INTO stations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [_station_row(key, tracked) for id_, tracked in after.items() if before.get(id_) is not tracked],
+        )
+        connection.executemany(
+            "DELETE FROM stations WHERE brand = ? AND venue_id = ? AND station_id = ?",
+            [(*key, id_) for id_ in before.keys() - after.keys()],
+        )
+    if old is None or new.transitions is not old.transitions:
+        connection.execute("DELETE FROM transitions WHERE brand = ? AND venue_id = ?", key)
+        connection.executemany(
+            "INSERT OR REPLACE INTO transitions VALUES (?, ?, ?, ?, ?)",
+            [(*key, kind.value, active, total) for (kind, active), total in new.transitions.items()],
+        )
+
+
+def delete_venue(connection: sqlite3.Connection, key: VenueKey) -> None:
+    """Delete the state of a venue."""
+    for table in ("venues", "stations", "transitions"):
+        connection.execute(f"DELETE FROM {table} WHERE brand = ? AND venue_id = ?", key)  # noqa: S608 - our own names
+
+
+def write_brand(connection: sqlite3.Connection, state: BrandState) -> None:
+    """Write the state of a brand."""
+    venues = None if state.venues is None else json.dumps([(venue.id, venue.name) for venue in state.venues])
+    connection.execute(
+        "INSERT OR REPLACE INTO brands VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            state.brand,
+            venues,
+            json.dumps(dict(state.missing)),
+            *_outage_row(state.login_outage),
+            *_outage_row(state.outage),
+        ),
+    )
+
+
+def delete_brand(connection: sqlite3.Connection, brand: str) -> None:
+    """Delete the state of a brand."""
+    connection.execute("DELETE FROM brands WHERE brand = ?", (brand,))
+
+
+def write_entries(connection: sqlite3.Connection, entries: Iterable[Entry]) -> None:
+    """Append to the journal."""
+    connection.executemany(
+        "INSERT INTO journal VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            (
+                entry.id,
+                entry.event.value,
+                entry.observed_at,
+                entry.brand,
+                entry.venue_id,
+                entry.venue,
+                entry.station_id,
+                entry.station,
+                entry.kind and entry.kind.value,
+                entry.updated_at,
+                json.dumps(dict(entry.details)),
+            )
+            for entry in entries
+        ],
+    )
+
+
+def prune_entries(connection: sqlite3.Connection, *, oldest: float, last_gone: int) -> None:
+    """Drop the entries from before a time (epoch seconds), and those up to an id."""
+    connection.execute("DELETE FROM journal WHERE observed_at < ?", (oldest,))
+    connection.execute("DELETE FROM journal WHERE id <= ?", (last_gone,))
+
+
+def last_id(connection: sqlite3.Connection) -> int:
+    """Give the id of the newest entry, 0 where there is none."""
+    (id_,) = connection.execute("SELECT coalesce(max(id), 0) FROM journal").fetchone()
+    return int(id_)
+
+
+def read_venues(connection: sqlite3.Connection, now: Instant) -> Iterator[VenueState]:
+    """Read the states of an earlier process. Their age on the steady clock follows from their age on the wall clock."""
+    stations: defaultdict[VenueKey, dict[str, Tracked]] = defaultdict(dict)
+    for brand, venue_id, *row in connection.execute("SELECT * FROM stations"):
+        tracked = _tracked(row)
+        stations[brand, venue_id][tracked.station.id] = tracked
+    transitions: defaultdict[VenueKey, dict[tuple[Kind, bool], int]] = defaultdict(dict)
+    for brand, venue_id, kind, active, total in connection.execute("SELECT * FROM transitions"):
+        transitions[brand, venue_id][Kind(kind), bool(active)] = total
+    for brand, id_, name, last_success, requests, *outage in connection.execute("SELECT * FROM venues"):
+        state = VenueState(
+            Venue(brand, id_, name),
+            transitions=transitions.get((brand, id_), NOTHING),
+            requests=requests,
+            outage=_outage(outage),
+            restored=True,
+        )
+        if last_success is not None:
+            age = max(0.0, now.wall - last_success)
+            known = stations.get((brand, id_), {})
+            state = replace(state, stations=known, last_success=last_success, fresh_at=now.steady - age)
+        yield state
+
+
+def read_brands(connection: sqlite3.Connection) -> Iterator[BrandState]:
+    """Read the states of an earlier process."""
+    for brand, venues, missing, *outages in connection.execute("SELECT * FROM brands"):
+        yield BrandState(
+            brand,
+            None if venues is None else tuple(Venue(brand, id_, name) for id_, name in json.loads(venues)),
+            json.loads(missing),
+            login_outage=_outage(outages[:3]),
+            outage=_outage(outages[3:]),
+            restored=True,
+        )
+
+
+def read_entries(connection: sqlite3.Connection, query: JournalQuery) -> list[Entry]:
+    """Read from the journal, newest first."""
+    filters: Mapping[str, Any] = {
+        "brand = ?": query.brand,
+        "venue_id = ?": query.venue_id,
+        "station_id = ?": query.station_id,
+        "kind = ?": query.kind and query.kind.value,
+        "event IN (SELECT value FROM json_each(?))": json.dumps(sorted(query.events)) if query.events else None,
+        "observed_at >= ?": query.since,
+        "observed_at < ?": query.until,
+        "id < ?": query.before,
+    }
+    chosen = {condition: value for condition, value in filters.items() if value is not None}
+    where = " AND ".join(chosen) or "TRUE"
+    statement = f"SELECT * FROM journal WHERE {where} ORDER BY id DESC LIMIT ?"  # noqa: S608 - our own conditions
+    rows = connection.execute(statement, (*chosen.values(), query.limit))
+    return [
+        Entry(
+            id_, Event(event), at, brand, venue_id, venue, station_id, station, kind and Kind(kind), updated_at,
+            json.loads(details),
+        )
+        for id_, event, at, brand, venue_id, venue, station_id, station, kind, updated_at, details in rows
+    ]  # fmt: skip
+
+
+def _station_row(key: VenueKey, tracked: Tracked) -> Row:
+    station = tracked.station
+    return (
+        *key,
+        station.id,
+        station.name,
+        station.kind.value,
+        station.active,
+        station.printable,
+        station.created_at,
+        station.updated_at,
+        tracked.status,
+        tracked.printing,
+        tracked.since,
+        tracked.last_transition,
+        tracked.missing,
+    )
+
+
+def _tracked(row: list[Any]) -> Tracked:
+    id_, name, kind, active, printable, created_at, updated_at, status, printing, since, last_transition, missing = row
+    station = Station(id_, name, Kind(kind), _flag(active), _flag(printable), created_at, updated_at)
+    return Tracked(station, _flag(status), _flag(printing), since, last_transition, missing)
+
+
+def _outage_row(outage: Outage | None) -> Row:
+    return (None, None, None) if outage is None else (outage.since, outage.reason.value, outage.message)
+
+
+def _outage(row: list[Any]) -> Outage | None:
+    since, reason, message = row
+    return None if since is None else Outage(since, Reason(reason), message)
+
+
+def _flag(value: int | None) -> bool | None:
+    return None if value is None else bool(value)

@@ -1,0 +1,21 @@
+from __future__ import annotations
+
+from exporter.clock import Clock
+
+
+class FakeClock(Clock):
+    """A clock that stands until it is told to go on."""
+
+    def __init__(self, wall: float = 1_700_000_000.0, steady: float = 5_000.0) -> None:
+        super().__init__()
+        self._wall, self._steady = wall, steady
+
+    def wall(self) -> float:
+        return self._wall
+
+    def steady(self) -> float:
+        return self._steady
+
+    def forward(self, seconds: float) -> None:
+        self._wall += seconds
+        self._steady += seconds

@@ -1,0 +1,155 @@
+"""What every store does, asked of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from exporter.clock import Clock
+from exporter.model import BrandState, Change, Event, Kind, Station, Tracked, Venue, VenueState
+from exporter.store import JournalQuery, Store, open_store
+
+VENUE = Venue("tandir", "7", "Tandir Port")
+GRILL = Station("1", "Grill", Kind.KITCHEN, active=False, printable=True, created_at=1.0, updated_at=2.0)
+BAR = Station("2", "Bar", Kind.OTHER, active=True, printable=True, created_at=1.0, updated_at=3.0)
+STATE = VenueState(VENUE, {"1": Tracked(GRILL, status=False, printing=True, since=9.0)}, last_success=10.0)
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def store(request: pytest.FixtureRequest, path: Path, clock: Clock) -> Iterator[Store]:
+    store = open_store(None if request.param == "memory" else path, clock, journal_retention=1e10)
+    yield store
+    store.close()
+
+
+def change(event: Event, at: float, station: Station | None = GRILL, venue: Venue | None = VENUE) -> Change:
+    return Change(event, VENUE.brand, at, venue, station, {"previous_for_seconds": 1.5, "detected": "after_restart"})
+
+
+def test_an_unknown_venue_is_empty(store: Store) -> None:
+    assert store.venue(VENUE) == VenueState(VENUE)
+    assert store.venues() == []
+
+
+def test_an_unknown_brand_is_empty(store: Store) -> None:
+    assert store.brand("tandir") == BrandState("tandir")
+    assert store.brands() == []
+
+
+def test_a_remembered_venue_is_given_back_as_the_same_object(store: Store) -> None:
+    store.remember(STATE, [])
+    assert store.venue(VENUE) is STATE
+    assert store.venues() == [STATE]
+
+
+def test_a_renamed_venue_is_still_the_same_venue(store: Store) -> None:
+    store.remember(STATE, [])
+    assert store.venue(replace(VENUE, name="Another name")) is STATE
+
+
+def test_a_remembered_brand_is_given_back(store: Store) -> None:
+    state = BrandState("tandir", (VENUE,), seen=True)
+    store.remember(state, [])
+    assert store.brand("tandir") is state
+    assert store.brands() == [state]
+
+
+def test_equal_ids_of_different_brands_do_not_meet(store: Store) -> None:
+    other = VenueState(Venue("plov", "7", "Plov Port"))
+    store.remember(STATE, [])
+    store.remember(other, [])
+    assert store.venue(VENUE) is STATE
+    assert store.venue(other.venue) is other
+
+
+def test_a_forgotten_venue_is_empty_again_and_its_journal_stays(store: Store) -> None:
+    store.remember(STATE, [change(Event.STATION_DEACTIVATED, 10.0)])
+    store.forget_venue(VENUE.key)
+    store.forget_venue(VENUE.key)
+    assert store.venues() == []
+    assert len(store.journal(JournalQuery())) == 1
+
+
+def test_a_forgotten_brand_takes_its_venues_along_and_no_others(store: Store) -> None:
+    other = VenueState(Venue("plov", "7", "Plov Port"))
+    for state in (STATE, other, BrandState("tandir"), BrandState("plov")):
+        store.remember(state, [])
+    store.forget_brand("tandir")
+    assert store.venues() == [other]
+    assert store.brands() == [BrandState("plov")]
+
+
+def test_the_journal_is_told_newest_first_in_flat_words(store: Store) -> None:
+    store.remember(STATE, [change(Event.STATION_ADDED, 5.0, BAR), change(Event.STATION_DEACTIVATED, 10.0)])
+    newest, oldest = store.journal(JournalQuery())
+    assert (newest.event, oldest.event) == (Event.STATION_DEACTIVATED, Event.STATION_ADDED)
+    assert newest.id > oldest.id
+    assert (newest.observed_at, newest.updated_at) == (10.0, 2.0)
+    assert (newest.brand, newest.venue_id, newest.venue) == ("tandir", "7", "Tandir Port")
+    assert (newest.station_id, newest.station, newest.kind) == ("1", "Grill", Kind.KITCHEN)
+    assert dict(newest.details) == {"previous_for_seconds": 1.5, "detected": "after_restart"}
+
+
+def test_an_event_of_a_brand_names_no_venue_and_no_station(store: Store) -> None:
+    store.remember(BrandState("tandir"), [change(Event.BRAND_LOGIN_FAILED, 5.0, None, None)])
+    (entry,) = store.journal(JournalQuery())
+    assert (entry.venue_id, entry.venue, entry.station_id, entry.station, entry.kind) == (None,) * 5
+
+
+@pytest.mark.parametrize(
+    ("query", "times"),
+    [
+        (JournalQuery(brand="tandir"), [3, 2, 1]),
+        (JournalQuery(brand="plov"), []),
+        (JournalQuery(venue_id="7"), [3, 2, 1]),
+        (JournalQuery(venue_id="8"), []),
+        (JournalQuery(station_id="2"), [1]),
+        (JournalQuery(kind=Kind.KITCHEN), [3, 2]),
+        (JournalQuery(events=frozenset({Event.STATION_ADDED, Event.STATION_DEACTIVATED})), [2, 1]),
+        (JournalQuery(since=2.0), [3, 2]),
+        (JournalQuery(until=2.0), [1]),
+        (JournalQuery(since=2.0, until=3.0), [2]),
+        (JournalQuery(limit=2), [3, 2]),
+        (JournalQuery(limit=0), []),
+    ],
+)
+def test_the_journal_can_be_asked_for_a_part(store: Store, query: JournalQuery, times: list[float]) -> None:
+    store.remember(
+        STATE,
+        [
+            change(Event.STATION_ADDED, 1.0, BAR),
+            change(Event.STATION_DEACTIVATED, 2.0),
+            change(Event.STATION_ACTIVATED, 3.0),
+        ],
+    )
+    assert [entry.observed_at for entry in store.journal(query)] == times
+
+
+def test_the_journal_can_be_read_page_by_page(store: Store) -> None:
+    store.remember(STATE, [change(Event.STATION_TOUCHED, float(at)) for at in range(5)])
+    first = store.journal(JournalQuery(limit=3))
+    second = store.journal(JournalQuery(limit=3, before=first[-1].id))
+    assert [entry.observed_at for entry in first + second] == [4, 3, 2, 1, 0]
+
+
+def test_polls_in_many_threads_lose_nothing(store: Store) -> None:
+    def polls(number: int) -> None:
+        venue = Venue("tandir", str(number), f"Venue {number}")
+        for at in range(20):
+            store.remember(VenueState(venue), [change(Event.STATION_TOUCHED, float(at), venue=venue)])
+
+    threads = [Thread(target=polls, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    entries = store.journal(JournalQuery(limit=1000))
+    assert len(store.venues()) == 8
+    assert len({entry.id for entry in entries}) == 160
+    for number in range(8):
+        mine = [entry.observed_at for entry in entries if entry.venue_id == str(number)]
+        assert mine == sorted(map(float, range(20)), reverse=True)

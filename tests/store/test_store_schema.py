@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+from store_fakes import FakeClock
+from structlog.testing import capture_logs
+
+from exporter.model import Change, Event, Venue, VenueState
+from exporter.store import JournalQuery, SQLiteStore, schema
+
+VENUE = Venue("tandir", "7", "Tandir Port")
+
+
+def file_of(path: Path, version: int) -> None:
+    """Make the file that an exporter with that schema version would have left behind."""
+    connection = sqlite3.connect(path)
+    for statements in schema.MIGRATIONS[:version]:
+        for statement in statements:
+            connection.execute(statement)
+    if version:
+        connection.execute("INSERT INTO venues VALUES ('tandir', '7', 'Tandir Port', 100.0, 1, NULL, NULL, NULL)")
+        connection.execute(
+            "INSERT INTO stations VALUES ('tandir', '7', '1', 'Grill', 'kitchen', 0, 1, 1.0, 2.0, 0, 1, 3.0, NULL, 0)"
+        )
+        connection.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {version}")
+    connection.commit()
+    connection.close()
+
+
+@pytest.mark.parametrize("version", range(schema.VERSION + 1))
+def test_a_file_of_each_version_grows_into_the_current_one(path: Path, clock: FakeClock, version: int) -> None:
+    file_of(path, version)
+    store = SQLiteStore(path, clock, 1e10)
+    assert store.up
+    stations = store.venue(VENUE).stations
+    assert (stations is None) if version == 0 else (stations is not None and stations["1"].status is False)
+    store.remember(VenueState(VENUE), [Change(Event.STATION_TOUCHED, "tandir", 5.0, VENUE)])
+    assert len(store.journal(JournalQuery())) == 1
+    store.close()
+    connection = sqlite3.connect(path)
+    assert connection.execute("PRAGMA user_version").fetchone() == (schema.VERSION,)
+    connection.close()
+
+
+def test_a_grown_file_has_the_tables_of_a_new_one(tmp_path: Path, clock: FakeClock) -> None:
+    def tables(path: Path) -> set[tuple[str, str]]:
+        SQLiteStore(path, clock, 1e10).close()
+        connection = sqlite3.connect(path)
+        found = set(connection.execute("SELECT name, sql FROM sqlite_master"))
+        connection.close()
+        return found
+
+    file_of(tmp_path / "old.db", 1)
+    assert tables(tmp_path / "old.db") == tables(tmp_path / "new.db")
+
+
+def test_a_newer_file_is_left_alone(path: Path, clock: FakeClock) -> None:
+    SQLiteStore(path, clock, 1e10).close()
+    connection = sqlite3.connect(path)
+    connection.execute(f"PRAGMA user_version = {schema.VERSION + 1}")
+    connection.close()
+    before = path.read_bytes()
+    with capture_logs() as logs:
+        store = SQLiteStore(path, clock, 1e10)
+    store.remember(VenueState(VENUE), [])
+    store.close()
+    assert store.up is False
+    assert f"versions up to {schema.VERSION}" in logs[0]["problem"]
+    assert path.read_bytes() == before

@@ -1,0 +1,509 @@
+"""What the file adds: restarts, and everything that can be wrong with a file."""
+
+from __future__ import annotations
+
+import resource
+import shutil
+import sqlite3
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from store_fakes import FakeClock
+from structlog.testing import capture_logs
+
+from exporter.errors import StoreError
+from exporter.model import BrandState, Change, Event, Kind, Outage, Reason, Station, Tracked, Venue, VenueState
+from exporter.store import JournalQuery, SQLiteStore, file, read_journal
+from exporter.store.sqlite import FRESHNESS_SECONDS, RETRY_SECONDS
+
+DAY = 86_400.0
+Unprivileged = Callable[[], AbstractContextManager[None]]
+VENUE = Venue("tandir", "7", "Tandir “Port” \n \x00 ünï 🍕")
+GRILL = Tracked(
+    Station("1", "Grill", Kind.KITCHEN, active=False, printable=None, created_at=1.5, updated_at=2.5),
+    status=False,
+    printing=True,
+    since=9.0,
+    last_transition=8.0,
+    missing=1,
+)
+BAR = Tracked(
+    Station("kitchen", "Bar", Kind.UNKNOWN, active=None, printable=False, created_at=None, updated_at=None),
+    status=None,
+    printing=False,
+    since=9.0,
+)
+OUTAGE = Outage(1_700_000_000.0, Reason.GATEWAY, "Bad gateway")
+
+
+def opened(path: Path, clock: FakeClock, retention: float = 90 * DAY) -> SQLiteStore:
+    return SQLiteStore(path, clock, retention)
+
+
+def reopened(store: SQLiteStore, clock: FakeClock) -> SQLiteStore:
+    store.close()
+    return opened(store._path, clock)
+
+
+def killed(store: SQLiteStore, clock: FakeClock, to: Path) -> SQLiteStore:
+    """Open what a process that was killed now would leave behind."""
+    to.mkdir(exist_ok=True)
+    for part in store._path.parent.glob(f"{store._path.name}*"):
+        shutil.copy(part, to)
+    return opened(to / store._path.name, clock)
+
+
+def state(clock: FakeClock, *tracked: Tracked) -> VenueState:
+    stations = {one.station.id: one for one in tracked}
+    return VenueState(VENUE, stations, polls=3, last_success=clock.wall(), fresh_at=clock.steady())
+
+
+def touched(clock: FakeClock) -> Change:
+    return Change(Event.STATION_TOUCHED, VENUE.brand, clock.wall(), VENUE, GRILL.station)
+
+
+class TestRestart:
+    def test_a_venue_comes_back_as_it_was_and_says_that_it_is_restored(self, path: Path, clock: FakeClock) -> None:
+        before = replace(
+            state(clock, GRILL, BAR),
+            transitions={(Kind.KITCHEN, True): 3, (Kind.KITCHEN, False): 4},
+            requests=2,
+            outage=OUTAGE,
+        )
+        store = opened(path, clock)
+        store.remember(before, [])
+        after = reopened(store, clock).venue(VENUE)
+        # Polls are counters of the process; the last duration is asked for anew.
+        assert after == replace(before, polls=0, restored=True)
+        assert after.up is None
+
+    def test_a_brand_comes_back_and_is_not_seen_yet(self, path: Path, clock: FakeClock) -> None:
+        before = BrandState("tandir", (VENUE,), {"7": 1}, login_outage=OUTAGE, outage=OUTAGE, seen=True)
+        store = opened(path, clock)
+        store.remember(before, [])
+        after = reopened(store, clock).brand("tandir")
+        assert after == replace(before, seen=False, restored=True)
+
+    def test_nothing_known_is_not_the_same_as_no_stations(self, path: Path, clock: FakeClock) -> None:
+        unpolled = VenueState(Venue("tandir", "8", "Never answered"), outage=OUTAGE)
+        store = opened(path, clock)
+        store.remember(state(clock), [])
+        store.remember(unpolled, [])
+        store = reopened(store, clock)
+        assert store.venue(VENUE).stations == {}
+        assert store.venue(unpolled.venue).stations is None
+        assert store.venue(unpolled.venue).fresh_at is None
+
+    def test_no_discovery_is_not_the_same_as_no_venues(self, path: Path, clock: FakeClock) -> None:
+        store = opened(path, clock)
+        store.remember(BrandState("tandir"), [])
+        store.remember(BrandState("plov", ()), [])
+        store = reopened(store, clock)
+        assert store.brand("tandir").venues is None
+        assert store.brand("plov").venues == ()
+
+    def test_the_age_of_the_data_goes_on_over_a_restart(self, path: Path, clock: FakeClock) -> None:
+        store = opened(path, clock)
+        store.remember(state(clock, GRILL), [])
+        store.close()
+        clock.forward(120.0)
+        clock._steady = 3.0  # another boot: steady time starts over
+        assert opened(path, clock).venue(VENUE).fresh_at == 3.0 - 120.0
+
+    def test_data_from_the_future_is_taken_as_new(self, path: Path, clock: FakeClock) -> None:
+        store = opened(path, clock)
+        store.remember(state(clock, GRILL), [])
+        store.close()
+        clock._wall -= 3600.0
+        assert opened(path, clock).venue(VENUE).fresh_at == clock.steady()
+
+    def test_what_was_forgotten_stays_forgotten(self, path: Path, clock: FakeClock) -> None:
+        store = opened(path, clock)
+        other = replace(state(clock, BAR), venue=Venue("plov", "1", "Plov"))
+        for one in (state(clock, GRILL), other, BrandState("tandir"), BrandState("plov")):
+            store.remember(one, [])
+        store.forget_venue(other.venue.key)
+        store.forget_brand("tandir")
+        store = reopened(store, clock)
+        assert store.venues() == []
+        assert [brand.brand for brand in store.brands()] == ["plov"]
+
+    def test_a_station_that_is_gone_does_not_come_back(self, path: Path, clock: FakeClock) -> None:
+        store = opened(path, clock)
+        store.remember(state(clock, GRILL, BAR), [])
+        store.remember(state(clock, BAR), [])
+        assert reopened(store, clock).venue(VENUE).stations == {"kitchen": BAR}
+
+    def test_a_restored_state_can_be_remembered_again(self, path: Path, clock: FakeClock) -> None:
+        store = opened(path, clock)
+        store.remember(state(clock, GRILL, BAR), [])
+        store = reopened(store, clock)
+        store.remember(replace(store.venue(VENUE), restored=False), [])
+        assert reopened(store, clock).venue(VENUE).stations == {"1": GRILL, "kitchen": BAR}
+
+    def test_the_journal_goes_on_with_new_ids(self, path: Path, clock: FakeClock) -> None:
+        store = opened(path, clock)
+        store.remember(state(clock, GRILL), [touched(clock)])
+        store = reopened(store, clock)
+        store.remember(state(clock, GRILL), [touched(clock)])
+        assert [entry.id for entry in store.journal(JournalQuery())] == [2, 1]
+
+    @given(
+        st.builds(
+            Tracked,
+            st.builds(
+                Station,
+                st.just("1"),
+                st.text(st.characters(exclude_categories=["Cs"])),
+                st.sampled_from(Kind),
+                *[st.none() | st.booleans()] * 2,
+                *[st.none() | st.floats(-1e12, 1e12)] * 2,
+            ),
+            *[st.none() | st.booleans()] * 2,
+            since=st.floats(-1e12, 1e12),
+            last_transition=st.none() | st.floats(-1e12, 1e12),
+            missing=st.integers(0, 1),
+        )
+    )
+    @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    def test_any_station_survives(self, tmp_path: Path, clock: FakeClock, tracked: Tracked) -> None:
+        store = opened(tmp_path / "any.db", clock)
+        store.remember(state(clock, tracked), [])
+        store = reopened(store, clock)
+        assert store.venue(VENUE).stations == {"1": tracked}
+        store.close()
+
+
+class TestKill:
+    """What is in the file while the process lives is what a kill leaves."""
+
+    def test_a_change_is_in_the_file_at_once(self, path: Path, clock: FakeClock, tmp_path: Path) -> None:
+        store = opened(path, clock)
+        store.remember(state(clock, GRILL), [])
+        store.remember(state(clock, replace(GRILL, since=77.0)), [touched(clock)])
+        left = killed(store, clock, tmp_path / "left")
+        assert left.venue(VENUE).stations == {"1": replace(GRILL, since=77.0)}
+        assert len(left.journal(JournalQuery())) == 1
+
+    def test_a_change_that_is_not_told_is_in_the_file_at_once(
+        self, path: Path, clock: FakeClock, tmp_path: Path
+    ) -> None:
+        store = opened(path, clock)
+        first = state(clock, GRILL)
+        for number, new in enumerate(
+            [
+                first,
+                replace(first, stations={"1": replace(GRILL, missing=0)}),
+                replace(first, transitions={(Kind.OTHER, True): 1}),
+                replace(first, transitions={(Kind.OTHER, True): 2}, outage=OUTAGE),
+            ]
+        ):
+            store.remember(new, [])
+            left = killed(store, clock, tmp_path / str(number)).venue(VENUE)
+            assert (left.stations, left.transitions, left.outage) == (new.stations, new.transitions, new.outage)
+
+    def test_mere_freshness_is_written_every_few_seconds(self, path: Path, clock: FakeClock, tmp_path: Path) -> None:
+        store = opened(path, clock)
+        first = state(clock, GRILL)
+        store.remember(first, [])
+        written = clock.wall()
+        clock.forward(1.0)
+        store.remember(replace(first, last_success=clock.wall()), [])
+        assert killed(store, clock, tmp_path / "soon").venue(VENUE).last_success == written
+        clock.forward(FRESHNESS_SECONDS)
+        store.remember(replace(first, last_success=clock.wall()), [])
+        assert killed(store, clock, tmp_path / "later").venue(VENUE).last_success == clock.wall()
+
+    def test_only_changed_rows_are_written(self, path: Path, clock: FakeClock) -> None:
+        store = opened(path, clock)
+        first = state(clock, *(replace(GRILL, station=replace(GRILL.station, id=str(id_))) for id_ in range(100)))
+        store.remember(first, [])
+        assert store._file is not None
+        rows_before = store._file._connection.total_changes
+        store.remember(replace(first, stations={**(first.stations or {}), "5": BAR}), [touched(clock)])
+        # The venue, the station, the entry.
+        assert store._file._connection.total_changes - rows_before == 3
+
+
+class TestJournal:
+    def test_old_entries_go(self, path: Path, clock: FakeClock) -> None:
+        store = opened(path, clock, retention=10 * DAY)
+        store.remember(state(clock), [touched(clock)])
+        clock.forward(9 * DAY)
+        store.remember(state(clock), [touched(clock)])
+        assert len(store.journal(JournalQuery())) == 2
+        clock.forward(2 * DAY)
+        store.remember(state(clock), [])
+        assert len(store.journal(JournalQuery())) == 1
+
+    def test_the_journal_is_bounded_by_rows_too(
+        self, path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(file, "JOURNAL_ROWS", 5)
+        store = opened(path, clock)
+        for _ in range(4):
+            store.remember(state(clock), [touched(clock)] * 3)
+        assert [entry.id for entry in store.journal(JournalQuery())] == [12, 11, 10, 9, 8]
+
+    def test_it_can_be_read_while_the_daemon_writes(self, path: Path, clock: FakeClock) -> None:
+        store = opened(path, clock)
+        store.remember(state(clock), [touched(clock)])
+        assert read_journal(path, JournalQuery()) == store.journal(JournalQuery())
+
+    def test_it_can_be_read_when_no_daemon_runs(self, path: Path, clock: FakeClock) -> None:
+        store = opened(path, clock)
+        store.remember(state(clock), [touched(clock)])
+        store.close()
+        assert len(read_journal(path, JournalQuery())) == 1
+
+    def test_it_can_be_read_by_somebody_who_may_only_read(
+        self, path: Path, clock: FakeClock, unprivileged: Unprivileged
+    ) -> None:
+        store = opened(path, clock)
+        store.remember(state(clock), [touched(clock)])
+        store.close()
+        with unprivileged():
+            path.parent.chmod(0o555)
+            assert len(read_journal(path, JournalQuery())) == 1
+
+    @pytest.mark.parametrize(
+        ("content", "says"),
+        [
+            (None, "there is no state file"),
+            (b"no database " * 100, "not a database"),
+            (b"", "older than this exporter"),
+        ],
+    )
+    def test_a_file_without_a_journal_is_named(self, path: Path, content: bytes | None, says: str) -> None:
+        if content is not None:
+            path.write_bytes(content)
+        with pytest.raises(StoreError, match=says):
+            read_journal(path, JournalQuery())
+
+
+class TestTwoProcesses:
+    def test_the_second_is_told_so(self, path: Path, clock: FakeClock) -> None:
+        first = opened(path, clock)
+        with pytest.raises(StoreError, match="in use by another clopos-exporter"):
+            opened(path, clock)
+        first.remember(state(clock, GRILL), [])
+        assert first.up
+
+    def test_a_symbolic_link_is_the_same_file(self, path: Path, clock: FakeClock) -> None:
+        first = opened(path, clock)
+        link = path.with_name("link.db")
+        link.symlink_to(path)
+        with pytest.raises(StoreError, match="in use"):
+            opened(link, clock)
+        assert first.up
+
+    def test_after_the_first_has_gone_the_second_may(self, path: Path, clock: FakeClock) -> None:
+        opened(path, clock).close()
+        assert opened(path, clock).up
+
+
+class TestTrouble:
+    """Whatever is wrong with the file: serving goes on, it is said once, and it mends itself where it can."""
+
+    def works_from_memory(self, store: SQLiteStore, clock: FakeClock) -> None:
+        store.remember(state(clock, GRILL), [touched(clock)])
+        assert store.up is False
+        assert store.venue(VENUE).stations == {"1": GRILL}
+        assert len(store.journal(JournalQuery())) == 1
+
+    def recovers(self, store: SQLiteStore, clock: FakeClock) -> None:
+        clock.forward(RETRY_SECONDS)
+        with capture_logs() as logs:
+            store.remember(state(clock, GRILL, BAR), [touched(clock)])
+        assert store.up is True
+        assert [line["event"] for line in logs if line["event"] != "store.set_aside"] == ["store.recovered"]
+        store = reopened(store, clock)
+        assert store.venue(VENUE).stations == {"1": GRILL, "kitchen": BAR}
+        assert len(store.journal(JournalQuery())) == 2
+
+    def test_a_missing_folder(self, tmp_path: Path, clock: FakeClock) -> None:
+        path = tmp_path / "not mounted yet" / "state.db"
+        with capture_logs() as logs:
+            store = opened(path, clock)
+            self.works_from_memory(store, clock)
+            clock.forward(RETRY_SECONDS)
+            store.remember(state(clock, GRILL), [])
+        (line,) = logs
+        assert (line["log_level"], line["event"], line["path"]) == ("error", "store.unavailable", str(path))
+        assert "does not exist" in line["problem"]
+        path.parent.mkdir()
+        self.recovers(store, clock)
+
+    def test_it_is_left_alone_for_a_while_between_two_tries(self, tmp_path: Path, clock: FakeClock) -> None:
+        path = tmp_path / "folder" / "state.db"
+        store = opened(path, clock)
+        path.parent.mkdir()
+        clock.forward(RETRY_SECONDS - 1)
+        store.remember(state(clock, GRILL), [touched(clock)])
+        assert store.up is False
+
+    def test_a_folder_that_may_not_be_written(self, path: Path, clock: FakeClock, unprivileged: Unprivileged) -> None:
+        with unprivileged():
+            path.parent.chmod(0o555)
+            with capture_logs() as logs:
+                store = opened(path, clock)
+            assert "Permission denied" in logs[0]["problem"]
+            self.works_from_memory(store, clock)
+            path.parent.chmod(0o755)
+            self.recovers(store, clock)
+
+    def test_a_read_only_file(self, path: Path, clock: FakeClock, unprivileged: Unprivileged) -> None:
+        opened(path, clock).close()
+        with unprivileged():
+            path.chmod(0o444)
+            with capture_logs() as logs:
+                store = opened(path, clock)
+            assert "read-only" in logs[0]["problem"]
+            self.works_from_memory(store, clock)
+            path.chmod(0o644)
+            self.recovers(store, clock)
+
+    def test_a_full_disk(self, path: Path, clock: FakeClock) -> None:
+        store = opened(path, clock)
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        many = [replace(GRILL, station=replace(GRILL.station, id=str(id_))) for id_ in range(5000)]
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+        try:
+            with capture_logs() as logs:
+                store.remember(state(clock, *many), [])
+                self.works_from_memory(store, clock)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert [line["event"] for line in logs] == ["store.unavailable"]
+        self.recovers(store, clock)
+
+    def test_a_full_disk_loses_no_event_over_a_restart(self, path: Path, clock: FakeClock, tmp_path: Path) -> None:
+        store = opened(path, clock)
+        store.remember(state(clock, GRILL), [])
+        assert store._file is not None
+        store._file._connection.execute("PRAGMA max_page_count = 1")
+        told = [touched(clock)] * 200
+        store.remember(state(clock, replace(GRILL, status=True)), told)
+        assert store.up is False
+        # The file still has the old status: who starts with it finds the change once more.
+        assert killed(store, clock, tmp_path / "left").venue(VENUE).stations == {"1": GRILL}
+
+    def test_a_damaged_file_is_kept_under_another_name(self, path: Path, clock: FakeClock) -> None:
+        path.write_bytes(b"\0" * 4096 + b"precious")
+        with capture_logs() as logs:
+            store = opened(path, clock)
+        (line,) = logs
+        assert (line["log_level"], line["event"]) == ("error", "store.set_aside")
+        assert line["kept"] == f"{path}.damaged-20231114T221320Z"
+        assert Path(line["kept"]).read_bytes().endswith(b"precious")
+        store.remember(state(clock, GRILL), [])
+        assert reopened(store, clock).venue(VENUE).stations == {"1": GRILL}
+
+    def test_a_second_damaged_file_does_not_replace_the_first(self, path: Path, clock: FakeClock) -> None:
+        for content in (b"first " * 500, b"second " * 500):
+            path.write_bytes(content)
+            opened(path, clock).close()
+        kept = sorted(path.parent.glob("*.damaged-*"))
+        assert [one.read_bytes()[:3] for one in kept] == [b"fir", b"sec"]
+
+    @pytest.mark.parametrize(
+        "damage",
+        [
+            "UPDATE stations SET kind = 'oven'",
+            "UPDATE brands SET venues = '['",
+            "UPDATE venues SET outage_since = 1, outage_reason = 'witchcraft'",
+            "DROP TABLE transitions",
+            "ALTER TABLE stations DROP COLUMN missing",
+        ],
+    )
+    def test_content_that_we_never_wrote_counts_as_damage(self, path: Path, clock: FakeClock, damage: str) -> None:
+        store = opened(path, clock)
+        store.remember(state(clock, GRILL), [])
+        store.remember(BrandState("tandir", ()), [])
+        store.close()
+        with sqlite3.connect(path) as connection:
+            connection.execute(damage)
+        connection.close()
+        store = opened(path, clock)
+        assert store.up is True
+        assert store.venues() == []
+        assert len(list(path.parent.glob("*.damaged-*"))) == 1
+
+    def test_a_file_that_is_damaged_while_it_is_open(self, path: Path, clock: FakeClock) -> None:
+        store = opened(path, clock)
+        store.remember(state(clock, BAR), [])
+        assert store._file is not None
+        store._file._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        with path.open("r+b") as raw:
+            raw.seek(4096)
+            raw.write(b"\xff" * (path.stat().st_size - 4096))
+        store._file._connection.execute("PRAGMA cache_size = 0")
+        self.works_from_memory(store, clock)
+        self.recovers(store, clock)
+        assert len(list(path.parent.glob("*.damaged-*[0-9Z]"))) == 1
+
+    def test_the_database_of_another_program_is_not_touched(self, path: Path, clock: FakeClock) -> None:
+        with sqlite3.connect(path) as connection:
+            connection.execute("CREATE TABLE dashboards (id)")
+        connection.close()
+        before = path.read_bytes()
+        with capture_logs() as logs:
+            store = opened(path, clock)
+        assert "another program" in logs[0]["problem"]
+        self.works_from_memory(store, clock)
+        store.close()
+        assert path.read_bytes() == before
+        assert not list(path.parent.glob("*.damaged-*"))
+
+    def test_what_memory_knows_better_is_written_over_what_an_unreachable_file_had(
+        self, tmp_path: Path, clock: FakeClock
+    ) -> None:
+        away, there = tmp_path / "away", tmp_path / "there"
+        there.mkdir()
+        other = replace(state(clock, BAR), venue=Venue("plov", "1", "Plov"))
+        store = opened(there / "state.db", clock)
+        store.remember(state(clock, GRILL, BAR), [touched(clock)])
+        store.remember(other, [touched(clock)])
+        store.close()
+        there.rename(away)
+        store = opened(there / "state.db", clock)
+        store.remember(state(clock, BAR), [touched(clock)])
+        away.rename(there)
+        clock.forward(RETRY_SECONDS)
+        store.remember(state(clock, BAR), [touched(clock)])
+        assert store.up
+        store = reopened(store, clock)
+        assert store.venue(VENUE).stations == {"kitchen": BAR}
+        assert store.venue(other.venue).stations == other.stations
+        assert [entry.id for entry in store.journal(JournalQuery())] == [4, 3, 2, 1]
+
+    def test_what_was_forgotten_while_the_file_was_away_is_dropped(self, tmp_path: Path, clock: FakeClock) -> None:
+        folder = tmp_path / "folder"
+        folder.mkdir()
+        store = opened(folder / "state.db", clock)
+        store.remember(state(clock, GRILL), [])
+        store._lose(StoreError("gone"), clock.now())
+        store.forget_venue(VENUE.key)
+        clock.forward(RETRY_SECONDS)
+        store.remember(BrandState("tandir"), [])
+        assert reopened(store, clock).venues() == []
+
+    def test_closing_while_the_file_is_away_tries_once_more(self, tmp_path: Path, clock: FakeClock) -> None:
+        path = tmp_path / "folder" / "state.db"
+        store = opened(path, clock)
+        store.remember(state(clock, GRILL), [])
+        path.parent.mkdir()
+        store.close()
+        assert opened(path, clock).venue(VENUE).stations == {"1": GRILL}
+
+    def test_a_poll_that_ends_after_the_close_does_not_open_the_file_again(self, path: Path, clock: FakeClock) -> None:
+        store = opened(path, clock)
+        store.close()
+        clock.forward(10 * RETRY_SECONDS)
+        store.remember(state(clock, GRILL), [touched(clock)])
+        assert opened(path, clock).venues() == []
