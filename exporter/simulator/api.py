@@ -3,40 +3,25 @@
 from __future__ import annotations
 
 import gzip
-import json
-from collections import deque
-from dataclasses import dataclass
 from functools import lru_cache
 from http import HTTPStatus
-from itertools import count
-from typing import Any
 
+from exporter.simulator.encoding import encode, envelope, iso
 from exporter.simulator.faults import Acts, Call, Faults
 from exporter.simulator.limits import Limits, Quota
-from exporter.simulator.messages import Answer, Request, Wire, answer_json, problem
+from exporter.simulator.messages import Answer, Request, Wire, answer_json, json_object, problem
 from exporter.simulator.misbehaviour import Rows
 from exporter.simulator.tokens import Grant, Tokens
-from exporter.simulator.world import SORTS, Query, World, encode, envelope, iso
+from exporter.simulator.traffic import Traffic
+from exporter.simulator.world import SORTS, Query, World
 
 BASE_PATH = "/open-api/v2"
 ENDPOINTS = {f"{BASE_PATH}/auth": "auth", f"{BASE_PATH}/venues": "venues", f"{BASE_PATH}/stations": "stations"}
 
 _CREDENTIALS = ("client_id", "client_secret", "brand", "integrator_id")
 _SORTS = encode(SORTS)
+_LONGEST_NUMBER = 10  # digits; int() takes its time over many more
 _TRUTH = {"true": True, "1": True, "false": False, "0": False}
-
-
-@dataclass(slots=True)
-class Logged:
-    """A request as the log holds it. `code` is None until there is an answer, and stays so if there never is one."""
-
-    seq: int
-    at: float
-    endpoint: str
-    brand: str | None
-    venue: str | None
-    page: int | None
-    code: int | None = None
 
 
 class _RefusedError(Exception):
@@ -48,15 +33,14 @@ class _RefusedError(Exception):
 
 
 class Api:
-    """Serve requests. `log` holds the last hundred thousand of them."""
+    """Serve requests."""
 
-    def __init__(self, world: World, tokens: Tokens, limits: Limits, faults: Faults) -> None:
+    def __init__(self, world: World, tokens: Tokens, limits: Limits, faults: Faults, traffic: Traffic) -> None:
         self.world = world
         self.tokens = tokens
         self.limits = limits
         self.faults = faults
-        self.log: deque[Logged] = deque(maxlen=100_000)
-        self._numbers = count(1)
+        self.traffic = traffic
 
     def serve(self, request: Request, wire: Wire) -> None:
         """Answer a request on its wire. Raises ConnectionError where the client left or is left alone."""
@@ -65,18 +49,19 @@ class Api:
             wire.send(problem(404, "Route not found", "not_found"))
             return
         call, grant = self._identify(endpoint, request)
-        logged = Logged(next(self._numbers), self.world.clock.wall(), *call)
-        self.log.append(logged)
+        entry = self.traffic.add(self.world.clock.wall(), call)
+        refusal = self._admit(call, request.ip)
         acts = self.faults.draw(call)
         for before in acts.before:
             before(wire)
-        answer = self._admitted(call, grant, request, acts)
+        answer = _too_many(refusal) if refusal else self._answer(call, grant, request, acts)
+        answer = self._settle(call, request.ip, answer)
         for after in acts.after:
             answer = after(answer)
         if "gzip" in request.headers.get("accept-encoding", "") and "Content-Encoding" not in answer.headers:
             packed = gzip.compress(answer.body, compresslevel=1)
             answer = answer.with_body(packed).with_headers({"Content-Encoding": "gzip"})
-        logged.code = answer.status
+        entry.code = answer.status
         if acts.wire:
             acts.wire[0](wire, answer)
         else:
@@ -90,16 +75,15 @@ class Api:
         if endpoint == "venues":
             return Call(endpoint, brand), grant
         venue = request.headers.get("x-venue") or (brand and self.world.main_venue(brand))
-        page = request.query.get("page", "1")
-        return Call(endpoint, brand, venue, int(page) if page.isdecimal() else None), grant
+        return Call(endpoint, brand, venue, _whole(request.query.get("page", "1"))), grant
 
-    def _admitted(self, call: Call, grant: Grant | None, request: Request, acts: Acts) -> Answer:
+    def _admit(self, call: Call, ip: str) -> Quota | None:
+        return self.limits.admit_login(ip) if call.endpoint == "auth" else self.limits.admit(ip, call.brand)
+
+    def _settle(self, call: Call, ip: str, answer: Answer) -> Answer:
         if call.endpoint == "auth":
-            refusal = self.limits.admit_login(request.ip)
-            return _too_many(refusal) if refusal else self._answer(call, grant, request, acts)
-        refusal = self.limits.admit(request.ip, call.brand)
-        answer = _too_many(refusal) if refusal else self._answer(call, grant, request, acts)
-        quota = self.limits.settle(request.ip, call.brand, answer.status)
+            return answer
+        quota = self.limits.settle(ip, call.brand, answer.status)
         return (
             answer.with_headers(quota.headers()) if quota and answer.status != HTTPStatus.TOO_MANY_REQUESTS else answer
         )
@@ -120,7 +104,7 @@ class Api:
             return refused.answer
 
     def _login(self, body: bytes) -> Answer:
-        asked = _json_object(body)
+        asked = json_object(body) or {}
         for name in _CREDENTIALS:
             if not isinstance(asked.get(name), str) or not asked[name]:
                 return problem(400, f"The {name} field is required", "validation_failed")
@@ -198,9 +182,14 @@ def _query(request: Request) -> Query:
 
 
 def _number(name: str, text: str, least: int, most: int) -> int:
-    if not text.isdecimal() or not least <= int(text) <= most:
+    number = _whole(text)
+    if number is None or not least <= number <= most:
         raise _RefusedError(problem(400, f"The {name} field must be between {least} and {most}", "validation_failed"))
-    return int(text)
+    return number
+
+
+def _whole(text: str) -> int | None:
+    return int(text) if text.isdecimal() and len(text) < _LONGEST_NUMBER else None
 
 
 def _too_many(quota: Quota) -> Answer:
@@ -208,16 +197,8 @@ def _too_many(quota: Quota) -> Answer:
     return answer.with_headers({**quota.headers(), "Retry-After": str(quota.reset)})
 
 
-def _json_object(body: bytes) -> dict[str, Any]:
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
 def _asked_brand(body: bytes) -> str | None:
-    brand = _json_object(body).get("brand")
+    brand = (json_object(body) or {}).get("brand")
     return brand if isinstance(brand, str) else None
 
 

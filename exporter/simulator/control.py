@@ -10,9 +10,10 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
+from exporter.simulator.encoding import encode
 from exporter.simulator.faults import describe_faults
 from exporter.simulator.messages import Answer, Request, problem
-from exporter.simulator.world import Id, encode
+from exporter.simulator.world import Id
 
 if TYPE_CHECKING:
     from exporter.simulator.simulator import Simulator
@@ -129,16 +130,8 @@ class Control:
     def _clear_faults(self, number: Id | None = None) -> None:
         self._simulator.faults.clear(None if number is None else int(number))
 
-    def _requests(
-        self, since: Id = 0, endpoint: str | None = None, brand: str | None = None, venue: str | None = None
-    ) -> list[dict[str, Any]]:
-        wanted = (endpoint, brand, venue)
-        return [
-            asdict(one)
-            for one in tuple(self._simulator.log)
-            if one.seq > int(since)
-            and all(want in (None, has) for want, has in zip(wanted, (one.endpoint, one.brand, one.venue), strict=True))
-        ]
+    def _requests(self, since: Id = 0, **wanted: str) -> list[dict[str, Any]]:
+        return [asdict(entry) for entry in self._simulator.traffic.entries(int(since), **wanted)]
 
     def _tokens(self, action: str, brand: str | None = None) -> None:
         actions = {"expire": self._simulator.tokens.expire, "revoke": self._simulator.tokens.revoke}

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from random import Random
 from threading import Lock
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from exporter.clock import Clock
-from exporter.model import NOTHING
 from exporter.simulator.messages import Answer
 from exporter.simulator.misbehaviour import CATALOGUE, Rows
-from exporter.simulator.world import Id
 
 Endpoint = Literal["auth", "venues", "stations"]
 
@@ -30,56 +32,56 @@ class Call(NamedTuple):
     page: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """One misbehaviour and whom it hits; what is None selects nothing.
+class Fault(BaseModel):
+    """One misbehaviour and whom it hits; what is None selects nothing. What is not named here is an option of its kind.
 
     `count` hits and it is over; `duration` seconds and it is over; with `period` it comes back every so many seconds.
     """
+
+    model_config = ConfigDict(frozen=True, extra="allow", coerce_numbers_to_str=True)
 
     kind: str
     endpoint: Endpoint | None = None
     brand: str | None = None
     venue: str | None = None
     page: int | None = None
-    probability: float = 1.0
+    probability: float = Field(default=1.0, ge=0, le=1)
     count: int | None = None
     duration: float | None = None
-    period: float | None = None
-    options: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
+    period: float | None = Field(default=None, gt=0)
+
+    @model_validator(mode="after")
+    def _options_fit(self) -> Self:
+        if self.kind not in CATALOGUE:
+            raise ValueError(f"no fault {self.kind!r}; there are {', '.join(CATALOGUE)}")
+        known = CATALOGUE[self.kind].options
+        for name, value in self.options.items():
+            if name not in known:
+                raise ValueError(f"{self.kind} has no option {name}; its options are {', '.join(known) or 'none'}")
+            TypeAdapter(known[name].annotation).validate_python(value, strict=True)
+        return self
 
     @classmethod
-    def of(cls, kind: str, *, venue: Id | None = None, **rest: Any) -> Fault:
-        """Make a fault from its selectors and the options of its kind.
-
-        Raises ValueError with a sentence for an unknown kind, selector or option.
-        """
-        if kind not in CATALOGUE:
-            raise ValueError(f"no fault {kind!r}; there are {', '.join(CATALOGUE)}")
-        known = CATALOGUE[kind].options
-        options = {name: rest.pop(name) for name in known if name in rest}
-        if unknown := rest.keys() - cls.__slots__:
-            raise ValueError(
-                f"{kind} has no {', '.join(sorted(unknown))}; its options are {', '.join(known) or 'none'}"
-            )
-        return cls(kind, venue=None if venue is None else str(venue), options=options, **rest)
+    def of(cls, kind: str, **rest: Any) -> Fault:
+        """Make a fault from its selectors and options. Raises ValueError with a sentence."""
+        try:
+            return cls(kind=kind, **rest)
+        except ValidationError as error:
+            raise ValueError("; ".join(map(_sentence, error.errors()))) from error
 
     @classmethod
     def parse(cls, text: str) -> Fault:
         """Read `kind,name=value,...`, as `latency,endpoint=stations,seconds=2.5`; values are JSON or plain text.
 
-        Raises ValueError as `Fault.of`.
+        Raises ValueError with a sentence.
         """
-        kind, *pairs = text.split(",")
-        for pair in pairs:
-            if "=" not in pair:
-                raise ValueError(f"{pair!r} in {text!r} is not name=value")
+        kind, *pairs = re.split(r",(?=\w+=)", text)
         return cls.of(kind, **{name: _value(value) for name, _, value in (pair.partition("=") for pair in pairs)})
 
-    def describe(self) -> dict[str, Any]:
-        """Give what is set of it as plain values, such that `Fault.of` makes it again."""
-        selectors = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "options"}
-        return {name: value for name, value in selectors.items() if value is not None} | dict(self.options)
+    @property
+    def options(self) -> dict[str, Any]:
+        """Give the options of its kind."""
+        return self.model_extra or {}
 
     def selects(self, call: Call) -> bool:
         """Tell whether it is meant for such a request."""
@@ -105,7 +107,13 @@ class _Armed:
     began: float
     left: float
 
+    def is_over(self, now: float) -> bool:
+        """Tell whether it will never hit again."""
+        lasts = self.fault.duration is None or self.fault.period is not None or now - self.began < self.fault.duration
+        return self.left <= 0 or not lasts
+
     def active(self, now: float) -> bool:
+        """Tell whether it may hit now."""
         age = now - self.began
         if self.fault.period is not None:
             age %= self.fault.period
@@ -125,19 +133,21 @@ class Faults:
     def add(self, kind: str | Fault, **selectors: Any) -> int:
         """Let a fault act from now on and give its number. Raises ValueError as `Fault.of`."""
         fault = kind if isinstance(kind, Fault) else Fault.of(kind, **selectors)
+        now = self._clock.steady()
         with self._lock:
+            self._armed = {number: armed for number, armed in self._armed.items() if not armed.is_over(now)}
             number = next(self._numbers)
             left = float("inf") if fault.count is None else fault.count
-            self._armed[number] = _Armed(fault, self._clock.steady(), left)
+            self._armed[number] = _Armed(fault, now, left)
             return number
 
     def clear(self, number: int | None = None) -> None:
-        """End one fault, or all. Raises LookupError for a number that is not in force."""
+        """End one fault, or all; one that is over is none."""
         with self._lock:
             if number is None:
                 self._armed.clear()
-            elif self._armed.pop(number, None) is None:
-                raise LookupError(f"no fault {number}")
+            else:
+                self._armed.pop(number, None)
 
     @contextmanager
     def during(self, kind: str | Fault, **selectors: Any) -> Iterator[int]:
@@ -146,14 +156,17 @@ class Faults:
         try:
             yield number
         finally:
-            with self._lock:
-                self._armed.pop(number, None)
+            self.clear(number)
 
     def listing(self) -> dict[int, dict[str, Any]]:
         """Give the faults in force by number, as plain values."""
         now = self._clock.steady()
         with self._lock:
-            return {number: armed.fault.describe() for number, armed in self._armed.items() if armed.active(now)}
+            return {
+                number: armed.fault.model_dump(exclude_none=True)
+                for number, armed in self._armed.items()
+                if armed.active(now)
+            }
 
     def draw(self, call: Call) -> Acts:
         """Decide which faults hit a request, and count the hits."""
@@ -171,11 +184,16 @@ class Faults:
 
 
 def describe_faults() -> dict[str, str]:
-    """Give every kind of fault with its line of help and its options."""
+    """Give every kind of fault with its line of help and the defaults of its options."""
     return {
-        kind: " ".join([one.summary, *(f"[{name}={value!r}]" for name, value in one.options.items())])
+        kind: " ".join([one.summary, *(f"[{name}={option.default!r}]" for name, option in one.options.items())])
         for kind, one in CATALOGUE.items()
     }
+
+
+def _sentence(details: ErrorDetails) -> str:
+    place, message = ".".join(map(str, details["loc"])), details["msg"].removeprefix("Value error, ")
+    return f"{place}: {message}" if place else message
 
 
 def _value(text: str) -> Any:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from exporter.model import NOTHING
-from exporter.simulator.world import encode
+from exporter.simulator.encoding import encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,15 @@ class Wire(Protocol):
 def answer_json(value: Mapping[str, Any], status: int = 200) -> Answer:
     """Answer with a JSON object."""
     return Answer(status, encode(value).encode())
+
+
+def json_object(body: bytes) -> dict[str, Any] | None:
+    """Read a JSON object; None for anything else."""
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def problem(status: int, message: str, error: str | None = None, **more: Any) -> Answer:

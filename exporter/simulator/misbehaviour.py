@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import gzip
 import inspect
-import json
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from exporter.model import NOTHING
-from exporter.simulator.messages import Answer, Wire, answer_json, problem
-from exporter.simulator.world import encode, iso
+from exporter.simulator.encoding import encode, iso
+from exporter.simulator.messages import Answer, Wire, answer_json, json_object, problem
 
 Moment = Literal["before", "instead", "rows", "after", "wire"]
 Act = TypeVar("Act", bound=Callable[..., Any])
@@ -35,10 +34,10 @@ class Misbehaviour(NamedTuple):
         return inspect.getdoc(self.act) or ""
 
     @property
-    def options(self) -> dict[str, Any]:
-        """Give its options and their defaults."""
-        parameters = inspect.signature(self.act).parameters.values()
-        return {one.name: one.default for one in parameters if one.kind is one.KEYWORD_ONLY}
+    def options(self) -> dict[str, inspect.Parameter]:
+        """Give its options by name."""
+        parameters = inspect.signature(self.act, eval_str=True).parameters
+        return {name: one for name, one in parameters.items() if one.kind is one.KEYWORD_ONLY}
 
 
 class Rows(NamedTuple):
@@ -243,12 +242,14 @@ def giant_integer(*, digits: int = 10_000) -> Answer:
 
 
 @_acts("after")
-def fields(answer: Answer, *, set: Mapping[str, Any] = NOTHING, drop: tuple[str, ...] = ()) -> Answer:  # noqa: A002
+def fields(answer: Answer, *, set: Mapping[str, Any] = NOTHING, drop: Sequence[str] = ()) -> Answer:  # noqa: A002
     """Set or drop fields of the JSON answer."""
-    changed = {**json.loads(answer.body), **set}
-    for name in drop:
-        changed.pop(name, None)
-    return answer.with_body(encode(changed).encode())
+    truth = json_object(answer.body)
+    if truth is None:
+        return answer
+    return answer.with_body(
+        encode({name: value for name, value in {**truth, **set}.items() if name not in drop}).encode()
+    )
 
 
 @_acts("after")

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import ssl
-from collections import deque
 from collections.abc import Iterable
 from random import Random
 from threading import Event, Thread
 from types import TracebackType
 from typing import Self
 
-from exporter.simulator.api import BASE_PATH, Api, Logged
+from exporter.simulator.api import BASE_PATH, Api
 from exporter.simulator.control import PREFIX, Control
+from exporter.simulator.drift import drift
 from exporter.simulator.faults import Fault, Faults
 from exporter.simulator.limits import Limits, Tiers
 from exporter.simulator.messages import Request, Wire
 from exporter.simulator.server import Server
 from exporter.simulator.tokens import Tokens
+from exporter.simulator.traffic import Traffic
 from exporter.simulator.world import World
 
 
@@ -47,7 +48,8 @@ class Simulator:
         for fault in faults:
             self.faults.add(fault)
         self._random = Random(f"drift {world.seed}")  # noqa: S311 - runs have to repeat
-        self._api = Api(world, self.tokens, self.limits, self.faults)
+        self.traffic = Traffic()
+        self._api = Api(world, self.tokens, self.limits, self.faults, self.traffic)
         self._control = Control(self)
         self._scheme = "http" if tls is None else "https"
         self._server = Server(self._serve, world.clock, listen, tls)
@@ -75,11 +77,6 @@ class Simulator:
         """Give the URL of the control path."""
         return f"{self.root_url}{PREFIX}"
 
-    @property
-    def log(self) -> deque[Logged]:
-        """Give the last hundred thousand requests, oldest first."""
-        return self._api.log
-
     def credentials(self, brand: str) -> dict[str, str]:
         """Give what a client of the brand logs in with."""
         return self.world.credentials(brand)
@@ -103,14 +100,14 @@ class Simulator:
     def drift(self, count: int = 1) -> None:
         """Let so many things change by themselves, now."""
         for _ in range(count):
-            self.world.drift(self._random)
+            drift(self.world, self._random)
 
     def reset(self) -> None:
         """End faults and load; forget requests, used quota and tokens. The world stays as it is."""
         self.faults.clear()
         self.limits.reset()
         self.tokens.revoke()
-        self.log.clear()
+        self.traffic.clear()
 
     def __enter__(self) -> Self:
         self.start()

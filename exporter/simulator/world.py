@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from itertools import count, islice
 from random import Random
 from threading import RLock
@@ -14,6 +12,7 @@ from typing import Any, NamedTuple
 from exporter.clock import Clock
 from exporter.model import Event
 from exporter.simulator import names
+from exporter.simulator.encoding import encode, envelope, iso, wire_id
 
 Id = int | str
 """Venue and station ids may be given as they stand on the wire or as text; they are kept as text."""
@@ -21,9 +20,6 @@ Id = int | str
 SORTS = ("id", "name", "status", "type", "printable", "created_at", "updated_at")
 
 _KITCHENS, _PRINTERS = 0.4, 0.75  # shares of a generated venue's stations
-_COMES_BACK = 0.6  # how often a drifting venue gets an inactive station back rather than losing one
-
-_DRIFTS = {"status": 90, "printable": 4, "name": 2, "touch": 2, "add": 1, "remove": 1}  # by 100 changes
 
 _EVENTS: dict[str, tuple[Event, Event]] = {  # by field: what it means to become 0, to become anything else
     "name": (Event.STATION_RENAMED, Event.STATION_RENAMED),
@@ -114,7 +110,7 @@ class Brand:
 class World:
     """Hold brands, venues and stations, and change them only through methods that keep the record.
 
-    Safe to share between threads. Unknown brands, venues and stations raise LookupError with a sentence.
+    Safe to share between threads; hold `lock` to do several things as one. Unknown brands, venues and stations raise LookupError with a sentence.
     """
 
     integrator_id = "integrator-of-the-simulator"
@@ -126,7 +122,7 @@ class World:
         self._brands: dict[str, Brand] = {}
         self._mutations: list[Mutation] = []
         self._recording = True
-        self._lock = RLock()
+        self.lock = RLock()
 
     @classmethod
     def generate(
@@ -177,22 +173,22 @@ class World:
 
     def venues(self, brand: str) -> dict[str, str]:
         """Give the names of a brand's venues by id."""
-        with self._lock:
+        with self.lock:
             return {venue.id: venue.name for venue in self._brand(brand).venues.values()}
 
     def stations(self, brand: str, venue: Id) -> list[dict[str, Any]]:
         """Give the true rows of a venue, whatever is served in their place."""
-        with self._lock:
+        with self.lock:
             return [station.row() for station in self._venue(brand, venue).stations.values()]
 
     def station(self, brand: str, venue: Id, station: Id) -> dict[str, Any]:
         """Give the true row of one station."""
-        with self._lock:
+        with self.lock:
             return self._station(brand, venue, station).row()
 
     def mutations(self, since: int = 0) -> list[Mutation]:
         """Give the record of truth after sequence number `since`."""
-        with self._lock:
+        with self.lock:
             return self._mutations[since:]
 
     def credentials(self, brand: str) -> dict[str, str]:
@@ -207,18 +203,18 @@ class World:
 
     def main_venue(self, brand: str) -> str | None:
         """Give the venue that a token without x-venue means: the first one; None where the brand has none."""
-        with self._lock:
+        with self.lock:
             return next(iter(self._brand(brand).venues), None)
 
     def venue_rows(self, brand: str) -> list[str]:
         """Give the JSON rows of GET /venues."""
-        with self._lock:
+        with self.lock:
             main = self.main_venue(brand)
             return [encode(venue.row(is_main=venue.id == main)) for venue in self._brand(brand).venues.values()]
 
     def station_rows(self, brand: str, venue: Id, query: Query) -> list[str]:
         """Give the JSON rows of GET /stations, filtered and sorted, before paging."""
-        with self._lock:
+        with self.lock:
             rows = [
                 station
                 for station in self._venue(brand, venue).stations.values()
@@ -232,7 +228,7 @@ class World:
 
     def venue_listing(self, brand: str) -> str:
         """Give the answer of GET /venues up to its varying end, made once per change."""
-        with self._lock:
+        with self.lock:
             tenant = self._brand(brand)
             if tenant.listing is None:
                 tenant.listing = envelope(self.venue_rows(brand))
@@ -240,7 +236,7 @@ class World:
 
     def station_page(self, brand: str, venue: Id, query: Query) -> str:
         """Give the answer of GET /stations up to its varying end, made once per change and query."""
-        with self._lock:
+        with self.lock:
             place = self._venue(brand, venue)
             page = place.pages.get(query)
             if page is None:
@@ -254,14 +250,14 @@ class World:
     def add_brand(self, slug: str) -> None:
         """Add a brand with credentials of its own."""
         secret = f"{self._random.getrandbits(160):040x}"
-        with self._lock:
+        with self.lock:
             self._brands[slug] = Brand(slug, client_id=f"client-of-{slug}", client_secret=secret)
 
     def add_venue(self, brand: str, name: str, *, id: Id | None = None) -> str:  # noqa: A002 - the API's own word
         """Add a venue without stations and give its id."""
-        with self._lock:
+        with self.lock:
             tenant = self._brand(brand)
-            key = str(id) if id is not None else _next_free(tenant.numbers, tenant.venues)
+            key = _key(id, tenant.numbers, tenant.venues)
             tenant.venues[key] = Venue(key, name)
             tenant.listing = None
             self._record(Event.VENUE_ADDED, brand, key, new=name)
@@ -269,7 +265,7 @@ class World:
 
     def remove_venue(self, brand: str, venue: Id) -> None:
         """Remove a venue and all its stations."""
-        with self._lock:
+        with self.lock:
             gone = self._venue(brand, venue)
             del self._brand(brand).venues[gone.id]
             self._brand(brand).listing = None
@@ -277,7 +273,7 @@ class World:
 
     def rename_venue(self, brand: str, venue: Id, name: str) -> None:
         """Rename a venue; no event tells it, so the record does not either."""
-        with self._lock:
+        with self.lock:
             self._venue(brand, venue).name = name
             self._brand(brand).listing = None
 
@@ -295,9 +291,9 @@ class World:
     ) -> str:
         """Add a station and give its id; a number is never given twice within a venue."""
         created = self.clock.wall() if created_at is None else created_at
-        with self._lock:
+        with self.lock:
             place = self._venue(brand, venue)
-            key = str(id) if id is not None else _next_free(place.numbers, place.stations)
+            key = _key(id, place.numbers, place.stations)
             place.stations[key] = Station(key, name, status, type, printable, created, created)
             place.pages.clear()
             self._record(Event.STATION_ADDED, brand, place.id, key, new=name)
@@ -305,7 +301,7 @@ class World:
 
     def remove_station(self, brand: str, venue: Id, station: Id) -> None:
         """Remove a station."""
-        with self._lock:
+        with self.lock:
             gone = self._station(brand, venue, station)
             place = self._venue(brand, venue)
             del place.stations[gone.id]
@@ -330,7 +326,7 @@ class World:
 
     def touch(self, brand: str, venue: Id, station: Id) -> None:
         """Move a station's updated_at and nothing else."""
-        with self._lock:
+        with self.lock:
             row = self._station(brand, venue, station)
             row.updated_at = self.clock.wall()
             self._venue(brand, venue).pages.clear()
@@ -338,42 +334,16 @@ class World:
 
     def serve_raw(self, brand: str, venue: Id, station: Id, row: str | None) -> None:
         """Serve this JSON text in place of the station's row, whatever it is; None serves the truth again."""
-        with self._lock:
+        with self.lock:
             self._station(brand, venue, station).raw = row
             self._venue(brand, venue).pages.clear()
-
-    def drift(self, random: Random) -> None:
-        """Let one thing change by itself: nearly always a status, now and then anything else a person does."""
-        with self._lock:
-            brand = random.choice(self.brands)
-            venue = random.choice(list(self._brand(brand).venues.values()))
-            key = (brand, venue.id)
-            rows = list(venue.stations.values())
-            what = random.choices(list(_DRIFTS), list(_DRIFTS.values()))[0]
-            if what == "add" or not rows:
-                self.add_station(*key, random.choice(names.OTHERS))
-                return
-            row = random.choice(rows)
-            if what == "remove":
-                self.remove_station(*key, row.id)
-            elif what == "name":
-                self.rename(*key, row.id, random.choice(names.KITCHENS if row.type else names.OTHERS))
-            elif what == "printable":
-                self.set_printable(*key, row.id, 1 - row.printable)
-            elif what == "touch":
-                self.touch(*key, row.id)
-            else:
-                inactive = [row for row in rows if not row.status]
-                if inactive and random.random() < _COMES_BACK:
-                    row = random.choice(inactive)
-                self.set_status(*key, row.id, 1 - row.status)
 
     # Within the lock
 
     def _edit(self, brand: str, venue: Id, station: Id, attribute: str, new: int | str) -> None:
         if attribute != "name" and new not in (0, 1):
             raise ValueError(f"{attribute} is 0 or 1; odd rows are served raw")
-        with self._lock:
+        with self.lock:
             row = self._station(brand, venue, station)
             old = getattr(row, attribute)
             if old == new:
@@ -409,31 +379,9 @@ class World:
             raise LookupError(f"no station {station!r} in venue {venue!r} of brand {brand!r}") from None
 
 
-def encode(value: Any) -> str:
-    """Encode as compact JSON, in UTF-8 where the text can be."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    try:
-        text.encode()
-    except UnicodeEncodeError:  # half a surrogate pair: only an escape can carry it
-        return json.dumps(value, separators=(",", ":"))
-    return text
-
-
-def envelope(rows: list[str], total: int | None = None) -> str:
-    """Join rows to an answer that is still open at its end."""
-    data = f'{{"success":true,"data":[{",".join(rows)}]'
-    return data if total is None else f'{data},"total":{total}'
-
-
-def wire_id(id: str) -> int | str:  # noqa: A002 - the API's own word
-    """Give an id as it stands on the wire: a number where it is one."""
-    return int(id) if id.isdecimal() else id
-
-
-def iso(epoch: float) -> str:
-    """Write a time as Clopos does: UTC, ISO 8601 with microseconds and Z."""
-    return datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-def _next_free(numbers: count[int], taken: dict[str, Any]) -> str:
-    return next(key for key in map(str, numbers) if key not in taken)
+def _key(wanted: Id | None, numbers: count[int], taken: dict[str, Any]) -> str:
+    if wanted is None:
+        return next(key for key in map(str, numbers) if key not in taken)
+    if str(wanted) in taken:
+        raise ValueError(f"the id {wanted!r} is taken")
+    return str(wanted)

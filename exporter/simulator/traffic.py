@@ -1,0 +1,60 @@
+"""The log of requests that came in, for tests of pacing and quota."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, replace
+from itertools import count
+from threading import Lock
+
+from exporter.simulator.faults import Call
+
+
+@dataclass(slots=True)
+class Entry:
+    """A request: `at` is when it came in, epoch seconds; `code` is None until there is an answer, if ever."""
+
+    seq: int
+    at: float
+    endpoint: str
+    brand: str | None
+    venue: str | None
+    page: int | None
+    code: int | None = None
+
+
+class Traffic:
+    """Keep the last hundred thousand requests."""
+
+    def __init__(self) -> None:
+        self._entries: deque[Entry] = deque(maxlen=100_000)
+        self._numbers = count(1)
+        self._lock = Lock()
+
+    def add(self, at: float, call: Call) -> Entry:
+        """Log a request that just came in; whoever answers it sets its code."""
+        with self._lock:
+            entry = Entry(next(self._numbers), at, *call)
+            self._entries.append(entry)
+            return entry
+
+    def entries(
+        self, since: int = 0, *, endpoint: str | None = None, brand: str | None = None, venue: str | None = None
+    ) -> list[Entry]:
+        """Give the requests after sequence number `since`, oldest first."""
+        wanted = (endpoint, brand, venue)
+        with self._lock:
+            return [
+                replace(entry)
+                for entry in self._entries
+                if entry.seq > since
+                and all(
+                    want in (None, has)
+                    for want, has in zip(wanted, (entry.endpoint, entry.brand, entry.venue), strict=True)
+                )
+            ]
+
+    def clear(self) -> None:
+        """Forget every request; the numbers go on."""
+        with self._lock:
+            self._entries.clear()
