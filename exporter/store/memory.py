@@ -11,7 +11,7 @@ from exporter.model import BrandState, Change, Venue, VenueKey, VenueState
 from exporter.store.journal import Entry, JournalQuery
 
 JOURNAL_ROWS = 10_000
-"""Entries kept in memory: some 5 MB."""
+"""Entries kept in memory: some 3 MB."""
 
 
 class MemoryStore:
@@ -21,7 +21,8 @@ class MemoryStore:
         self._lock = RLock()
         self._venues: dict[VenueKey, VenueState] = {}
         self._brands: dict[str, BrandState] = {}
-        self._entries: deque[Entry] = deque(maxlen=journal_rows)
+        self._entries: deque[Entry] = deque()
+        self._journal_rows = journal_rows
         self._last_id = 0
 
     @property
@@ -49,14 +50,8 @@ class MemoryStore:
 
     def remember(self, state: VenueState | BrandState, changes: Sequence[Change]) -> None:
         """Take in what a poll led to."""
-        with self._lock:
-            if isinstance(state, VenueState):
-                self._venues[state.venue.key] = state
-            else:
-                self._brands[state.brand] = state
-            for change in changes:
-                self._last_id += 1
-                self._entries.append(Entry.of(self._last_id, change))
+        self._take(state, changes)
+        self._trim()
 
     def forget_venue(self, key: VenueKey) -> None:
         """Drop the state of a venue; its journal stays."""
@@ -76,3 +71,18 @@ class MemoryStore:
 
     def close(self) -> None:
         """Do nothing: there is nothing to let go of."""
+
+    def _take(self, state: VenueState | BrandState, changes: Sequence[Change]) -> None:
+        with self._lock:
+            if isinstance(state, VenueState):
+                self._venues[state.venue.key] = state
+            else:
+                self._brands[state.brand] = state
+            for change in changes:
+                self._last_id += 1
+                self._entries.append(Entry.of(self._last_id, change))
+
+    def _trim(self) -> None:
+        with self._lock:
+            while len(self._entries) > self._journal_rows:
+                self._entries.popleft()

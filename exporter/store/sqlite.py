@@ -63,12 +63,13 @@ class SQLiteStore(MemoryStore):
     def remember(self, state: VenueState | BrandState, changes: Sequence[Change]) -> None:
         """Take in what a poll led to, and write it unless only the freshness is new. Never raises for the disk."""
         with self._writing:
-            super().remember(state, changes)
+            self._take(state, changes)
             if isinstance(state, VenueState):
                 self._venues_due.add(state.venue.key)
             else:
                 self._brands_due.add(state.brand)
             self._write(urgent=bool(changes) or (self._file is not None and not self._file.holds(state)))
+            self._trim()
 
     def forget_venue(self, key: VenueKey) -> None:
         """Drop the state of a venue; its journal stays."""

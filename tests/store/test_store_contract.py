@@ -11,7 +11,7 @@ import pytest
 
 from exporter.clock import Clock
 from exporter.model import BrandState, Change, Event, Kind, Station, Tracked, Venue, VenueState
-from exporter.store import JournalQuery, Store, open_store
+from exporter.store import JournalQuery, MemoryStore, Store, open_store
 
 VENUE = Venue("tandir", "7", "Tandir Port")
 GRILL = Station("1", "Grill", Kind.KITCHEN, active=False, printable=True, created_at=1.0, updated_at=2.0)
@@ -153,3 +153,10 @@ def test_polls_in_many_threads_lose_nothing(store: Store) -> None:
     for number in range(8):
         mine = [entry.observed_at for entry in entries if entry.venue_id == str(number)]
         assert mine == sorted(map(float, range(20)), reverse=True)
+
+
+def test_memory_keeps_the_newest_part_of_the_journal() -> None:
+    store = MemoryStore(journal_rows=2)
+    store.remember(STATE, [change(Event.STATION_TOUCHED, float(at)) for at in range(5)])
+    assert store.up is None
+    assert [entry.observed_at for entry in store.journal(JournalQuery())] == [4, 3]

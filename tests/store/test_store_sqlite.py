@@ -19,6 +19,7 @@ from structlog.testing import capture_logs
 from exporter.errors import StoreError
 from exporter.model import BrandState, Change, Event, Kind, Outage, Reason, Station, Tracked, Venue, VenueState
 from exporter.store import JournalQuery, SQLiteStore, file, read_journal
+from exporter.store.memory import JOURNAL_ROWS
 from exporter.store.sqlite import FRESHNESS_SECONDS, RETRY_SECONDS
 
 DAY = 86_400.0
@@ -249,6 +250,11 @@ class TestJournal:
         for _ in range(4):
             store.remember(state(clock), [touched(clock)] * 3)
         assert [entry.id for entry in store.journal(JournalQuery())] == [12, 11, 10, 9, 8]
+
+    def test_a_poll_may_tell_more_than_memory_keeps(self, path: Path, clock: FakeClock) -> None:
+        store = opened(path, clock)
+        store.remember(state(clock), [touched(clock)] * (JOURNAL_ROWS + 1))
+        assert len(store.journal(JournalQuery(limit=2 * JOURNAL_ROWS))) == JOURNAL_ROWS + 1
 
     def test_it_can_be_read_while_the_daemon_writes(self, path: Path, clock: FakeClock) -> None:
         store = opened(path, clock)
