@@ -1,0 +1,95 @@
+"""From file, environment and flags to settings, or to every fault at once."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from exporter.config import environment
+from exporter.config.checks import check, resolve
+from exporter.config.document import Document, Keys, Origin, read
+from exporter.config.settings import FROM_FILE, Brand, Ignored, ListedVenue, Settings, State, VenueSettings
+from exporter.errors import ConfigError, Fault
+from exporter.model import NOTHING
+
+NO_BRAND = (
+    "no brand is configured: set CLOPOS_BRAND, CLOPOS_CLIENT_ID, CLOPOS_CLIENT_SECRET and CLOPOS_INTEGRATOR_ID (or "
+    "CLOPOS_TOKEN), or list brands in a file and name it with --config.file; clopos-exporter demo needs neither"
+)
+_ROOMS: dict[str, tuple[type[BaseModel], str]] = {
+    "": (Settings, "at the top level"),
+    "brands": (Brand, "in a brand"),
+    "ignore_stations": (Ignored, "in ignore_stations"),
+    "state": (State, "in state"),
+    "venue_overrides": (VenueSettings, "in venue_overrides"),
+    "venues": (ListedVenue, "in venues"),
+}
+_MESSAGES = {
+    "greater_than_equal": "must be at least {ge}",
+    "int_from_float": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_type": "must be a whole number",
+    "less_than_equal": "must be at most {le}",
+    "missing": "is missing",
+    "model_type": "must hold keys and values",
+    "mapping_type": "must hold keys and values",
+    "path_type": "must be a path",
+    "string_pattern_mismatch": "must be an id of letters, digits, - and _",
+    "string_type": "must be text",
+    "tuple_type": "must be a list, such as [a, b]",
+}
+
+
+def load(path: Path | None, environ: Mapping[str, str], flags: Mapping[str, Any] = NOTHING) -> Settings:
+    """Read the settings: a flag wins over the environment, that over the file, and the file over the defaults.
+
+    `flags` maps the way to a setting, as `state.path`, to a value. Relative paths begin at the file's folder, those of
+    the environment and the flags at the working directory. Raises ConfigError with every fault.
+    """
+    document = read(path) if path else Document(Origin("environment"))
+    environment.lay_over(document, environ, flags)
+    resolve(document, environ)
+    check(document)
+    try:
+        settings = Settings.model_validate(document.data)
+    except ValidationError as error:
+        for found in error.errors(include_url=False, include_input=False):
+            keys = tuple(key for key in found["loc"] if key != "[key]")
+            document.fault(keys, _message(keys, found))
+    if document.faults:
+        raise ConfigError(sorted(set(document.faults), key=_reading_order))
+    return settings
+
+
+def _message(keys: Keys, found: Mapping[str, Any]) -> str:
+    kind, context = found["type"], found.get("ctx", {})
+    if keys == ("brands",) and kind in ("missing", "value_error"):
+        return NO_BRAND
+    if kind == "extra_forbidden":
+        return _unknown(keys)
+    if kind == "value_error":
+        return str(context["error"])
+    return _MESSAGES[kind].format_map(context) if kind in _MESSAGES else str(found["msg"])
+
+
+def _unknown(keys: Keys) -> str:
+    here = str(next((key for key in reversed(keys[:-1]) if key in _ROOMS), ""))
+    for room in (here, "", "brands"):
+        for meant in difflib.get_close_matches(str(keys[-1]), _known(room), n=1, cutoff=0.75):
+            where = "" if room == here else f", {_ROOMS[room][1]}"
+            return f"is not known here: did you mean {meant}{where}?"
+    return f"is not known here, only {', '.join(_known(here))}"
+
+
+def _known(room: str) -> list[str]:
+    files = [f"{key}_file" for key in FROM_FILE] if room == "brands" else []
+    return sorted([*_ROOMS[room][0].model_fields, *files])
+
+
+def _reading_order(fault: Fault) -> list[str | int]:
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", str(fault))]
