@@ -5,55 +5,40 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-import ssl
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from email.utils import formatdate
 from typing import Any, cast
 
 import anyio.to_thread
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-from uvicorn.server import ServerState
 
 from exporter.web.addresses import url
+from exporter.web.connection import Connection, Host, Limits
+from exporter.web.door import Door
+from exporter.web.guard import Guard
 
-KEEP_ALIVE = 120.0
-"""Seconds an idle connection is kept: longer than any usual scrape interval, so that Prometheus connects once."""
-REQUEST_TIMEOUT = 10.0
-"""Seconds from the first byte of a request to its last."""
-ANSWER_TIMEOUT = 60.0
-"""Seconds from the end of a request until its answer has left: Prometheus does not wait longer by default either."""
-HANDSHAKE_TIMEOUT = 5.0
-GRACE = 2.0
-"""Seconds that answers under way have to finish when the server stops."""
-
-CONNECTIONS = 256
-PIPELINED = 16
-REQUEST_SIZE = 64 * 1024
-"""Bytes of an unfinished request after which nothing more of it is read."""
-CHUNK = 256 * 1024
-"""Bytes handed to the transport at once. It copies what the kernel does not take, so this bounds its buffer."""
 THREADS = 4
 """Threads for what may take long (pages, reload): few, since each of them competes with scrapes for the interpreter."""
 
+_EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+
 
 class Server:
-    """Serve an ASGI application on listening sockets.
-
-    `tls` is asked for every new connection and gives the context in force, or None for plain HTTP.
-    """
+    """Serve an ASGI application on listening sockets, in plain HTTP or as the door says."""
 
     def __init__(
         self,
         app: ASGIApp,
         listeners: Sequence[socket.socket],
-        tls: Callable[[], ssl.SSLContext | None] = lambda: None,
+        door: Door | None = None,
+        limits: Limits = Limits(),  # noqa: B008 - frozen
     ) -> None:
-        self.app = app
-        self.config = Config(
+        if door is not None:
+            app = Guard(app, door)
+        config = Config(
             cast("Any", app),
             http=Connection,
             ws="none",
@@ -65,12 +50,13 @@ class Server:
             access_log=False,
             proxy_headers=False,
             server_header=False,
-            timeout_keep_alive=int(KEEP_ALIVE),
+            timeout_keep_alive=int(limits.keep_alive),
         )
-        self.config.load()
-        self.state = ServerState()
+        config.load()
+        self._host = Host(app, config, door, limits)
         self._listeners = listeners
-        self._tls = tls
+        self._door = door
+        self._limits = limits
         self._arriving: dict[asyncio.Task[None], float] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop = asyncio.Event()
@@ -79,7 +65,7 @@ class Server:
     @property
     def urls(self) -> list[str]:
         """Give the addresses to open, with the real ports, without a path."""
-        scheme = "http" if self._tls() is None else "https"
+        scheme = "https" if self._door is not None and self._door.context() else "http"
         return [url(listener, scheme=scheme) for listener in self._listeners]
 
     def run(self) -> None:
@@ -96,16 +82,18 @@ class Server:
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
-        doors = [self._loop.create_task(self._accept(listener)) for listener in self._listeners]
+        accepting = [self._loop.create_task(self._accept(listener)) for listener in self._listeners]
         stop = self._loop.create_task(self._stop.wait())
         try:
             while not self._stopped:
                 self._tick()
-                done, _ = await asyncio.wait([stop, *doors], timeout=1.0, return_when=asyncio.FIRST_COMPLETED)
+                done, _ = await asyncio.wait(
+                    [stop, *accepting], timeout=self._limits.tick, return_when=asyncio.FIRST_COMPLETED
+                )
                 for task in done:
                     task.result()
         finally:
-            for task in [stop, *doors, *self._arriving]:
+            for task in [stop, *accepting, *self._arriving]:
                 task.cancel()
             for listener in self._listeners:
                 listener.close()
@@ -117,13 +105,13 @@ class Server:
             try:
                 client, _ = await loop.sock_accept(listener)
             except OSError as error:
-                if error.errno in {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}:
+                if error.errno in _EXHAUSTED:
                     self._make_room(0)
                     await asyncio.sleep(0.05)
                 continue
             # Without it the last piece of an answer waits 40 ms for the client to acknowledge the piece before.
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._make_room(CONNECTIONS - 1)
+            self._make_room(self._limits.connections - 1)
             task = loop.create_task(self._admit(client))
             self._arriving[task] = loop.time()
             task.add_done_callback(self._arriving.pop)
@@ -131,11 +119,11 @@ class Server:
             await asyncio.sleep(0)
 
     async def _admit(self, client: socket.socket) -> None:
-        context = self._tls()
-        timeout = None if context is None else HANDSHAKE_TIMEOUT
+        context = None if self._door is None else self._door.context()
+        timeout = None if context is None else self._limits.handshake
         with suppress(OSError):  # the client's handshake failed or it went away: not our trouble
             await asyncio.get_running_loop().connect_accepted_socket(
-                lambda: Connection(self),
+                lambda: Connection(self._host),
                 client,
                 ssl=context,
                 ssl_handshake_timeout=timeout,
@@ -143,130 +131,36 @@ class Server:
             )
 
     def _make_room(self, limit: int) -> None:
-        """Close the client that has waited longest with nothing to show, if there are more than `limit`."""
-        connections = [connection for connection in self._connections() if not connection.transport.is_closing()]
+        """Close the client with the least claim to stay, if there are more than `limit`."""
+        connections = [connection for connection in self._host.connections() if not connection.transport.is_closing()]
         if len(self._arriving) + len(connections) <= limit:
             return
-        oldest = min(connections, key=Connection.merit, default=None)
+        least = min(connections, key=lambda connection: connection.claim, default=None)
         arriving = next(iter(self._arriving), None)
-        if arriving is not None and (oldest is None or (False, self._arriving[arriving]) < oldest.merit()):
+        if arriving is not None and (least is None or (False, self._arriving[arriving]) < least.claim):
             arriving.cancel()
-        elif oldest is not None:
-            oldest.transport.abort()
+        elif least is not None:
+            least.transport.abort()
 
     def _tick(self) -> None:
-        self.state.default_headers = [(b"date", formatdate(time.time(), usegmt=True).encode())]
+        self._host.state.default_headers = [(b"date", formatdate(time.time(), usegmt=True).encode())]
         now = asyncio.get_running_loop().time()
-        for connection in self._connections():
-            if now - connection.since > connection.patience():
+        for connection in self._host.connections():
+            if now - connection.since > connection.patience:
                 connection.transport.abort()
 
     async def _drain(self) -> None:
-        for connection in self._connections():
+        for connection in self._host.connections():
             connection.shutdown()
         loop = asyncio.get_running_loop()
-        end = loop.time() + GRACE
-        while self.state.connections and loop.time() < end:  # noqa: ASYNC110 - uvicorn keeps a set, no event
+        end = loop.time() + self._limits.grace
+        state = self._host.state
+        while state.connections and loop.time() < end:  # noqa: ASYNC110 - uvicorn keeps a set, no event
             await asyncio.sleep(0.02)
-        for connection in self._connections():
+        for connection in self._host.connections():
             connection.transport.abort()
-        tasks = [*self.state.tasks, *self._arriving]
+        tasks = [*state.tasks, *self._arriving]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.sleep(0)  # aborted transports close their sockets in the next round of the loop
-
-    def _connections(self) -> list[Connection]:
-        return cast("list[Connection]", list(self.state.connections))
-
-
-class Connection(HttpToolsProtocol):
-    """One client: uvicorn's protocol, with a limit on everything a client can make us wait for or keep.
-
-    `since` is when the present phase began, loop time in seconds.
-    """
-
-    def __init__(self, server: Server) -> None:
-        super().__init__(server.config, server.state, {})
-        self.app = cast("Any", self._answer)
-        self.since = self.loop.time()
-        self._server = server
-        self._in_head = False
-        self._in_request = False
-        self._received = 0
-
-    @property
-    def is_answering(self) -> bool:
-        """Tell whether a request has been read whose answer is not complete."""
-        return self.cycle is not None and not self.cycle.response_complete
-
-    def merit(self) -> tuple[bool, float]:
-        """Rank for who has to go first when there are too many: those who wait for nothing, the longest first."""
-        return self.is_answering, self.since
-
-    def patience(self) -> float:
-        """Give how many seconds the present phase may last."""
-        if self.is_answering or self.transport.is_closing() or self.transport.get_write_buffer_size():
-            return ANSWER_TIMEOUT
-        return REQUEST_TIMEOUT if self._in_request else KEEP_ALIVE
-
-    def data_received(self, data: bytes) -> None:
-        """Read a piece of a request."""
-        self._received += len(data)
-        super().data_received(data)
-        if self._in_request and self._received > REQUEST_SIZE and not self.is_answering:
-            self._refuse()
-
-    def on_message_begin(self) -> None:
-        """Note that a request begins."""
-        if len(self.pipeline) >= PIPELINED:
-            raise ValueError("too many requests without waiting for an answer")
-        super().on_message_begin()
-        self._in_head = self._in_request = True
-        if not self.is_answering:
-            self.since = self.loop.time()
-
-    def on_headers_complete(self) -> None:
-        """Start to answer."""
-        super().on_headers_complete()
-        self._in_head = False
-
-    def on_message_complete(self) -> None:
-        """Note that a request has ended."""
-        super().on_message_complete()
-        self._in_request = False
-        self._received = 0
-
-    def on_response_complete(self) -> None:
-        """Wait for the next request."""
-        self.since = self.loop.time()
-        super().on_response_complete()
-        if self._in_request and self._received > REQUEST_SIZE:
-            self.transport.close()
-
-    def send_400_response(self, msg: str) -> None:
-        """Answer what is not HTTP, unless that would land in the middle of another answer."""
-        if self.is_answering:
-            self.transport.abort()
-        else:
-            super().send_400_response(msg)
-
-    def _refuse(self) -> None:
-        if self._in_head:
-            self.transport.write(
-                b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-            )
-        self.transport.close()
-
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_in_chunks(message: Message) -> None:
-            body = message.get("body", b"")
-            if len(body) <= CHUNK:
-                await send(message)
-                return
-            view = memoryview(body)
-            for start in range(0, len(view), CHUNK):
-                more = message.get("more_body", False) or start + CHUNK < len(view)
-                await send({"type": message["type"], "body": view[start : start + CHUNK], "more_body": more})
-
-        await self._server.app(scope, receive, send_in_chunks)

@@ -1,0 +1,165 @@
+"""A configuration before it is understood: plain values, where each came from, and the faults found so far."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from exporter.errors import ConfigError, Fault
+
+Keys = tuple[str | int, ...]
+"""The way from the top to a value: names of keys and positions in lists."""
+
+MAX_DEPTH = 20
+MAX_VALUES = 500_000
+
+_TAG = "tag:yaml.org,2002:"
+_MERGE = f"{_TAG}merge"
+_PLAIN_TAGS = {
+    _TAG + name for name in ("bool", "float", "int", "map", "merge", "null", "seq", "str", "timestamp", "value")
+}
+
+
+class Origin(NamedTuple):
+    """Where a value was written: a file with its line, an environment variable or a flag.
+
+    Relative paths in a value begin at `folder`.
+    """
+
+    name: str
+    line: int = 0
+    folder: Path = Path()
+
+
+class Document:
+    """Hold values and their origins, and collect faults at those places."""
+
+    def __init__(self, origin: Origin) -> None:
+        self.data: dict[str, Any] = {}
+        self.faults: list[Fault] = []
+        self._origins: dict[Keys, Origin] = {(): origin}
+
+    def origin(self, keys: Keys) -> Origin:
+        """Give the origin of a value, or of the nearest thing around it where there is no such value."""
+        while keys not in self._origins:
+            keys = keys[:-1]
+        return self._origins[keys]
+
+    def came_from(self, keys: Keys, origin: Origin) -> None:
+        """Note where a value was written, or would have to be."""
+        self._origins[keys] = origin
+
+    def put(self, keys: Keys, value: Any, origin: Origin) -> None:
+        """Set a value, over any that is there; where something else than a mapping is in the way, leave it at that."""
+        holder: Any = self.data
+        for key in keys[:-1]:
+            if isinstance(holder, dict) and holder.get(key) is None:
+                holder[key] = {}
+            holder = holder[key]
+        if isinstance(holder, dict):
+            holder[keys[-1]] = value
+            self.came_from(keys, origin)
+
+    def fault(self, keys: Keys, message: str) -> None:
+        """Note a fault of the value at these keys."""
+        name, line, _ = self.origin(keys)
+        way = "".join(f"[{key}]" if isinstance(key, int) else f".{_shown_key(key)}" for key in keys)
+        self.faults.append(Fault(f"{name}:{line}: {way.removeprefix('.')}" if line else name, message))
+
+
+def read(path: Path) -> Document:
+    """Read a YAML file: all scalars as text, size and depth bounded; duplicate keys and tags become faults.
+
+    Raises ConfigError for a file that cannot be read as a whole.
+    """
+    document = Document(Origin(str(path), 0, path.parent))
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        if node is not None:
+            _Reader(document, path).read(node)
+    except OSError as error:
+        raise ConfigError([Fault(str(path), f"cannot be read: {error.strerror}")]) from error
+    except UnicodeDecodeError:
+        raise ConfigError([Fault(str(path), "is not UTF-8 text")]) from None
+    except RecursionError:
+        raise ConfigError([Fault(str(path), "is nested too deeply")]) from None
+    except yaml.MarkedYAMLError as error:
+        place = f"{path}:{error.problem_mark.line + 1}" if error.problem_mark else str(path)
+        raise ConfigError([Fault(place, _syntax(error))]) from None
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise ConfigError([Fault(f"{path}:{line}", "holds a control character")]) from None
+    return document
+
+
+def _syntax(error: yaml.MarkedYAMLError) -> str:
+    # A quoted word in the parser's message may be part of a secret that was written without quotes; its name for a
+    # token, as <scalar>, is not, nor is a single character.
+    problem = re.sub(r" '(?!<)[^']{2,}'", "", error.problem or "")
+    hint = ": put quotes around a value that begins with * or &" if "alias" in f"{error.context} {problem}" else ""
+    return f"is not YAML: {' '.join(problem.split())}{hint}"
+
+
+def _shown_key(key: str) -> str:
+    return key if key.isprintable() and len(key) <= 60 else repr(f"{key[:60]}...")  # noqa: PLR2004 - half a line
+
+
+class _Reader:
+    """Turn nodes into plain values. Nodes that an alias repeats are read again, and count again."""
+
+    def __init__(self, document: Document, path: Path) -> None:
+        self._document = document
+        self._path = path
+        self._values = 0
+
+    def read(self, node: yaml.Node) -> None:
+        value = self._value(node, ())
+        if isinstance(value, dict):
+            self._document.data = value
+        elif value is not None:
+            self._document.fault((), "must hold keys and values, such as tls_server_config:")
+
+    def _value(self, node: yaml.Node, keys: Keys) -> Any:
+        self._values += 1
+        if self._values > MAX_VALUES:
+            raise ConfigError([Fault(str(self._path), f"holds more than {MAX_VALUES} values")])
+        if len(keys) > MAX_DEPTH:
+            raise RecursionError
+        if node.tag not in _PLAIN_TAGS:
+            self._document.fault(keys, "has a tag, a word that begins with !, and none is understood: remove it")
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, keys)
+        if isinstance(node, yaml.SequenceNode):
+            return [self._at(item, item, (*keys, index)) for index, item in enumerate(node.value)]
+        return None if node.tag == f"{_TAG}null" else node.value
+
+    def _mapping(self, node: yaml.MappingNode, keys: Keys) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        lines: dict[str, int] = {}
+        for _, source in (pair for pair in node.value if pair[0].tag == _MERGE):
+            for mapping in reversed(source.value) if isinstance(source, yaml.SequenceNode) else [source]:
+                merged = self._value(mapping, keys)
+                if isinstance(merged, dict):
+                    values.update(merged)
+                else:
+                    self._document.fault(keys, "<< must be followed by a mapping, as *name")
+        for key, value in (pair for pair in node.value if pair[0].tag != _MERGE):
+            line = key.start_mark.line + 1
+            if not isinstance(key, yaml.ScalarNode):
+                self._document.fault(keys, "a key must be plain text")
+                continue
+            name = str(key.value)
+            if name in lines:
+                self._document.fault((*keys, name), f"line {line} says it again: keep one of the two")
+                continue
+            lines[name] = line
+            values[name] = self._at(key, value, (*keys, name))
+        return values
+
+    def _at(self, place: yaml.Node, node: yaml.Node, keys: Keys) -> Any:
+        self._document.came_from(keys, Origin(str(self._path), place.start_mark.line + 1, self._path.parent))
+        return self._value(node, keys)

@@ -1,0 +1,92 @@
+"""What a station's status was over the last hours, from the journal: pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from exporter.model import Event, Tracked
+from exporter.web.source import Entry
+
+
+class Span(NamedTuple):
+    """A stretch of time, epoch seconds, and the status during it; None is what we do not know."""
+
+    start: float
+    end: float
+    active: bool | None
+
+
+def status_spans(tracked: Tracked, entries: Iterable[Entry], start: float, now: float) -> list[Span]:
+    """Give the spans of a station from `start` to `now`, oldest first, without gaps.
+
+    `entries` are the station's, newest first; what they do not tell is not known.
+    """
+    spans: list[Span] = []
+    active, known_since, end = tracked.status, tracked.since, now
+
+    def close(since: float) -> None:
+        nonlocal end
+        since = min(max(since, start), end)
+        if since < end:
+            spans.append(Span(since, end, active))
+            end = since
+
+    for entry in entries:
+        match entry.event:
+            case Event.STATION_ACTIVATED | Event.STATION_DEACTIVATED:
+                close(entry.observed_at)
+                active = entry.event is Event.STATION_DEACTIVATED
+                known_since = entry.observed_at - _seconds(entry)
+            case Event.STATION_ADDED | Event.STATION_FOUND_INACTIVE | Event.STATION_REMOVED:
+                close(entry.observed_at)
+                active, known_since = None, start
+    close(known_since)
+    active = None
+    close(start)
+    return _merged(reversed(spans))
+
+
+def blind_spans(entries: Iterable[Entry], start: float, now: float, *, blind_now: bool) -> list[Span]:
+    """Give the spans in which a venue gave no data, oldest first. `entries` are the venue's, newest first."""
+    spans: list[Span] = []
+    end = now if blind_now else None
+    for entry in entries:
+        if entry.event is Event.VENUE_RECOVERED:
+            end = entry.observed_at
+        elif entry.event is Event.VENUE_LOST and end is not None:
+            spans.append(Span(max(start, entry.observed_at), end, None))
+            end = None
+    if end is not None:
+        spans.append(Span(start, end, None))
+    return [span for span in reversed(spans) if span.start < span.end]
+
+
+def share_active(spans: Iterable[Span]) -> float | None:
+    """Give which part of the known time a station was active, 0 to 1; None where nothing is known."""
+    known = [span for span in spans if span.active is not None]
+    total = sum(span.end - span.start for span in known)
+    return sum(span.end - span.start for span in known if span.active) / total if total else None
+
+
+def _seconds(entry: Entry) -> float:
+    seconds = entry.details.get("previous_for_seconds")
+    return float(seconds) if isinstance(seconds, int | float) else 0.0
+
+
+def _merged(spans: Iterable[Span]) -> list[Span]:
+    """Join neighbours of one status."""
+    return list(_join(spans))
+
+
+def _join(spans: Iterable[Span]) -> Iterator[Span]:
+    last: Span | None = None
+    for span in spans:
+        if last is not None and last.active is span.active:
+            last = last._replace(end=span.end)
+            continue
+        if last is not None:
+            yield last
+        last = span
+    if last is not None:
+        yield last

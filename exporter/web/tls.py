@@ -1,0 +1,127 @@
+"""The web configuration's TLS section as an `ssl.SSLContext`, and what a client's certificate must say."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+from exporter.web.webconfig import ALWAYS_ON, CIPHERS, CLIENT_AUTH, CURVES, TLSServer
+
+_VERSIONS = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}
+MAX_PEM = 60_000
+"""Characters of a certificate chain or key: what a pipe takes at once."""
+
+
+class UnusableError(Exception):
+    """Say that the file or text behind a key of the TLS section cannot be used; the text never shows its content."""
+
+    def __init__(self, key: str, message: str) -> None:
+        self.key = key
+        super().__init__(message)
+
+
+def make_context(tls: TLSServer) -> ssl.SSLContext:
+    """Make the context that serves what the section says; there has to be a certificate in it.
+
+    Raises `UnusableError`.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.set_alpn_protocols(["http/1.1"])
+    context.minimum_version = _VERSIONS[tls.min_version]
+    context.maximum_version = _VERSIONS[tls.max_version]
+    if tls.cipher_suites:
+        context.set_ciphers(":".join(CIPHERS[name] for name in tls.cipher_suites if name not in ALWAYS_ON))
+    if not tls.prefer_server_cipher_suites:
+        context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
+    for curve in tls.curve_preferences:
+        context.set_ecdh_curve(CURVES[curve])
+    _load_certificate(context, tls)
+    _load_client_ca(context, tls)
+    context.verify_mode = CLIENT_AUTH[tls.client_auth_type]
+    return context
+
+
+def files(tls: TLSServer) -> list[Path]:
+    """Give the files whose content is in the context."""
+    return [path for path in (tls.cert_file, tls.key_file, tls.client_ca_file) if path is not None]
+
+
+def is_allowed(certificate: Mapping[str, Any] | None, names: tuple[str, ...]) -> bool:
+    """Tell whether a client's certificate, as `getpeercert` gives it, bears one of the names, if any are asked for.
+
+    A client without certificate passes: whether it needs one is decided by client_auth_type, as in Go.
+    """
+    if not names or not certificate:
+        return True
+    return any(_plain(kind, name) in names for kind, name in certificate.get("subjectAltName", ()))
+
+
+def _plain(kind: str, name: str) -> str:
+    return str(ip_address(name)) if kind == "IP Address" else name
+
+
+def _load_certificate(context: ssl.SSLContext, tls: TLSServer) -> None:
+    certificate = _text("cert", tls.cert, tls.cert_file)
+    key = _text("key", None if tls.key is None else tls.key.get_secret_value(), tls.key_file)
+    if not _holds_certificate(certificate):
+        raise UnusableError(_given("cert", tls.cert), "holds no certificate in PEM form")
+    for name, text in ((_given("cert", tls.cert), certificate), (_given("key", tls.key), key)):
+        if len(text) > MAX_PEM:
+            raise UnusableError(name, f"is longer than {MAX_PEM} characters")
+    try:
+        with _as_file(certificate) as certificate_path, _as_file(key) as key_path:
+            # Without a password OpenSSL would ask for one on the terminal.
+            context.load_cert_chain(certificate_path, key_path, password="")
+    except ssl.SSLError as error:
+        if error.reason == "KEY_VALUES_MISMATCH":
+            raise UnusableError(_given("key", tls.key), "does not belong to the certificate") from None
+        raise UnusableError(_given("key", tls.key), "holds no private key in PEM form without a pass phrase") from None
+
+
+def _load_client_ca(context: ssl.SSLContext, tls: TLSServer) -> None:
+    if tls.client_ca is None and tls.client_ca_file is None:
+        return
+    text = _text("client_ca", tls.client_ca, tls.client_ca_file)
+    if not _holds_certificate(text):
+        raise UnusableError(_given("client_ca", tls.client_ca), "holds no certificate in PEM form")
+    context.load_verify_locations(cadata=text)
+
+
+def _given(key: str, inline: object) -> str:
+    return f"{key}_file" if inline is None else key
+
+
+def _text(key: str, inline: str | None, path: Path | None) -> str:
+    if inline is not None:
+        return inline
+    if path is None:
+        raise UnusableError(f"{key}_file", "is missing")
+    try:
+        return path.read_bytes().decode("ascii", "replace")
+    except OSError as error:
+        raise UnusableError(f"{key}_file", f"{path} cannot be read: {error.strerror}") from None
+
+
+def _holds_certificate(text: str) -> bool:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(cadata=text.encode("ascii", "replace").decode())
+    except (ssl.SSLError, ValueError):
+        return False
+    return True
+
+
+@contextmanager
+def _as_file(text: str) -> Iterator[str]:
+    """Give what is in memory a path, since OpenSSL wants one, without a key ever touching a disk."""
+    reader, writer = os.pipe()
+    try:
+        os.write(writer, text.encode("ascii", "replace"))
+        os.close(writer)
+        yield f"/dev/fd/{reader}"
+    finally:
+        os.close(reader)

@@ -1,0 +1,260 @@
+"""The web configuration file in exporter-toolkit's format, as far as Python's `ssl` can keep its word.
+
+https://github.com/prometheus/exporter-toolkit/blob/master/docs/web-configuration.md
+
+What cannot be honoured is a fault: a setting that is ignored would leave a door open that somebody believes shut.
+"""
+
+from __future__ import annotations
+
+import re
+import ssl
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Annotated, Any, Self, TypeVar
+
+import bcrypt
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+CIPHERS = {
+    "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA": "ECDHE-ECDSA-AES128-SHA",
+    "TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA": "ECDHE-ECDSA-AES256-SHA",
+    "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA": "ECDHE-RSA-AES128-SHA",
+    "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA": "ECDHE-RSA-AES256-SHA",
+    "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256": "ECDHE-ECDSA-AES128-GCM-SHA256",
+    "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384": "ECDHE-ECDSA-AES256-GCM-SHA384",
+    "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256": "ECDHE-RSA-AES128-GCM-SHA256",
+    "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384": "ECDHE-RSA-AES256-GCM-SHA384",
+    "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256": "ECDHE-ECDSA-CHACHA20-POLY1305",
+    "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256": "ECDHE-RSA-CHACHA20-POLY1305",
+}
+"""Go's names of the suites up to TLS 1.2, as OpenSSL calls them."""
+
+ALWAYS_ON = frozenset({"TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"})
+"""The suites of TLS 1.3, which Go's server does not let one choose either."""
+
+CURVES = {"CurveP256": "prime256v1", "CurveP384": "secp384r1", "CurveP521": "secp521r1", "X25519": "X25519"}
+
+CLIENT_AUTH = {
+    "NoClientCert": ssl.CERT_NONE,
+    "VerifyClientCertIfGiven": ssl.CERT_OPTIONAL,
+    "RequireAndVerifyClientCert": ssl.CERT_REQUIRED,
+}
+
+MAX_BCRYPT_COST = 16
+"""About five seconds: with a higher one, the first scrape after a start is over before its password is checked."""
+
+_HEADERS: dict[str, tuple[str, ...]] = {
+    "Content-Security-Policy": (),
+    "Strict-Transport-Security": (),
+    "X-Content-Type-Options": ("nosniff",),
+    "X-Frame-Options": ("deny", "sameorigin"),
+    "X-XSS-Protection": (),
+}
+_GO_DURATION = re.compile(r"(?:\d+(?:\.\d*)?(?:ns|us|µs|ms|s|m|h))+")
+_GO_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_BCRYPT = re.compile(r"\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{53}")
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_empty_as_absent(cls, data: Any) -> Any:
+        if data is None:
+            return {}
+        return {key: value for key, value in data.items() if value is not None} if isinstance(data, dict) else data
+
+
+_S = TypeVar("_S", bound=_Section)
+
+
+def _without_faults(section: _S, faults: Iterable[tuple[str, str]]) -> _S:
+    """Give the section back, or raise every fault of it, each with its key."""
+    if found := dict(faults):
+        raise PydanticCustomError("together", "does not fit together", {"faults": found})
+    return section
+
+
+def _in_folder(path: Path, info: ValidationInfo) -> Path:
+    return Path((info.context or {}).get("folder", ".")) / path
+
+
+def _known(kind: str, *known: str) -> AfterValidator:
+    def check(name: str) -> str:
+        if name not in known:
+            raise ValueError(f"{name!r} is not a {kind} that can be used here: choose from {', '.join(known)}")
+        return name
+
+    return AfterValidator(check)
+
+
+def _tls_version(name: str) -> str:
+    if name in {"TLS10", "TLS11"}:
+        raise ValueError(f"{name} is broken and OpenSSL does not offer it any more: use TLS12 or TLS13")
+    if name not in {"TLS12", "TLS13"}:
+        raise ValueError(f"{name!r} is not a TLS version: use TLS12 or TLS13")
+    return name
+
+
+def _client_auth(name: str) -> str:
+    remedy = f"use {', '.join(CLIENT_AUTH)}"
+    if name in {"RequestClientCert", "RequireAnyClientCert", "RequireClientCert"}:
+        raise ValueError(f"{name} takes any certificate unchecked, which Python's ssl cannot do: {remedy}")
+    if name not in CLIENT_AUTH:
+        raise ValueError(f"{name!r} is not a client_auth_type: {remedy}")
+    return name
+
+
+def _one_curve(names: tuple[str, ...]) -> tuple[str, ...]:
+    if len(names) > 1:
+        raise ValueError("Python's ssl takes one curve and no order of several: name one, or leave the key out")
+    return names
+
+
+def _ciphers(names: tuple[str, ...]) -> tuple[str, ...]:
+    if names and ALWAYS_ON.issuperset(names):
+        raise ValueError("names TLS 1.3 suites alone, and those are always on: write min_version: TLS13 instead")
+    return names
+
+
+def _http1(value: bool) -> bool:  # noqa: FBT001 - a pydantic validator
+    if value:
+        raise ValueError("HTTP/2 is not served here, HTTP/1.1 is: write false, or leave the key out")
+    return value
+
+
+def _headers(headers: dict[str, str]) -> dict[str, str]:
+    for name, value in headers.items():
+        if name not in _HEADERS:
+            raise ValueError(f"{name!r} cannot be set here: only {', '.join(_HEADERS)} can")
+        if _HEADERS[name] and value not in _HEADERS[name]:
+            raise ValueError(f"{name} can be {' or '.join(_HEADERS[name])}, not {value!r}")
+        if not (value.isascii() and value.isprintable()):
+            raise ValueError(f"{name} must be one line of ASCII")
+    return {name: value for name, value in headers.items() if value}
+
+
+def _go_duration(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    if text == "0":
+        return 0.0
+    if not _GO_DURATION.fullmatch(text):
+        raise ValueError(f"{text!r} is not a duration: use one such as 100ms, 1s or 1m30s")
+    return sum(float(number) * _GO_UNITS[unit] for number, unit in re.findall(r"([\d.]+)([a-zµ]+)", text))
+
+
+def _bcrypt_hash(secret: SecretStr) -> SecretStr:
+    text = secret.get_secret_value()
+    match = _BCRYPT.fullmatch(text)
+    if not match:
+        raise ValueError("is not a bcrypt hash: make one with htpasswd -nBC 10 USER")
+    if not 4 <= int(match[1]) <= MAX_BCRYPT_COST:  # noqa: PLR2004 - the least cost that bcrypt knows
+        raise ValueError(f"has cost {match[1]}: use one from 4 to {MAX_BCRYPT_COST}, 10 to 12 is usual")
+    try:
+        # The format is the same at the least cost, where it takes a millisecond to try.
+        bcrypt.checkpw(b"", f"{text[:4]}04{text[6:]}".encode())
+    except ValueError:
+        raise ValueError("is not a bcrypt hash: make one with htpasswd -nBC 10 USER") from None
+    return secret
+
+
+File = Annotated[Path, AfterValidator(_in_folder)]
+TLSVersion = Annotated[str, AfterValidator(_tls_version)]
+Cipher = Annotated[str, _known("cipher suite", *CIPHERS, *sorted(ALWAYS_ON))]
+Curve = Annotated[str, _known("curve", *CURVES)]
+PasswordHash = Annotated[SecretStr, AfterValidator(_bcrypt_hash)]
+
+
+class TLSServer(_Section):
+    """How TLS is served; nothing given means plain HTTP."""
+
+    cert: str | None = None
+    key: SecretStr | None = None
+    client_ca: str | None = None
+    cert_file: File | None = None
+    key_file: File | None = None
+    client_ca_file: File | None = None
+    client_auth_type: Annotated[str, AfterValidator(_client_auth)] = "NoClientCert"
+    client_allowed_sans: tuple[str, ...] = ()
+    min_version: TLSVersion = "TLS12"
+    max_version: TLSVersion = "TLS13"
+    cipher_suites: Annotated[tuple[Cipher, ...], AfterValidator(_ciphers)] = ()
+    prefer_server_cipher_suites: bool = True
+    curve_preferences: Annotated[tuple[Curve, ...], AfterValidator(_one_curve)] = ()
+
+    @model_validator(mode="after")
+    def _check_what_belongs_together(self) -> Self:
+        return _without_faults(self, self._faults())
+
+    def _faults(self) -> Iterator[tuple[str, str]]:
+        for inline in ("cert", "key", "client_ca"):
+            if self._has(inline) and self._has(f"{inline}_file"):
+                yield inline, f"and {inline}_file are both given: keep one"
+            elif self.is_enabled and inline != "client_ca" and not self._has(inline, f"{inline}_file"):
+                yield f"{inline}_file", "is missing: TLS needs a certificate and its key"
+        if self.min_version > self.max_version:
+            yield "min_version", f"{self.min_version} is above max_version {self.max_version}"
+        if CLIENT_AUTH[self.client_auth_type] is ssl.CERT_NONE:
+            for key in ("client_ca", "client_ca_file", "client_allowed_sans"):
+                if self._has(key):
+                    yield key, "is of no use without client_auth_type: RequireAndVerifyClientCert"
+        elif not self._has("client_ca", "client_ca_file"):
+            yield "client_ca_file", f"is missing: client_auth_type {self.client_auth_type} needs the CA of the clients"
+
+    def _has(self, *keys: str) -> bool:
+        return not self.model_fields_set.isdisjoint(keys)
+
+    @property
+    def is_enabled(self) -> bool:
+        """Tell whether there is anything about TLS: then there has to be a certificate as well."""
+        return bool(self.model_fields_set)
+
+
+class HTTPServer(_Section):
+    """Headers that are added to every answer."""
+
+    http2: Annotated[bool, AfterValidator(_http1)] = False
+    headers: Annotated[dict[str, str], AfterValidator(_headers)] = {}
+
+
+class RateLimit(_Section):
+    """A token bucket over all requests but those to the health paths; `interval` in seconds, 0 for no limit."""
+
+    interval: Annotated[float, BeforeValidator(_go_duration)] = 0.0
+    burst: Annotated[int, Field(ge=0)] = 0
+
+    @model_validator(mode="after")
+    def _let_somebody_in(self) -> Self:
+        if self.interval and not self.burst:
+            return _without_faults(self, [("burst", "must be 1 or more: a limit with burst 0 refuses every request")])
+        return self
+
+
+def _user_names(users: dict[str, SecretStr]) -> dict[str, SecretStr]:
+    for name in users:
+        if ":" in name:
+            raise ValueError(f"{name!r} is no user name that basic authentication can carry: leave the colon out")
+    return users
+
+
+class WebConfig(_Section):
+    """The whole file."""
+
+    tls_server_config: TLSServer = TLSServer()
+    http_server_config: HTTPServer = HTTPServer()
+    rate_limit: RateLimit = RateLimit()
+    basic_auth_users: Annotated[dict[str, PasswordHash], AfterValidator(_user_names)] = {}
