@@ -84,9 +84,9 @@ class Api:
         if call.endpoint == "auth":
             return answer
         quota = self.limits.settle(ip, call.brand, answer.status)
-        return (
-            answer.with_headers(quota.headers()) if quota and answer.status != HTTPStatus.TOO_MANY_REQUESTS else answer
-        )
+        if quota is None or answer.status == HTTPStatus.TOO_MANY_REQUESTS:  # a 429 says itself which tier it is of
+            return answer
+        return answer.with_headers(quota.headers())
 
     def _answer(self, call: Call, grant: Grant | None, request: Request, acts: Acts) -> Answer:
         try:
@@ -142,14 +142,17 @@ class Api:
 
     def _stations(self, brand: str, venue: str | None, request: Request, acts: Acts) -> Answer:
         query = _query(request)
-        if venue is None or venue not in self.world.venues(brand):
-            raise _RefusedError(problem(404, "Venue not found", "resource_not_found"))
-        if not acts.rows:
-            return self._finished(self.world.station_page(brand, venue, query), f',"sorts":{_SORTS}')
-        rows = self.world.station_rows(brand, venue, query)
-        begin = (query.page - 1) * query.limit
-        seen = self._tampered(Rows(rows, begin, begin + query.limit, len(rows)), acts)
-        return self._finished(envelope(seen.page, seen.total), f',"sorts":{_SORTS}')
+        try:
+            if acts.rows:
+                rows = self.world.station_rows(brand, venue or "", query)
+                begin = (query.page - 1) * query.limit
+                seen = self._tampered(Rows(rows, begin, begin + query.limit, len(rows)), acts)
+                page = envelope(seen.page, seen.total)
+            else:
+                page = self.world.station_page(brand, venue or "", query)
+        except LookupError:
+            return problem(404, "Venue not found", "resource_not_found")
+        return self._finished(page, f',"sorts":{_SORTS}')
 
     def _tampered(self, rows: Rows, acts: Acts) -> Rows:
         for act in acts.rows:

@@ -266,10 +266,16 @@ def set_cookie(answer: Answer, *, cookie: str = "session=of-the-simulator; Path=
 
 @_acts("after")
 def broken_gzip(answer: Answer) -> Answer:
-    """Say gzip and send something that starts like it."""
+    """Send something that starts like gzip and is not."""
+    header = gzip.compress(b"")[:10]
+    return answer.with_body(header + b"\xff" * len(answer.body)).with_headers({"Content-Encoding": "gzip"})
+
+
+@_acts("after")
+def half_gzip(answer: Answer) -> Answer:
+    """Send half of a gzip stream with the Content-Length of that half: many clients do not notice."""
     packed = gzip.compress(answer.body)
-    half = len(packed) // 2
-    return answer.with_body(packed[:half] + b"\x00" * half).with_headers({"Content-Encoding": "gzip"})
+    return answer.with_body(packed[: len(packed) // 2]).with_headers({"Content-Encoding": "gzip"})
 
 
 # Lists that do not add up

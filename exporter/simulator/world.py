@@ -110,7 +110,8 @@ class Brand:
 class World:
     """Hold brands, venues and stations, and change them only through methods that keep the record.
 
-    Safe to share between threads; hold `lock` to do several things as one. Unknown brands, venues and stations raise LookupError with a sentence.
+    Safe to share between threads; hold `lock` to do several things as one. Unknown brands, venues and stations raise
+    LookupError with a sentence.
     """
 
     integrator_id = "integrator-of-the-simulator"

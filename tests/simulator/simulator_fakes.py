@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from exporter.clock import Clock
+from exporter.simulator.messages import Answer
+
+
+class FakeClock(Clock):
+    """A clock that stands until it is told to go on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.moved = 0.0
+
+    def wall(self) -> float:
+        return 1_800_000_000.0 + self.moved
+
+    def steady(self) -> float:
+        return 7_000.0 + self.moved
+
+    def forward(self, seconds: float) -> None:
+        self.moved += seconds
+
+
+class FakeWire:
+    """A wire that keeps what was sent and how long it was waited for."""
+
+    def __init__(self) -> None:
+        self.answer: Answer | None = None
+        self.written = b""
+        self.waited = 0.0
+
+    def send(self, answer: Answer) -> None:
+        self.answer = answer
+
+    def head(self, answer: Answer, length: int | None) -> bytes:
+        return f"{answer.status} {length}\r\n\r\n".encode()
+
+    def write(self, data: bytes) -> None:
+        self.written += data
+
+    def wait(self, seconds: float) -> None:
+        self.waited += seconds
+
+    def close(self) -> None:
+        raise ConnectionAbortedError
+
+    def reset(self) -> None:
+        raise ConnectionResetError
+
+
+def read(answer: Answer) -> Any:
+    """Give the JSON of an answer."""
+    return json.loads(answer.body)
