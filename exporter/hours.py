@@ -12,8 +12,7 @@ from zoneinfo import ZoneInfo
 
 from opening_hours import OpeningHours, ParserError, State  # type: ignore[attr-defined]  # its stub forgets the error
 
-from exporter.model import Tracked
-from exporter.views import Opening
+from exporter.model import Opening, Tracked
 
 _COMMENT = re.compile(r'"[^"]*"')
 _UNKNOWABLE = {

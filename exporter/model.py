@@ -173,6 +173,14 @@ class Outage:
     message: str
 
 
+class Opening(NamedTuple):
+    """Whether a venue is open, and when that changes next (epoch seconds; None where it never does)."""
+
+    is_open: bool
+    next_open: float | None
+    next_close: float | None
+
+
 @dataclass(frozen=True, slots=True)
 class Tracked:
     """A station and what we know of it beyond its last row.

@@ -29,7 +29,10 @@ class Poller(Generic[Subject, State, Outcome]):
 
     def poll(self, subject: Subject) -> Outcome:
         """Poll once and give the outcome."""
-        outcome = self.ask(subject)
+        return self.take(subject, self.ask(subject))
+
+    def take(self, subject: Subject, outcome: Outcome) -> Outcome:
+        """Take in an outcome that is there already."""
         state, changes = self.decide(self.recall(subject), outcome)
         self.tell(changes)
         self.remember(state, changes)

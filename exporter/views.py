@@ -6,15 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from exporter.model import BrandState, Kind, Tracked, VenueState
-
-
-class Opening(NamedTuple):
-    """Whether a venue is open, and when that changes next (epoch seconds; None where it never does)."""
-
-    is_open: bool
-    next_open: float | None
-    next_close: float | None
+from exporter.model import BrandState, Kind, Opening, Tracked, VenueState
 
 
 @dataclass(frozen=True, slots=True)

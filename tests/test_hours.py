@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from exporter.hours import IgnoreRule, end_of, expires, ignored, next_ignore_change, parse
 from exporter.model import Kind, Station, Tracked
-from exporter.views import Opening
+from exporter.model import Opening
 
 WEEKDAYS = ("Mo", "Tu", "We", "Th", "Fr", "Sa", "Su")
 

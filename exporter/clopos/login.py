@@ -118,8 +118,13 @@ class Login:
         self.refusals.check(BRAND)
         if self._token is not None and self._clock.steady() < self._renew_at:
             return self._token
-        if not self._lock.acquire(timeout=max(0.0, deadline - self._clock.steady()) / self._clock.speed):
-            raise CloposError(Reason.TIMEOUT, "the login takes too long", brand_wide=True)
+        good = self._token is not None and self._clock.steady() < self._ends_at
+        # While another thread renews a token that is still good, it serves; else there is no way but to wait.
+        wait = 0.0 if good else max(0.0, deadline - self._clock.steady()) / self._clock.speed
+        if not self._lock.acquire(timeout=wait):
+            if self._token is not None and good:
+                return self._token
+            raise CloposError(Reason.THROTTLED, "waiting for the brand's login took all the time of the poll")
         try:
             if self._token is None or self._clock.steady() >= self._renew_at:
                 self._token = self._log_in(deadline)
@@ -155,6 +160,8 @@ class Login:
             verdict.check(answer)
             token = wire.token(answer.document)
         except CloposError as error:
+            if error.reason is Reason.THROTTLED:
+                raise  # Our own pacing is no refusal.
             refusal = CloposError(error.reason, self.secrets()(error.message), brand_wide=True)
             self.refusals.add(LOGIN, refusal)
             raise refusal from error

@@ -104,10 +104,10 @@ class Scheduler(BaseScheduler):  # type: ignore[misc]  # APScheduler 3 is untype
         """Look at the jobs now."""
         self._wake.set()
 
-    def stop(self) -> None:
+    def shutdown(self, *, wait: bool = False) -> None:
         """Fire nothing any more."""
         if self.state != STATE_STOPPED:
-            self.shutdown(wait=False)
+            super().shutdown(wait)
         self._wake.set()
 
     def _run(self) -> None:

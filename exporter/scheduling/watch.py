@@ -22,9 +22,8 @@ _TOLD_CHANGE = 0.05
 class Watch:
     """Poll the venues of a brand in turn, and renew the list of them.
 
-    `poll` is called with a venue and the seconds it has, and gives how many requests it took, None where it failed.
-    `discover` is called with the seconds it has, and gives the venues to watch, None where it failed. Both run on the
-    brand's own workers.
+    `poll` is called with a venue and gives how many requests it took, None where it failed. `discover` gives the venues
+    to watch, None where it failed. Both run on the brand's own workers.
     """
 
     def __init__(
@@ -34,8 +33,8 @@ class Watch:
         scheduler: Scheduler,
         clock: Clock,
         pacing: Pacing,
-        poll: Callable[[Venue, float], int | None],
-        discover: Callable[[float], Iterable[Venue] | None],
+        poll: Callable[[Venue], int | None],
+        discover: Callable[[], Iterable[Venue] | None],
         poll_interval: float,
         discovery_interval: float,
     ) -> None:
@@ -47,12 +46,13 @@ class Watch:
         self._workers = Workers(brand, WORKERS)
         self._discover_at = 0.0
         self._discovery_failures = 0
+        self._known: list[Venue] = []
         self._told_interval = poll_interval
         self._log = structlog.get_logger(__name__)
 
     def start(self, known: Iterable[Venue] = ()) -> None:
-        """Begin, with venues that are known from before if there are any."""
-        self.rota.watch(known)
+        """Begin; venues that are known from before are polled even if the first discovery fails."""
+        self._known = list(known)
         self._discover_at = self._clock.steady()
         self._scheduler.every_turn(f"discover {self.brand}", lambda: self._discover_at, self._start_discovery)
         self._scheduler.every_turn(f"poll {self.brand}", self._next_poll, self._start_poll)
@@ -62,6 +62,10 @@ class Watch:
         self._scheduler.forget(f"discover {self.brand}")
         self._scheduler.forget(f"poll {self.brand}")
         self._workers.stop()
+
+    def join(self, seconds: float) -> None:
+        """Wait for what is under way, so many seconds at the most."""
+        self._workers.join(seconds)
 
     def discover_now(self) -> None:
         """Renew the list of venues without waiting for its time."""
@@ -82,7 +86,7 @@ class Watch:
     def _run_poll(self, venue: Venue) -> None:
         requests = None
         try:
-            requests = self._poll(venue, self.rota.interval)
+            requests = self._poll(venue)
         finally:
             self.rota.done(venue, requests)
         self._tell_interval()
@@ -96,7 +100,7 @@ class Watch:
     def _run_discovery(self) -> None:
         venues = None
         try:
-            venues = self._discover(max(self.rota.poll_interval, 30.0))
+            venues = self._discover()
         finally:
             wait = self.discovery_interval
             if venues is None:
@@ -107,7 +111,8 @@ class Watch:
             self._scheduler.reconsider(f"discover {self.brand}")
         if venues is not None:
             self._discovery_failures = 0
-            self.rota.watch(venues)
+        if venues is not None or not self.rota.venues:
+            self.rota.watch(self._known if venues is None else venues)
             self._scheduler.reconsider(f"poll {self.brand}")
             self._tell_interval()
 

@@ -1,0 +1,1 @@
+"""Wire the rooms together: the only place that knows them all."""

@@ -1,0 +1,250 @@
+"""One brand at work: its client, its watch, and the two pollers that go the natural path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from threading import Event as StopEvent
+from threading import Lock
+from typing import TypeVar
+
+import structlog
+
+from exporter.app import translate
+from exporter.app.overview import Overview, VenueRules
+from exporter.changes import advance, advance_brand
+from exporter.clock import Clock
+from exporter.clopos.client import Client
+from exporter.clopos.quota import Address
+from exporter.config.settings import Brand
+from exporter.errors import Stopped
+from exporter.metrics.telemetry import Telemetry
+from exporter.model import (
+    BrandState,
+    Change,
+    Discovery,
+    Event,
+    Failure,
+    LoggedIn,
+    Reason,
+    Snapshot,
+    Venue,
+    VenueState,
+)
+from exporter.poller import Poller
+from exporter.scheduling.scheduler import Scheduler
+from exporter.scheduling.watch import WORKERS, Watch
+from exporter.store import Store
+from exporter.views import BrandView
+
+DISCOVERY_SECONDS = 120.0
+"""Seconds a login and discovery may take: many brands that start together wait for each other's logins."""
+
+MOST_TOLD = 1000
+"""Odd rows of a brand that are named in the log."""
+
+Outcome = TypeVar("Outcome")
+
+
+@dataclass(frozen=True, slots=True)
+class Rooms:
+    """What all brands share."""
+
+    clock: Clock
+    stop: StopEvent
+    scheduler: Scheduler
+    address: Address
+    store: Store
+    overview: Overview
+    telemetry: Telemetry
+    tell: Callable[[Sequence[Change]], None]
+
+
+class BrandAtWork:
+    """Watch one brand until it is stopped."""
+
+    def __init__(self, settings: Brand, rooms: Rooms, *, poll_interval: float, discovery_interval: float) -> None:
+        self.settings = settings
+        self.client = connect(
+            settings,
+            clock=rooms.clock,
+            stop=rooms.stop,
+            address=rooms.address,
+            telemetry=rooms.telemetry,
+            on_unusable=self._unusable,
+        )
+        self.watch = Watch(
+            settings.brand,
+            scheduler=rooms.scheduler,
+            clock=rooms.clock,
+            pacing=self.client.quota,
+            poll=self._poll,
+            discover=self._discover,
+            poll_interval=poll_interval,
+            discovery_interval=discovery_interval,
+        )
+        self._rooms = rooms
+        self._log = structlog.get_logger(__name__)
+        self._lock = Lock()
+        self._stopped = False
+        self._told_unusable: set[tuple[str, str]] = set()
+        self._had_outcome = False
+        self._rules: dict[str, VenueRules] = {}
+        self._venues: Poller[Venue, VenueState, Snapshot | Failure] = Poller(
+            ask=self._ask, recall=self._recall, decide=advance, tell=rooms.tell, remember=self._remember
+        )
+        self._brand: Poller[str, BrandState, Discovery | LoggedIn | Failure] = Poller(
+            ask=lambda _brand: self.client.discover(DISCOVERY_SECONDS),
+            recall=rooms.store.brand,
+            decide=advance_brand,
+            tell=rooms.tell,
+            remember=self._remember_brand,
+        )
+
+    def start(self) -> None:
+        """Begin with what the store knows of the brand."""
+        self.watch.start(self._rooms.store.brand(self.settings.brand).venues or ())
+
+    def stop(self) -> None:
+        """Cut what is under way and start nothing any more; the state stays."""
+        self._stopped = True
+        self.watch.stop()
+        self.client.close()
+
+    def ask_again(self) -> None:
+        """Ask at once, even where Clopos refused."""
+        self.client.ask_again()
+        self.watch.discover_now()
+
+    def forget_rules(self) -> None:
+        """Let the rules be read anew."""
+        self._rules.clear()
+
+    @property
+    def not_ready(self) -> str | None:
+        """Say why nothing is known of the brand yet, None once something is."""
+        return None if self._had_outcome else f"brand {self.settings.brand}: no outcome of the first poll yet"
+
+    def view(self) -> BrandView:
+        """Give the brand as readers see it."""
+        quota, rota = self.client.quota, self.watch.rota
+        return BrandView(
+            state=self._rooms.store.brand(self.settings.brand),
+            quota_limit=quota.limit,
+            quota_remaining=quota.remaining,
+            token_expires_at=self.client.login.expires_at,
+            poll_lag=rota.lag,
+            polls_skipped=rota.skipped,
+            interval=rota.interval,
+        )
+
+    def _poll(self, venue: Venue) -> int | None:
+        outcome = self._venues.poll(venue)
+        self._had_outcome = True
+        if isinstance(outcome, Snapshot):
+            self._login_worked(outcome)
+            return outcome.requests
+        self._rooms.telemetry.failed(self.settings.brand, outcome.reason)
+        if outcome.brand_wide:
+            self._take(outcome)
+        return None
+
+    def _discover(self) -> Sequence[Venue] | None:
+        outcome = self._guarded(lambda: self.client.discover(DISCOVERY_SECONDS))
+        self._take(outcome)
+        if isinstance(outcome, Failure):
+            self._rooms.telemetry.failed(self.settings.brand, outcome.reason)
+            self._had_outcome = True
+            return None
+        state = self._rooms.store.brand(self.settings.brand)
+        self._had_outcome = self._had_outcome or not state.venues
+        return [translate.renamed(self.settings, venue) for venue in state.venues or ()]
+
+    def rules(self, venue: Venue, stale_after: float) -> VenueRules:
+        """Give what the configuration says of how a venue is shown; read once, as hours are not cheap to parse."""
+        rules = self._rules.get(venue.id)
+        if rules is None:
+            rules = self._rules[venue.id] = translate.rules(self.settings, venue.id, stale_after)
+        return rules
+
+    def _ask(self, venue: Venue) -> Snapshot | Failure:
+        return self._guarded(lambda: self.client.poll(venue, self.watch.rota.interval))
+
+    def _guarded(self, ask: Callable[[], Outcome]) -> Outcome | Failure:
+        """Turn a mistake of ours into an outcome: it must be seen on the metrics, not end a thread."""
+        try:
+            outcome = ask()
+        except Stopped:
+            raise
+        except Exception as error:  # noqa: BLE001 - becomes an outcome, with its trace in the log
+            self._log.exception("poll.crashed", brand=self.settings.brand)
+            message = f"a fault in the exporter: {type(error).__name__}; its log holds the trace"
+            return Failure(Reason.INTERNAL, message, self._rooms.clock.now())
+        if self._stopped:
+            raise Stopped
+        return outcome
+
+    def _recall(self, venue: Venue) -> VenueState:
+        state = self._rooms.store.venue(venue)
+        return state if state.venue == venue else replace(state, venue=venue)
+
+    def _remember(self, state: VenueState, changes: Sequence[Change]) -> None:
+        with self._lock:
+            venues = self._rooms.store.brand(self.settings.brand).venues or ()
+            if not any(venue.id == state.venue.id for venue in venues):
+                return  # Removed while it was polled.
+            self._rooms.store.remember(state, changes)
+        self._rooms.overview.update(state)
+
+    def _login_worked(self, outcome: Snapshot) -> None:
+        if self._rooms.store.brand(self.settings.brand).login_outage is not None:
+            self._take(LoggedIn(outcome.at))
+
+    def _take(self, outcome: Discovery | LoggedIn | Failure) -> None:
+        """Let the brand's state advance, one outcome at a time: each venue's poll may bring one."""
+        with self._lock:
+            self._brand.take(self.settings.brand, outcome)
+
+    def _remember_brand(self, state: BrandState, changes: Sequence[Change]) -> None:
+        self._rooms.store.remember(state, changes)
+        for change in changes:
+            if change.event is Event.VENUE_REMOVED and change.venue is not None:
+                self._rooms.store.forget_venue(change.venue.key)
+                self._rooms.overview.forget(change.venue.key)
+
+    def _unusable(self, venue: Venue, row: str) -> None:
+        self._rooms.telemetry.unusable_row(venue.brand)
+        told = (venue.id, row)
+        if told not in self._told_unusable and len(self._told_unusable) < MOST_TOLD:
+            self._told_unusable.add(told)
+            self._log.warning("station.unusable_row", brand=venue.brand, venue_id=venue.id, venue=venue.name, row=row)
+
+
+def connect(
+    brand: Brand,
+    *,
+    clock: Clock,
+    stop: StopEvent,
+    address: Address,
+    telemetry: Telemetry | None = None,
+    on_unusable: Callable[[Venue, str], None] = lambda _venue, _row: None,
+) -> Client:
+    """Make the client for a brand of the configuration."""
+
+    def observe(endpoint: str, code: str, seconds: float) -> None:
+        if telemetry is not None:
+            telemetry.requested(brand.brand, endpoint, code, seconds)
+
+    return Client(
+        brand.brand,
+        translate.credentials(brand),
+        base_url=brand.base_url,
+        requests_per_minute=brand.requests_per_minute,
+        clock=clock,
+        stop=stop,
+        address=address,
+        observe=observe,
+        venues=translate.listed_venues(brand),
+        connections=WORKERS,
+        on_unusable=on_unusable,
+    )

@@ -1,0 +1,43 @@
+"""From the words of the configuration to those of the rooms."""
+
+from __future__ import annotations
+
+from exporter import hours
+from exporter.app.overview import VenueRules
+from exporter.clopos.login import Credentials
+from exporter.config.settings import Brand
+from exporter.model import Venue
+
+
+def credentials(brand: Brand) -> Credentials | str:
+    """Give what the client logs in with, or the ready token."""
+    if brand.token is not None:
+        return brand.token.get_secret_value()
+    secret = brand.client_secret.get_secret_value() if brand.client_secret else ""
+    return Credentials(brand.client_id or "", secret, brand.brand, brand.integrator_id or "")
+
+
+def listed_venues(brand: Brand) -> tuple[Venue, ...] | None:
+    """Give the venues that are listed, with an empty name where Clopos has to tell it; None for all there are."""
+    if brand.venues is None:
+        return None
+    return tuple(Venue(brand.brand, venue.id, venue.name or "") for venue in brand.venues)
+
+
+def renamed(brand: Brand, venue: Venue) -> Venue:
+    """Give the venue by the name that the configuration has for it, if any."""
+    name = brand.venue(venue.id).name
+    return Venue(venue.brand, venue.id, name) if name else venue
+
+
+def rules(brand: Brand, venue_id: str, stale_after: float) -> VenueRules:
+    """Give what the configuration says of how a venue is shown."""
+    settings = brand.venue(venue_id)
+    ignore = tuple(
+        hours.IgnoreRule(item.station, hours.end_of(item.until, settings.time_zone))
+        if item.until is not None
+        else hours.IgnoreRule(item.station)
+        for item in settings.ignore_stations
+    )
+    opening = hours.parse(settings.opening_hours, settings.time_zone) if settings.opening_hours else None
+    return VenueRules(stale_after, opening, ignore)

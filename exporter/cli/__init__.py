@@ -1,0 +1,70 @@
+"""Commands, flags and exit codes."""
+
+from __future__ import annotations
+
+import importlib
+import platform
+import sys
+from typing import Any
+
+import click
+
+from exporter import __version__
+from exporter.errors import ConfigError, ExporterError
+
+COMMANDS = {
+    "serve": "exporter.cli.serve",
+    "demo": "exporter.cli.demo",
+    "simulate": "exporter.cli.simulate",
+    "check": "exporter.cli.check",
+    "stations": "exporter.cli.stations",
+    "history": "exporter.cli.history",
+    "healthcheck": "exporter.cli.healthcheck",
+}
+
+
+class Commands(click.Group):
+    """Import a command when it is called: a health check every few seconds must not load the whole daemon."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Give the names in the order people need them."""
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command of a name, None where there is no such."""
+        del ctx
+        module = COMMANDS.get(cmd_name)
+        return None if module is None else importlib.import_module(module).command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; what a person can mend ends in clear lines and exit code 1, not in a trace."""
+        try:
+            return super().invoke(ctx)
+        except ConfigError as error:
+            for fault in error.faults:
+                click.echo(f"error: {fault}", err=True)
+            sys.exit(1)
+        except ExporterError as error:
+            click.echo(f"error: {error}", err=True)
+            sys.exit(1)
+        except BrokenPipeError:
+            # Somebody read enough of our output, such as `head`.
+            sys.stderr.close()
+            sys.exit(1)
+
+
+@click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, message=f"clopos-exporter %(version)s (Python {platform.python_version()})")
+def main() -> None:
+    r"""Watch the stations of Clopos restaurants for Prometheus.
+
+    A station that is switched inactive in Clopos gets no new orders. The exporter polls every venue, serves what it
+    sees as metrics, and writes a log event for everything that changes.
+
+    \b
+    Try it without credentials:   clopos-exporter demo
+    One restaurant:               set CLOPOS_BRAND, CLOPOS_CLIENT_ID, CLOPOS_CLIENT_SECRET and
+                                  CLOPOS_INTEGRATOR_ID, then: clopos-exporter serve
+    A chain:                      clopos-exporter serve --config.file clopos.yml
+    """

@@ -1,0 +1,68 @@
+"""`demo`: the daemon against the built-in simulator."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from exporter.cli import options
+from exporter.cli.serve import WebOptions, run
+from exporter.config.settings import Settings
+from exporter.errors import ExporterError
+from exporter.simulator import SCENARIOS, simulate
+from exporter.web.addresses import Address, listen, parse_address
+
+
+@click.command(name="demo")
+@options.listen_address
+@options.log_level
+@options.log_format
+@click.option(
+    "--scenario", type=click.Choice(list(SCENARIOS)), default="demo", show_default=True, help="What Clopos does."
+)
+@click.option("--seed", default=1, show_default=True, help="Which of the endless demos; the same one repeats.")
+def command(
+    *, web_listen_address: Sequence[str], log_level: str, log_format: str | None, scenario: str, seed: int
+) -> None:
+    """Run the real exporter against a simulated Clopos; no credentials needed.
+
+    The simulator is a real HTTP server on loopback whose stations change by themselves.
+    """
+    addresses = [parse_address(text) for text in web_listen_address] or [_free_address()]
+    with simulate(SCENARIOS[scenario], seed=seed) as simulator:
+        settings = Settings.model_validate(
+            {
+                "poll_interval": 2.0,
+                "stale_after": 60.0,
+                "discovery_interval": 30.0,
+                "brands": [
+                    {
+                        **simulator.credentials(brand),
+                        "base_url": simulator.url,
+                        "opening_hours": "Mo-Su 10:00-02:00",
+                        "time_zone": "Asia/Baku",
+                    }
+                    for brand in simulator.world.brands
+                ],
+            }
+        )
+
+        def greet(urls: Sequence[str]) -> None:
+            for url in urls:
+                click.echo(f"  metrics    {url}/metrics", err=True)
+                click.echo(f"  page       {url}/", err=True)
+            click.echo(f"  simulator  {simulator.control_url}", err=True)
+            click.echo("Stations change by themselves; their events follow. Ctrl-C ends the demo.", err=True)
+
+        run(lambda: settings, WebOptions(addresses), log_level=log_level, log_format=log_format, greet=greet)
+
+
+def _free_address() -> Address:
+    """Give the usual address on loopback, or any free port where something listens there already."""
+    usual = parse_address(f"127.0.0.1{options.LISTEN_ADDRESS}")
+    try:
+        listen([usual])[0].close()
+    except ExporterError:
+        return Address(usual.host, 0)
+    return usual

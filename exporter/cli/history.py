@@ -1,0 +1,125 @@
+"""`history`: the journal of events."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+from tabulate import tabulate
+
+from exporter.cli import options
+from exporter.config.values import seconds
+from exporter.errors import ExporterError
+from exporter.events import iso
+from exporter.model import Event
+from exporter.store import Entry, JournalQuery, read_journal
+
+
+def _moment(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> float | None:
+    """Read how long ago, or when."""
+    if value is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(value)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except ValueError:
+        pass
+    try:
+        return time.time() - float(str(seconds(value)))
+    except ValueError as error:
+        raise click.BadParameter("use a duration such as 12h or 7d, or a time such as 2026-11-20T19:30") from error
+
+
+@click.command(name="history")
+@options.config_file
+@click.option(
+    "--state.path",
+    "state_path",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Read this state file instead of the configured one.",
+)
+@click.option("--brand", help="Only this brand.")
+@click.option("--venue", metavar="ID", help="Only this venue.")
+@click.option("--station", metavar="ID", help="Only this station.")
+@click.option(
+    "--event",
+    "events",
+    multiple=True,
+    type=click.Choice([event.value for event in Event]),
+    metavar="NAME",
+    help="Only events of this name, such as station.deactivated; repeatable.",
+)
+@click.option("--since", callback=_moment, metavar="WHEN", help="Only from then on: 12h, 7d or 2026-11-20T19:30 (UTC).")
+@click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="The newest so many.")
+@click.option(
+    "--output",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="A table, or one JSON object a line.",
+)
+def command(
+    *,
+    config_file: Path | None,
+    state_path: Path | None,
+    brand: str | None,
+    venue: str | None,
+    station: str | None,
+    events: Sequence[str],
+    since: float | None,
+    limit: int,
+    output: str,
+) -> None:
+    """Print what changed, newest last, from the journal in the state file; the daemon may run meanwhile."""
+    path = state_path or options.settings(config_file).state.path
+    if path is None:
+        raise ExporterError("no state path is configured, so nothing is kept: set state.path, or give --state.path")
+    query = JournalQuery(
+        brand=brand,
+        venue_id=venue,
+        station_id=station,
+        events=frozenset(map(Event, events)),
+        since=since,
+        limit=limit,
+    )
+    entries = read_journal(path, query)[::-1]
+    if output == "json":
+        for entry in entries:
+            click.echo(json.dumps(_record(entry), ensure_ascii=False))
+    else:
+        headers = ("TIME", "EVENT", "BRAND", "VENUE", "STATION", "DETAILS")
+        click.echo(tabulate(map(_row, entries), headers, "plain", disable_numparse=True))
+
+
+def _record(entry: Entry) -> dict[str, Any]:
+    fields = {
+        "event": entry.event.value,
+        "brand": entry.brand,
+        "venue_id": entry.venue_id,
+        "venue": entry.venue,
+        "station_id": entry.station_id,
+        "station": entry.station,
+        "kind": entry.kind.value if entry.kind else None,
+        "observed_at": iso(entry.observed_at),
+        "updated_at": None if entry.updated_at is None else iso(entry.updated_at),
+        **entry.details,
+    }
+    return {key: value for key, value in fields.items() if value is not None}
+
+
+def _row(entry: Entry) -> tuple[str, ...]:
+    cells = (
+        iso(entry.observed_at)[:19].replace("T", " ") + "Z",
+        entry.event.value,
+        entry.brand,
+        " ".join(filter(None, (entry.venue_id, entry.venue))),
+        " ".join(filter(None, (entry.station_id, entry.station))),
+        ", ".join(f"{key} {value}" for key, value in entry.details.items()),
+    )
+    return tuple(options.visible(cell) for cell in cells)

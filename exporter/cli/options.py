@@ -1,0 +1,81 @@
+"""Flags that several commands share, in the field's spelling; each can be given as an environment variable too."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from exporter.config.load import load
+from exporter.config.settings import Settings
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+LISTEN_ADDRESS = ":10110"
+
+
+def flag(name: str, **attributes: Any) -> Callable[[Command], Command]:
+    """Declare `--some.flag`, also read from CLOPOS_EXPORTER_SOME_FLAG, as the argument `some_flag`."""
+    argument = name.replace(".", "_").replace("-", "_")
+    return click.option(
+        f"--{name}", argument, envvar=f"CLOPOS_EXPORTER_{argument.upper()}", show_envvar=True, **attributes
+    )
+
+
+config_file = flag(
+    "config.file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Configuration in YAML; one brand needs none, see the CLOPOS_* variables in the README.",
+)
+log_level = flag(
+    "log.level",
+    type=click.Choice(["debug", "info", "warn", "error"]),
+    default="info",
+    show_default=True,
+    help="Log from this severity on; events of stations are warnings and informations.",
+)
+log_format = flag(
+    "log.format",
+    type=click.Choice(["json", "logfmt", "console"]),
+    help="Log in this form.  [default: console on a terminal, else json]",
+)
+listen_address = flag(
+    "web.listen-address",
+    multiple=True,
+    metavar="ADDRESS",
+    help=f"Listen here: :10110, 127.0.0.1:10110, [::1]:10110; can be repeated.  [default: {LISTEN_ADDRESS}]",
+)
+web_config_file = flag(
+    "web.config.file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="TLS and authentication, in the format of the Prometheus exporter-toolkit.",
+)
+telemetry_path = flag(
+    "web.telemetry-path", default="/metrics", show_default=True, metavar="PATH", help="Serve the metrics here."
+)
+external_url = flag(
+    "web.external-url", metavar="URL", help="Where people reach the exporter, if not at its own address; for links."
+)
+shard = flag(
+    "shard",
+    type=click.IntRange(min=0),
+    help="Watch only this part of the brands, from 0.  [default: the number at the end of the pod's name]",
+)
+total_shards = flag(
+    "total-shards", type=click.IntRange(min=1), help="Divide the brands between so many processes.  [default: 1]"
+)
+
+
+def settings(config_file: Path | None, *, shard: int | None = None, total_shards: int | None = None) -> Settings:
+    """Read the configuration. Raises ConfigError with every fault."""
+    return load(config_file, os.environ, {"shard": shard, "total_shards": total_shards})
+
+
+def visible(text: str) -> str:
+    """Show what would steer a terminal instead of sending it there."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

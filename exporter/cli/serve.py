@@ -1,0 +1,91 @@
+"""`serve`: the daemon."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from exporter import log
+from exporter.app.daemon import Daemon
+from exporter.cli import options
+from exporter.clock import Clock
+from exporter.config.settings import Settings
+from exporter.web.addresses import Address, listen, parse_address
+from exporter.web.endpoints import create_app
+from exporter.web.server import Server
+
+
+@dataclass(frozen=True, slots=True)
+class WebOptions:
+    """How the daemon is reached."""
+
+    addresses: Sequence[Address]
+    telemetry_path: str = "/metrics"
+    config_file: Path | None = None
+    external_url: str | None = None
+
+
+@click.command(name="serve")
+@options.config_file
+@options.listen_address
+@options.telemetry_path
+@options.web_config_file
+@options.external_url
+@options.log_level
+@options.log_format
+@options.shard
+@options.total_shards
+def command(
+    *,
+    config_file: Path | None,
+    web_listen_address: Sequence[str],
+    web_telemetry_path: str,
+    web_config_file: Path | None,
+    web_external_url: str | None,
+    log_level: str,
+    log_format: str | None,
+    shard: int | None,
+    total_shards: int | None,
+) -> None:
+    r"""Poll Clopos, serve the metrics, and log what changes.
+
+    SIGTERM and SIGINT stop it within 5 seconds. SIGHUP, and POST /-/reload, read the configuration anew: whole, or not
+    at all if it has a fault.
+
+    \b
+    /metrics    for Prometheus           /-/healthy   the process works
+    /           for people               /-/ready     every brand had its first outcome
+    """
+    web = WebOptions(
+        addresses=[parse_address(text) for text in web_listen_address or [options.LISTEN_ADDRESS]],
+        telemetry_path=web_telemetry_path,
+        config_file=web_config_file,
+        external_url=web_external_url,
+    )
+    run(
+        lambda: options.settings(config_file, shard=shard, total_shards=total_shards),
+        web,
+        log_level=log_level,
+        log_format=log_format,
+    )
+
+
+def run(
+    load: Callable[[], Settings],
+    web: WebOptions,
+    *,
+    log_level: str,
+    log_format: str | None,
+    greet: Callable[[Sequence[str]], None] = lambda _urls: None,
+) -> None:
+    """Run the daemon until it is told to stop; `greet` gets the addresses it listens on before it begins."""
+    output = log.configure(log_level, log_format)
+    daemon = Daemon(load, output, Clock(), revision=os.environ.get("CLOPOS_EXPORTER_REVISION", ""))
+    app = create_app(daemon.exposition, daemon.checks, telemetry_path=web.telemetry_path)
+    server = Server(app, listen(web.addresses))
+    greet(server.urls)
+    daemon.serve(server)

@@ -1,0 +1,108 @@
+"""`stations`: one poll, for people and for programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from tabulate import tabulate
+
+from exporter.cli import asking, options
+from exporter.clopos.client import Listing
+from exporter.errors import CloposError
+from exporter.events import iso
+from exporter.model import Station, Venue
+
+_FLAG = {True: "yes", False: "no", None: "?"}
+_STATUS = {True: "active", False: "INACTIVE", None: "?"}
+
+
+@click.command(name="stations")
+@options.config_file
+@click.option("--brand", "brands", multiple=True, help="Only this brand; repeatable.")
+@click.option("--venue", "venues", multiple=True, metavar="ID", help="Only this venue (x-venue); repeatable.")
+@click.option("--status", type=click.Choice(["1", "0", "active", "inactive"]), help="Only stations of this status.")
+@click.option("--can-print", type=bool, metavar="BOOL", help="Only stations that can print, or cannot.")
+@click.option("--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
+def command(
+    *,
+    config_file: Path | None,
+    brands: Sequence[str],
+    venues: Sequence[str],
+    status: str | None,
+    can_print: bool | None,
+    output: str,
+) -> None:
+    """Read the stations of all venues once and print them.
+
+    Filters go to the API as its own parameters. JSON is one object with `stations` and `failures`. Exit code 1 if a
+    brand or venue could not be read; what could be is printed all the same.
+    """
+    settings = options.settings(config_file)
+    chosen = [brand for brand in settings.brands if not brands or brand.brand in brands]
+    unknown = set(brands) - {brand.brand for brand in chosen}
+    if unknown:
+        raise click.BadParameter(f"not configured: {', '.join(sorted(unknown))}", param_hint="--brand")
+    found: list[tuple[Venue, Station]] = []
+    failures: list[tuple[str, CloposError]] = []
+    wanted = None if status is None else int(status in ("1", "active"))
+    with asking.clients(chosen) as clients:
+        for client in clients:
+            try:
+                known = [v for v in client.venues(asking.SECONDS) if not venues or v.id in venues]
+            except CloposError as error:
+                failures.append((client.brand, error))
+                continue
+
+            def ask(venue: Venue, client: Any = client) -> Listing:
+                listing: Listing = client.stations(venue, asking.SECONDS, status=wanted, can_print=can_print)
+                return listing
+
+            for venue, answer in asking.of_each(known, ask, client.brand):
+                if isinstance(answer, CloposError):
+                    failures.append((f"{client.brand} venue {venue.id}", answer))
+                else:
+                    found += [(venue, station) for station in answer.stations]
+    if output == "json":
+        failed = [{"place": place, "reason": e.reason.value, "message": e.message} for place, e in failures]
+        click.echo(json.dumps({"stations": [_record(*row) for row in found], "failures": failed}, ensure_ascii=False))
+    else:
+        click.echo(_table(found))
+        for place, failure in failures:
+            click.echo(f"{place}  failed: {asking.explain(failure)}", err=True)
+    if failures:
+        sys.exit(1)
+
+
+def _record(venue: Venue, station: Station) -> dict[str, Any]:
+    return {
+        "brand": venue.brand,
+        "venue_id": venue.id,
+        "venue": venue.name,
+        "station_id": station.id,
+        "station": station.name,
+        "kind": station.kind.value,
+        "active": station.active,
+        "printable": station.printable,
+        "created_at": None if station.created_at is None else iso(station.created_at),
+        "updated_at": None if station.updated_at is None else iso(station.updated_at),
+    }
+
+
+def _table(found: Sequence[tuple[Venue, Station]]) -> str:
+    headers = ("BRAND", "VENUE", "STATION", "KIND", "STATUS", "PRINTS", "UPDATED")
+    return tabulate([_row(venue, station) for venue, station in found], headers, "plain", disable_numparse=True)
+
+
+def _row(venue: Venue, station: Station) -> Iterator[str]:
+    yield options.visible(venue.brand)
+    yield options.visible(f"{venue.id} {venue.name}")
+    yield options.visible(f"{station.id} {station.name}")
+    yield station.kind.value
+    yield _STATUS[station.active]
+    yield _FLAG[station.printable]
+    yield "" if station.updated_at is None else iso(station.updated_at)[:19].replace("T", " ") + "Z"
