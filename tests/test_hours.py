@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.hours import IgnoreRule, end_of, expires, ignored, next_ignore_change, parse
-from exporter.model import Kind, Station, Tracked
-from exporter.model import Opening
+from exporter.model import Kind, Opening, Station, Tracked
 
 WEEKDAYS = ("Mo", "Tu", "We", "Th", "Fr", "Sa", "Su")
 
