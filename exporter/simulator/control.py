@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from exporter.simulator.encoding import encode
-from exporter.simulator.faults import describe_faults
+from exporter.simulator.faults import explain_faults
 from exporter.simulator.messages import Answer, Request, problem
 from exporter.simulator.world import Id
 
@@ -97,7 +97,7 @@ class Control:
         return {
             "base_url": self._simulator.url,
             "routes": {route.replace(" ", f" {PREFIX}", 1): text for route, text in ROUTES.items()},
-            "faults": describe_faults(),
+            "faults": explain_faults(),
             "credentials": [self._world.credentials(brand) for brand in self._world.brands],
         }
 

@@ -11,7 +11,7 @@ from functools import partial
 from itertools import count
 from random import Random
 from threading import Lock
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic_core import ErrorDetails
@@ -183,12 +183,27 @@ class Faults:
         return acts
 
 
-def describe_faults() -> dict[str, str]:
+def explain_faults() -> dict[str, str]:
     """Give every kind of fault with its line of help and the defaults of its options."""
     return {
         kind: " ".join([one.summary, *(f"[{name}={option.default!r}]" for name, option in one.options.items())])
         for kind, one in CATALOGUE.items()
     }
+
+
+def describe_faults() -> str:
+    """Write for people what `Fault.parse` understands."""
+    width = max(map(len, CATALOGUE))
+    return "\n".join(
+        [
+            "KIND[,NAME=VALUE]..., as in latency,endpoint=stations,venue=3,probability=0.1,seconds=2",
+            "",
+            f"Whom it hits: endpoint ({', '.join(get_args(Endpoint))}), brand, venue, page; with a probability;",
+            "for count requests or duration seconds; again every period seconds.",
+            "",
+            *(f"{kind:{width}}  {text}" for kind, text in explain_faults().items()),
+        ]
+    )
 
 
 def _sentence(details: ErrorDetails) -> str:

@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import Any, Literal, NamedTuple, TypeVar
 
-from exporter.model import NOTHING
 from exporter.simulator.encoding import encode, iso
 from exporter.simulator.messages import Answer, Wire, answer_json, json_object, problem
 
@@ -195,9 +194,9 @@ def gateway_timeout() -> Answer:
 
 
 @_acts("instead")
-def status(*, code: int = 418, body: str = "", headers: Mapping[str, str] = NOTHING) -> Answer:
+def status(*, code: int = 418, body: str = "", headers: Mapping[str, str] | None = None) -> Answer:
     """Answer any status, body and headers."""
-    return Answer(code, body.encode("utf-8", "surrogateescape"), dict(headers))
+    return Answer(code, body.encode("utf-8", "surrogateescape"), headers or {})
 
 
 # Answers that no API should give
@@ -242,13 +241,13 @@ def giant_integer(*, digits: int = 10_000) -> Answer:
 
 
 @_acts("after")
-def fields(answer: Answer, *, set: Mapping[str, Any] = NOTHING, drop: Sequence[str] = ()) -> Answer:  # noqa: A002
+def fields(answer: Answer, *, set: Mapping[str, Any] | None = None, drop: Sequence[str] = ()) -> Answer:  # noqa: A002
     """Set or drop fields of the JSON answer."""
     truth = json_object(answer.body)
     if truth is None:
         return answer
     return answer.with_body(
-        encode({name: value for name, value in {**truth, **set}.items() if name not in drop}).encode()
+        encode({name: value for name, value in {**truth, **(set or {})}.items() if name not in drop}).encode()
     )
 
 

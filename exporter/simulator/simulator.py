@@ -20,6 +20,8 @@ from exporter.simulator.tokens import Tokens
 from exporter.simulator.traffic import Traffic
 from exporter.simulator.world import World
 
+_LOOPBACK = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where every address is listened on
+
 
 class Simulator:
     """Serve a world as Clopos would, over HTTP on `listen`, or HTTPS with `tls`.
@@ -63,8 +65,9 @@ class Simulator:
 
     @property
     def root_url(self) -> str:
-        """Give the address as a URL without a path."""
+        """Give the address as a URL without a path; one on the loopback where it listens on every address."""
         host, port = self.address
+        host = _LOOPBACK.get(host, host)
         return f"{self._scheme}://{f'[{host}]' if ':' in host else host}:{port}"
 
     @property

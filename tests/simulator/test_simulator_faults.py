@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import zlib
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 from simulator_fakes import FakeClock, FakeWire, read
 
 from exporter.simulator import Fault, Simulator, describe_faults
-from exporter.simulator.faults import Call, Faults
+from exporter.simulator.faults import Call, Faults, explain_faults
 from exporter.simulator.messages import Answer, Request
 from exporter.simulator.misbehaviour import CATALOGUE
 
@@ -106,9 +107,10 @@ def test_no_option_has_the_name_of_a_selector() -> None:
 
 
 def test_every_fault_has_a_line_of_help() -> None:
-    lines = describe_faults()
+    lines = explain_faults()
     assert lines.keys() == CATALOGUE.keys()
     assert all(line[0].isupper() and "\n" not in line for line in lines.values())
+    assert set(CATALOGUE) <= set(describe_faults().split())
 
 
 @pytest.mark.parametrize(
@@ -145,6 +147,16 @@ def test_a_rate_limit_may_come_with_any_headers(ask: Any, simulator: Simulator) 
     headers = ask("venues").headers
     assert headers["Retry-After"] == "Wed, 21 Oct 2026 07:28:00 GMT"
     assert not [name for name in headers if name.startswith("RateLimit")]
+
+
+def test_any_other_answer_can_be_had(ask: Any, simulator: Simulator) -> None:
+    with simulator.faults.during("redirect", location="http://192.0.2.1/"):
+        assert ask("venues").headers["Location"] == "http://192.0.2.1/"
+    with simulator.faults.during("status", code=299, body="so", headers={"X-Odd": "yes"}):
+        answer = ask("venues")
+    assert (answer.status, answer.body, answer.headers["X-Odd"]) == (299, b"so", "yes")
+    with simulator.faults.during("bad_gateway"), simulator.faults.during("fields", set={"a": 1}):
+        assert ask("venues").body.startswith(b"<html>"), "what is no JSON object has no fields"
 
 
 def test_faults_of_different_moments_act_together(simulator: Simulator) -> None:
@@ -224,6 +236,8 @@ def test_hostile_bodies_are_as_hostile_as_they_say(ask: Any, simulator: Simulato
     with pytest.raises(zlib.error):
         zlib.decompress(body("broken_gzip"), wbits=31)
     assert read(Answer(200, body("not_an_object"))) == [{"id": 1}]
+    with pytest.raises(EOFError):
+        gzip.decompress(body("half_gzip"))
     assert body("empty") == b""
     assert b"<title>" in body("garbage")
 

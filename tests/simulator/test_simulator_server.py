@@ -160,6 +160,19 @@ def test_it_speaks_https_and_a_silent_client_stops_nobody(tls: tuple[ssl.SSLCont
         assert answer.status_code == 401
 
 
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("::1", "http://[::1]:8080"),
+        ("", "http://127.0.0.1:8080"),
+        ("::", "http://[::1]:8080"),
+        ("shop", "http://shop:8080"),
+    ],
+)
+def test_the_url_is_one_that_can_be_asked(host: str, url: str) -> None:
+    assert Simulator(World(), listen=(host, 8080)).root_url == url
+
+
 def test_the_world_changes_by_itself_at_the_rate_asked_for() -> None:
     world = World.generate(clock=Clock(speed=600))
     with Simulator(world, changes_per_minute=60):
