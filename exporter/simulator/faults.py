@@ -58,7 +58,10 @@ class Fault(BaseModel):
         for name, value in self.options.items():
             if name not in known:
                 raise ValueError(f"{self.kind} has no option {name}; its options are {', '.join(known) or 'none'}")
-            TypeAdapter(known[name].annotation).validate_python(value, strict=True)
+            try:
+                TypeAdapter(known[name].annotation).validate_python(value, strict=True)
+            except ValidationError as error:
+                raise ValueError(f"{name}: {error.errors()[0]['msg']}") from error
         return self
 
     @classmethod

@@ -91,7 +91,7 @@ def test_a_fault_is_read_from_text() -> None:
     [
         ("explode", "no fault 'explode'; there are latency, hang"),
         ("latency,hours=3", "latency has no option hours; its options are seconds"),
-        ("latency,seconds=soon", "valid number"),
+        ("latency,seconds=soon", "seconds: .*valid number"),
         ("empty,probability=2", "probability: "),
         ("empty,endpoint=kitchen", "endpoint: "),
     ],
