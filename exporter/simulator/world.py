@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count, islice
+from operator import attrgetter
 from random import Random
 from threading import RLock
 from typing import Any, NamedTuple
@@ -221,10 +221,7 @@ class World:
                 for station in self._venue(brand, venue).stations.values()
                 if query.status in (None, station.status) and query.can_print in (None, bool(station.printable))
             ]
-            key: Callable[[Station], Any] = lambda row: getattr(row, query.sort)  # noqa: E731 - as short as a method
-            if query.sort == "id":
-                key = lambda row: (not row.id.isdecimal(), int(row.id) if row.id.isdecimal() else row.id)  # noqa: E731
-            rows.sort(key=key, reverse=query.direction < 0)
+            rows.sort(key=_by_id if query.sort == "id" else attrgetter(query.sort), reverse=query.direction < 0)
             return [row.raw if row.raw is not None else encode(row.row()) for row in rows]
 
     def venue_listing(self, brand: str) -> str:
@@ -378,6 +375,11 @@ class World:
             return self._venue(brand, venue).stations[str(station)]
         except KeyError:
             raise LookupError(f"no station {station!r} in venue {venue!r} of brand {brand!r}") from None
+
+
+def _by_id(station: Station) -> tuple[bool, int, str]:
+    number = int(station.id) if station.id.isdecimal() else 0
+    return (not station.id.isdecimal(), number, station.id)
 
 
 def _key(wanted: Id | None, numbers: count[int], taken: dict[str, Any]) -> str:
