@@ -21,7 +21,7 @@ def resolve(document: Document, environ: Mapping[str, str]) -> None:
             if brand.get(f"{key}_file") is not None:
                 _take_from_file(document, keys, brand, key)
     state = document.data.get("state")
-    if isinstance(state, dict) and isinstance(state.get("path"), str):
+    if isinstance(state, dict) and isinstance(state.get("path"), str) and state["path"].strip():
         state["path"] = document.origin(("state", "path")).folder / state["path"]
     if document.data.get("shard") is None and document.data.get("total_shards") not in (None, 1, "1"):
         try:
@@ -59,7 +59,7 @@ def _take_from_file(document: Document, keys: Keys, brand: dict[str, Any], key: 
             with (origin.folder / path).open("rb") as file:
                 text = file.read(_LARGEST_FILE + 1).decode().strip()
         except (OSError, ValueError) as error:
-            why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+            why = error.strerror if isinstance(error, OSError) else "it is no text file"
             document.fault(where, f"{shown(path)} cannot be read: {why}")
         else:
             if text and len(text) <= _LARGEST_FILE:

@@ -16,7 +16,7 @@ Keys = tuple[str | int, ...]
 """The way from the top to a value: names of keys and positions in lists."""
 
 MAX_DEPTH = 20
-MAX_VALUES = 500_000
+MAX_VALUES = 200_000
 
 _TAG = "tag:yaml.org,2002:"
 _MERGE = f"{_TAG}merge"
@@ -63,6 +63,7 @@ class Document:
             holder = holder[key]
         if isinstance(holder, dict):
             holder[keys[-1]] = value
+            self._origins = {way: old for way, old in self._origins.items() if way[: len(keys)] != keys}
             self.came_from(keys, origin)
 
     def fault(self, keys: Keys, message: str) -> None:
@@ -108,7 +109,7 @@ def read(path: Path) -> Document:
 def _syntax(error: yaml.MarkedYAMLError) -> str:
     # A quoted word in the parser's message may be part of a secret that was written without quotes; its name for a
     # token, as <scalar>, is not, nor is a single character.
-    problem = re.sub(r" '(?!<)[^']{2,}'", "", error.problem or "")
+    problem = re.sub(r" '(?!<|\\t')[^']{2,}'", "", error.problem or "")
     hint = ": put quotes around a value that begins with * or &" if "alias" in f"{error.context} {problem}" else ""
     return f"is not YAML: {' '.join(problem.split())}{hint}"
 

@@ -65,7 +65,7 @@ def _misspelt(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     for name in environ:
         rest = name.removeprefix(_PREFIX)
         if name.startswith(_PREFIX) and rest not in known and not _NOT_OURS.fullmatch(name):
-            for meant in difflib.get_close_matches(rest, known, n=1, cutoff=0.75):
+            for meant in difflib.get_close_matches(rest, known, n=1, cutoff=0.7):
                 yield name, f"{_PREFIX}{meant}"
 
 
@@ -80,7 +80,8 @@ def _lay_over_brand(document: Document, values: dict[str, Any]) -> None:
         document.faults += [Fault(names[key], message) for key in values]
         return
     if index == len(brands):
-        document.put(("brands",), [*brands, {}], Origin("CLOPOS_BRAND"))
+        document.data["brands"] = [*brands, {}]
+        document.came_from(("brands", index), Origin("CLOPOS_BRAND"))
         for key, name in names.items():
             document.came_from(("brands", index, key), Origin(name))
         if values.keys() & {"token", "token_file"}:

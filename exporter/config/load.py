@@ -30,6 +30,8 @@ _ROOMS: dict[str, tuple[type[BaseModel], str]] = {
     "venues": (ListedVenue, "in venues"),
 }
 _MESSAGES = {
+    "dict_type": "must hold keys and values",
+    "float_type": "must be a duration such as 30s, 5m or 1h30m",
     "greater_than_equal": "must be at least {ge}",
     "int_from_float": "must be a whole number",
     "int_parsing": "must be a whole number",
@@ -37,7 +39,6 @@ _MESSAGES = {
     "less_than_equal": "must be at most {le}",
     "missing": "is missing",
     "model_type": "must hold keys and values",
-    "mapping_type": "must hold keys and values",
     "path_type": "must be a path",
     "string_pattern_mismatch": "must be an id of letters, digits, - and _",
     "string_type": "must be text",

@@ -8,7 +8,6 @@ holds it. `load` resolves that, and checks what concerns more than one key.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, TypeVar
 
@@ -18,6 +17,7 @@ from exporter.config.values import (
     BaseUrl,
     Day,
     Duration,
+    FilePath,
     Id,
     OpeningHours,
     Password,
@@ -69,7 +69,6 @@ IgnoreList = tuple[Annotated[Ignored, _as_mapping("station")], ...]
 class VenueSettings(_Frozen):
     """What holds for one venue: `opening_hours` in OpenStreetMap's syntax, `time_zone` an IANA name."""
 
-    name: Text | None = None
     opening_hours: OpeningHours | None = None
     time_zone: TimeZone | None = None
     ignore_stations: IgnoreList = ()
@@ -122,16 +121,11 @@ class Brand(_Frozen):
             }
         )
 
-    @property
-    def secrets(self) -> tuple[str, ...]:
-        """Give what must never be seen, for those who mask it."""
-        return tuple(secret.get_secret_value() for secret in (self.client_secret, self.token) if secret)
-
 
 class State(_Frozen):
     """Where states and events are remembered over a restart; without a path, in memory only."""
 
-    path: Path | None = None
+    path: FilePath | None = None
     journal_retention: Duration = 90 * 86400.0
 
 
@@ -148,3 +142,9 @@ class Settings(_Frozen):
     shard: Annotated[int, Field(ge=0)] = 0
     total_shards: Annotated[int, Field(ge=1)] = 1
     """Of several processes that divide the brands, this is number `shard`, counted from 0."""
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Give what must never be seen, for those who mask it."""
+        both = (secret for brand in self.brands for secret in (brand.client_secret, brand.token))
+        return tuple(secret.get_secret_value() for secret in both if secret)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import date
+from pathlib import Path
 from typing import Annotated, Any, NoReturn, Self, TypeVar
 from urllib.parse import urlsplit
 
@@ -14,7 +15,7 @@ from exporter import hours
 _DURATION = re.compile(r"(?:(\d+)y)?(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?(?:(\d+)ms)?", re.ASCII)
 _UNITS = (365 * 86400, 7 * 86400, 86400, 3600, 60, 1, 0.001)
 _CENTURY = 100 * 365 * 86400
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _Text = TypeVar("_Text", str, SecretStr)
 
 
@@ -63,7 +64,13 @@ def _one_line(value: _Text) -> _Text:
     if not text:
         raise ValueError("must not be empty")
     if _CONTROL.search(text):
-        raise ValueError("must be one line without control characters")
+        raise ValueError("must be one line of plain text")
+    return value
+
+
+def _path(value: object) -> object:
+    if str(value).strip() in ("", "."):
+        raise ValueError("must be the path of a file")
     return value
 
 
@@ -102,6 +109,7 @@ Duration = Annotated[float, BeforeValidator(seconds)]
 Day = Annotated[date, BeforeValidator(_day)]
 Text = Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(_one_line)]
 Id = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[A-Za-z0-9_-]+$")]
+FilePath = Annotated[Path, BeforeValidator(_path)]
 BaseUrl = Annotated[Text, AfterValidator(_base_url)]
 TimeZone = Annotated[Text, AfterValidator(_time_zone)]
 OpeningHours = Annotated[Text, AfterValidator(_opening_hours)]
