@@ -18,8 +18,9 @@ def resolve(document: Document, environ: Mapping[str, str]) -> None:
     """Put in what is kept elsewhere: values from files, the shard from the pod's name; make relative paths whole."""
     for keys, brand in document.brands():
         for key in FROM_FILE:
-            if brand.get(f"{key}_file") is not None:
-                _take_from_file(document, keys, brand, key)
+            path = brand.pop(f"{key}_file", None)
+            if path is not None:
+                _take_from_file(document, keys, brand, key, path)
     state = document.data.get("state")
     if isinstance(state, dict) and isinstance(state.get("path"), str) and state["path"].strip():
         state["path"] = document.origin(("state", "path")).folder / state["path"]
@@ -44,9 +45,8 @@ def check(document: Document) -> None:
         document.fault(("shard",), f"must be below the number of shards, {total}: the first is 0")
 
 
-def _take_from_file(document: Document, keys: Keys, brand: dict[str, Any], key: str) -> None:
+def _take_from_file(document: Document, keys: Keys, brand: dict[str, Any], key: str, path: Any) -> None:
     where = (*keys, f"{key}_file")
-    path = brand.pop(f"{key}_file")
     if not isinstance(path, str):
         document.fault(where, "must be a path")
     elif brand.get(key) is not None:

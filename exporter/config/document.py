@@ -16,7 +16,7 @@ Keys = tuple[str | int, ...]
 """The way from the top to a value: names of keys and positions in lists."""
 
 MAX_DEPTH = 20
-MAX_VALUES = 200_000
+MAX_VALUES = 100_000
 
 _TAG = "tag:yaml.org,2002:"
 _MERGE = f"{_TAG}merge"
@@ -86,24 +86,34 @@ def read(path: Path) -> Document:
     Raises ConfigError for a file that cannot be read as a whole.
     """
     document = Document(Origin(str(path), 0, path.parent))
+    fault = _fill(document, path)
+    if fault:  # raised here, where no error of the parser with its snippet of the file can hang on it
+        raise ConfigError([fault])
+    return document
+
+
+def _fill(document: Document, path: Path) -> Fault | None:
+    line = 0
     try:
         text = path.read_bytes().decode("utf-8-sig")
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         if node is not None:
             _Reader(document, path).read(node)
     except OSError as error:
-        raise ConfigError([Fault(str(path), f"cannot be read: {error.strerror}")]) from error
+        message = f"cannot be read: {error.strerror}"
     except UnicodeDecodeError:
-        raise ConfigError([Fault(str(path), "is not UTF-8 text")]) from None
+        message = "is not UTF-8 text"
     except RecursionError:
-        raise ConfigError([Fault(str(path), "is nested too deeply")]) from None
+        message = "is nested too deeply"
     except yaml.MarkedYAMLError as error:
-        place = f"{path}:{error.problem_mark.line + 1}" if error.problem_mark else str(path)
-        raise ConfigError([Fault(place, _syntax(error))]) from None
+        line = error.problem_mark.line + 1 if error.problem_mark else 0
+        message = _syntax(error)
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        raise ConfigError([Fault(f"{path}:{line}", "holds a control character")]) from None
-    return document
+        message = "holds a control character"
+    else:
+        return None
+    return Fault(f"{path}:{line}" if line else str(path), message)
 
 
 def _syntax(error: yaml.MarkedYAMLError) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 
 from exporter.config.values import (
     BaseUrl,
@@ -74,6 +74,13 @@ class VenueSettings(_Frozen):
     ignore_stations: IgnoreList = ()
 
 
+Overrides = Annotated[
+    Mapping[Id, VenueSettings],
+    AfterValidator(MappingProxyType),
+    PlainSerializer(dict, return_type=dict[str, VenueSettings]),
+]
+
+
 def _not_empty(values: tuple[_Item, ...]) -> tuple[_Item, ...]:
     if not values:
         raise ValueError("must not be empty")
@@ -105,9 +112,7 @@ class Brand(_Frozen):
     time_zone: TimeZone | None = None
     opening_hours: OpeningHours | None = None
     ignore_stations: IgnoreList = ()
-    venue_overrides: Annotated[Mapping[Id, VenueSettings], AfterValidator(MappingProxyType)] = Field(
-        default_factory=lambda: NOTHING
-    )
+    venue_overrides: Overrides = Field(default_factory=lambda: NOTHING)
     """By venue id. What an override says replaces the brand's word; stations to ignore are added to the brand's."""
 
     def venue(self, venue_id: str) -> VenueSettings:

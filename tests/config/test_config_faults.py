@@ -251,6 +251,7 @@ MISTAKES = {
     ),
     "no brands": ("brands: []", f"clopos.yml:1: brands: {NO_BRAND}"),
     "an empty file": ("", f"clopos.yml: {NO_BRAND}"),
+    "a file that says nothing": ("~", f"clopos.yml: {NO_BRAND}"),
     "brands that are left empty": ("brands:\n", f"clopos.yml:1: brands: {NO_BRAND}"),
     "a file that is only text": (
         "hello",
@@ -285,12 +286,12 @@ MISTAKES = {
         'state: {"\\e[2J": x}\n' + GOOD,
         "clopos.yml:1: state.'\\x1b[2J': is not known here, only journal_retention, path",
     ),
-    "depth without end": ("a: " + "[" * 2000, "clopos.yml: is nested too deeply"),
+    "depth without end": ("a: " + "[" * 600, "clopos.yml: is nested too deeply"),
     "an alias to itself": ("brands: &a [*a]", "clopos.yml: is nested too deeply"),
     "a merge of itself": ("brands: &a [{<<: *a}]", "clopos.yml: is nested too deeply"),
     "a billion laughs": (
         "a0: &a0 [1]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 10)),
-        "clopos.yml: holds more than 200000 values",
+        "clopos.yml: holds more than 100000 values",
     ),
 }
 
