@@ -16,7 +16,7 @@ from exporter.changes import advance, advance_brand
 from exporter.clock import Clock
 from exporter.clopos.client import Client
 from exporter.clopos.quota import Address
-from exporter.config.settings import Brand
+from exporter.config import Brand
 from exporter.errors import Stopped
 from exporter.metrics.telemetry import Telemetry
 from exporter.model import (

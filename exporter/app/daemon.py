@@ -14,7 +14,7 @@ from exporter.app.brand import BrandAtWork, Rooms
 from exporter.app.overview import Overview, VenueRules
 from exporter.clock import Clock
 from exporter.clopos.quota import Address
-from exporter.config.settings import Settings
+from exporter.config import Settings
 from exporter.errors import ConfigError, Fault
 from exporter.events import Teller
 from exporter.log import Output
@@ -44,7 +44,7 @@ class Daemon:
         self._reloading = Lock()
         self._stopping = Event()
         self._brands: dict[str, BrandAtWork] = {}
-        output.hide(secret for brand in self.settings.brands for secret in brand.secrets)
+        output.hide(self.settings.secrets)
         self.store: Store = open_store(self.settings.state.path, clock, self.settings.state.journal_retention)
         self.telemetry = Telemetry(
             self.brands,
@@ -128,7 +128,7 @@ class Daemon:
                 self.telemetry.loaded(None)
                 self._log.error("config.refused", faults=[str(fault) for fault in error.faults])
                 return error.faults
-            self._output.hide(secret for brand in settings.brands for secret in brand.secrets)
+            self._output.hide(settings.secrets)
             self._apply(settings)
             self.overview.refresh()
             self.telemetry.loaded(self._clock.wall())

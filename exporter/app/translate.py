@@ -5,7 +5,7 @@ from __future__ import annotations
 from exporter import hours
 from exporter.app.overview import VenueRules
 from exporter.clopos.login import Credentials
-from exporter.config.settings import Brand
+from exporter.config import Brand
 from exporter.model import Venue
 
 

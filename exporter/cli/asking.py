@@ -15,7 +15,7 @@ from exporter.app.brand import connect
 from exporter.clock import Clock
 from exporter.clopos.client import Client
 from exporter.clopos.quota import Address
-from exporter.config.settings import Brand
+from exporter.config import Brand
 from exporter.errors import CloposError
 from exporter.model import Venue
 

@@ -9,7 +9,7 @@ import click
 
 from exporter.cli import asking, options
 from exporter.clopos.client import Client
-from exporter.config.settings import Settings
+from exporter.config import Settings
 from exporter.errors import CloposError
 from exporter.web.door import load as load_web_config
 

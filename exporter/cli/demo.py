@@ -8,7 +8,7 @@ import click
 
 from exporter.cli import options
 from exporter.cli.serve import WebOptions, run
-from exporter.config.settings import Settings
+from exporter.config import Settings
 from exporter.errors import ExporterError
 from exporter.simulator import SCENARIOS, simulate
 from exporter.web.addresses import Address, listen, parse_address

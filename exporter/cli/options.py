@@ -9,8 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from exporter.config.load import load
-from exporter.config.settings import Settings
+from exporter.config import Settings, load
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

@@ -13,7 +13,7 @@ from exporter import log
 from exporter.app.daemon import Daemon
 from exporter.cli import options
 from exporter.clock import Clock
-from exporter.config.settings import Settings
+from exporter.config import Settings
 from exporter.web.addresses import Address, listen, parse_address
 from exporter.web.endpoints import create_app
 from exporter.web.server import Server
