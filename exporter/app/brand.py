@@ -158,7 +158,7 @@ class BrandAtWork:
             return None
         state = self._rooms.store.brand(self.settings.brand)
         self._had_outcome = self._had_outcome or not state.venues
-        return [translate.renamed(self.settings, venue) for venue in state.venues or ()]
+        return state.venues
 
     def rules(self, venue: Venue, stale_after: float) -> VenueRules:
         """Give what the configuration says of how a venue is shown; read once, as hours are not cheap to parse."""

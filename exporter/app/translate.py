@@ -24,12 +24,6 @@ def listed_venues(brand: Brand) -> tuple[Venue, ...] | None:
     return tuple(Venue(brand.brand, venue.id, venue.name or "") for venue in brand.venues)
 
 
-def renamed(brand: Brand, venue: Venue) -> Venue:
-    """Give the venue by the name that the configuration has for it, if any."""
-    name = brand.venue(venue.id).name
-    return Venue(venue.brand, venue.id, name) if name else venue
-
-
 def rules(brand: Brand, venue_id: str, stale_after: float) -> VenueRules:
     """Give what the configuration says of how a venue is shown."""
     settings = brand.venue(venue_id)
