@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -41,7 +42,7 @@ def check(document: Document) -> None:
         _check_credentials(document, keys, brand)
         _check_venues(document, keys, brand)
     shard, total = (str(document.data.get(key, "")) for key in ("shard", "total_shards"))
-    if shard.isdecimal() and total.isdecimal() and int(shard) >= int(total) > 0:
+    if re.fullmatch(r"\d{1,9}", shard) and re.fullmatch(r"\d{1,9}", total) and int(shard) >= int(total) > 0:
         document.fault(("shard",), f"must be below the number of shards, {total}: the first is 0")
 
 

@@ -30,7 +30,7 @@ def ordinal(environ: Mapping[str, str]) -> int:
     The name is POD_NAME or else HOSTNAME. Raises ValueError with a sentence for a person.
     """
     name = environ.get("POD_NAME") or environ.get("HOSTNAME") or ""
-    found = re.search(r"-(\d+)$", name)
+    found = re.search(r"-(\d{1,9})$", name)
     if not found:
         raise ValueError(f"needs --shard as well: POD_NAME or HOSTNAME, {shown(name)}, is not a pod's that ends in -N")
     return int(found[1])

@@ -36,7 +36,7 @@ def seconds(value: object) -> object:
     text = value.strip()
     match = _DURATION.fullmatch(text)
     if text.isdecimal():
-        raise ValueError(f"{text} what? Write the unit as well, such as {text}s or {text}m")
+        raise ValueError(f"{shown(text)} has no unit: use a duration such as 30s, 5m or 1h30m")
     if not text or not match:
         raise ValueError(f"{shown(text)} is not a duration: use a duration such as 30s, 5m or 1h30m")
     total = sum(float(count or 0) * unit for count, unit in zip(match.groups(), _UNITS, strict=True))

@@ -67,7 +67,7 @@ MISTAKES = {
     ),
     "a duration without a unit": (
         "poll_interval: 30\n" + GOOD,
-        "clopos.yml:1: poll_interval: 30 what? Write the unit as well, such as 30s or 30m",
+        "clopos.yml:1: poll_interval: '30' has no unit: use a duration such as 30s, 5m or 1h30m",
     ),
     "a duration in another spelling": (
         "stale_after: 5 minutes\n" + GOOD,
@@ -315,20 +315,23 @@ def test_all_mistakes_are_named_at_once_in_reading_order() -> None:
             tokn: eyJ
         state: {path: x, journal_retention: forever}
         """
-    assert [fault.rpartition(":")[0].split(": ")[:2] for fault in faults(text, {"CLOPOS_STALE_AFTER": "1"})] == [
-        ["CLOPOS_STALE_AFTER"],
-        ["clopos.yml:1", "poll_interval"],
-        ["clopos.yml:2", "stale_afterr"],
-        ["clopos.yml:4", "brands[0].client_id"],
-        ["clopos.yml:4", "brands[0].integrator_id"],
-        ["clopos.yml:5", "brands[0].client_secret_file"],
-        ["clopos.yml:6", "brands[0].base_url"],
-        ["clopos.yml:7", "brands[1].brand"],
-        ["clopos.yml:7", "brands[1].client_id"],
-        ["clopos.yml:7", "brands[1].client_secret"],
-        ["clopos.yml:7", "brands[1].integrator_id"],
-        ["clopos.yml:8", "brands[1].tokn"],
-        ["clopos.yml:9", "state.journal_retention"],
+    Path("clopos.yml").write_text(dedent(text))
+    with pytest.raises(ConfigError) as caught:
+        load(Path("clopos.yml"), {"CLOPOS_STALE_AFTER": "1"})
+    assert [fault.place for fault in caught.value.faults] == [
+        "CLOPOS_STALE_AFTER",
+        "clopos.yml:1: poll_interval",
+        "clopos.yml:2: stale_afterr",
+        "clopos.yml:4: brands[0].client_id",
+        "clopos.yml:4: brands[0].integrator_id",
+        "clopos.yml:5: brands[0].client_secret_file",
+        "clopos.yml:6: brands[0].base_url",
+        "clopos.yml:7: brands[1].brand",
+        "clopos.yml:7: brands[1].client_id",
+        "clopos.yml:7: brands[1].client_secret",
+        "clopos.yml:7: brands[1].integrator_id",
+        "clopos.yml:8: brands[1].tokn",
+        "clopos.yml:9: state.journal_retention",
     ]
 
 
@@ -381,7 +384,7 @@ LOGIN = {"CLOPOS_BRAND": "b", "CLOPOS_CLIENT_ID": "i", "CLOPOS_CLIENT_SECRET": "
         ({**LOGIN, "CLOPOS_VENUE_ID": ","}, "CLOPOS_VENUE_ID: must not be empty"),
         (
             {**LOGIN, "CLOPOS_POLL_INTERVAL": "30"},
-            "CLOPOS_POLL_INTERVAL: 30 what? Write the unit as well, such as 30s or 30m",
+            "CLOPOS_POLL_INTERVAL: '30' has no unit: use a duration such as 30s, 5m or 1h30m",
         ),
         (
             {**LOGIN, "CLOPOS_OPENING_HOURS": "24/7"},
@@ -421,6 +424,11 @@ def test_what_the_environment_replaces_is_named_by_its_variable() -> None:
     assert faults(GOOD + "    venues: [1, 2]", {"CLOPOS_VENUE_ID": "1 2"}) == [
         "CLOPOS_VENUE_ID: must be an id of letters, digits, - and _"
     ]
+
+
+@pytest.mark.parametrize("key", ["poll_interval", "shard", "total_shards", "state"])
+def test_endless_numbers_are_faults(key: str) -> None:
+    assert faults(f"{key}: {'9' * 5000}\n" + GOOD, {"HOSTNAME": "x-" + "9" * 5000}) != []
 
 
 @pytest.mark.parametrize(

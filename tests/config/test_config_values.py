@@ -28,7 +28,7 @@ def test_durations_are_spelt_as_prometheus_does(text: str, expected: float) -> N
 
 @pytest.mark.parametrize("text", ["30", "0"])
 def test_a_bare_number_is_asked_for_its_unit(text: str) -> None:
-    with pytest.raises(ValueError, match=f"{text} what"):
+    with pytest.raises(ValueError, match=f"'{text}' has no unit"):
         seconds(text)
 
 
