@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
+from itertools import groupby
+from operator import attrgetter
 from typing import NamedTuple
 
 from exporter.model import Event, Tracked
@@ -23,28 +26,13 @@ def status_spans(tracked: Tracked, entries: Iterable[Entry], start: float, now: 
     `entries` are the station's, newest first; what they do not tell is not known.
     """
     spans: list[Span] = []
-    active, known_since, end = tracked.status, tracked.since, now
-
-    def close(since: float) -> None:
-        nonlocal end
-        since = min(max(since, start), end)
-        if since < end:
-            spans.append(Span(since, end, active))
-            end = since
-
-    for entry in entries:
-        match entry.event:
-            case Event.STATION_ACTIVATED | Event.STATION_DEACTIVATED:
-                close(entry.observed_at)
-                active = entry.event is Event.STATION_DEACTIVATED
-                known_since = entry.observed_at - _seconds(entry)
-            case Event.STATION_ADDED | Event.STATION_FOUND_INACTIVE | Event.STATION_REMOVED:
-                close(entry.observed_at)
-                active, known_since = None, start
-    close(known_since)
-    active = None
-    close(start)
-    return _merged(reversed(spans))
+    end = now
+    for since, active in _statuses(tracked, entries):
+        begin = min(max(since, start), end)
+        if begin < end:
+            spans.append(Span(begin, end, active))
+            end = begin
+    return list(_merged(reversed(spans)))
 
 
 def blind_spans(entries: Iterable[Entry], start: float, now: float, *, blind_now: bool) -> list[Span]:
@@ -69,24 +57,24 @@ def share_active(spans: Iterable[Span]) -> float | None:
     return sum(span.end - span.start for span in known if span.active) / total if total else None
 
 
-def _seconds(entry: Entry) -> float:
-    seconds = entry.details.get("previous_for_seconds")
-    return float(seconds) if isinstance(seconds, int | float) else 0.0
+def _statuses(tracked: Tracked, entries: Iterable[Entry]) -> Iterator[tuple[float, bool | None]]:
+    """Yield statuses, newest first, each with the time from which it held until the one before."""
+    active, known_since = tracked.status, tracked.since
+    for entry in entries:
+        match entry.event:
+            case Event.STATION_ACTIVATED | Event.STATION_DEACTIVATED:
+                yield entry.observed_at, active
+                active = entry.event is Event.STATION_DEACTIVATED
+                known_since = entry.observed_at - entry.details.get("previous_for_seconds", 0.0)
+            case Event.STATION_ADDED | Event.STATION_FOUND_INACTIVE | Event.STATION_REMOVED:
+                yield entry.observed_at, active
+                active, known_since = None, -math.inf
+    yield known_since, active
+    yield -math.inf, None
 
 
-def _merged(spans: Iterable[Span]) -> list[Span]:
+def _merged(spans: Iterable[Span]) -> Iterator[Span]:
     """Join neighbours of one status."""
-    return list(_join(spans))
-
-
-def _join(spans: Iterable[Span]) -> Iterator[Span]:
-    last: Span | None = None
-    for span in spans:
-        if last is not None and last.active is span.active:
-            last = last._replace(end=span.end)
-            continue
-        if last is not None:
-            yield last
-        last = span
-    if last is not None:
-        yield last
+    for _, group in groupby(spans, key=attrgetter("active")):
+        alike = list(group)
+        yield alike[0]._replace(end=alike[-1].end)

@@ -1,0 +1,87 @@
+"""A source that pages and JSON can read, and states to put into it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from exporter.model import (
+    BrandState,
+    Change,
+    Event,
+    Instant,
+    Kind,
+    Outage,
+    Reason,
+    Station,
+    Tracked,
+    Venue,
+    VenueState,
+)
+from exporter.store import Entry, JournalQuery, MemoryStore
+from exporter.views import BrandView, VenueView
+
+NOW = 1_700_000_000.0
+STEADY = 50_000.0
+
+
+def tracked(id_: str, name: str = "", *, active: bool | None = True, since: float = 3600.0, **more: Any) -> Tracked:
+    """Make a station whose status has held for `since` seconds."""
+    kind = more.pop("kind", Kind.KITCHEN)
+    station = Station(id_, name or f"Station {id_}", kind, active, more.pop("printable", True), NOW - 9e6, NOW - since)
+    return Tracked(station, active, station.printable, since=NOW - since, **more)
+
+
+def venue_view(id_: str, *stations: Tracked, age: float = 12.0, **more: Any) -> VenueView:
+    """Make a venue whose data is `age` seconds old."""
+    venue = Venue(more.pop("brand", "tandir"), id_, more.pop("name", f"Venue {id_}"))
+    outage = more.pop("outage", None)
+    state = VenueState(
+        venue,
+        {one.station.id: one for one in stations},
+        polls=1,
+        last_success=NOW - age,
+        fresh_at=STEADY - age,
+        outage=outage,
+    )
+    return VenueView(state, more.pop("interval", 30.0), **more)
+
+
+def outage(reason: Reason = Reason.GATEWAY_TIMEOUT, since: float = 180.0) -> Outage:
+    """Make an outage that began `since` seconds ago."""
+    return Outage(NOW - since, reason, "Upstream gave no answer")
+
+
+def brand_view(brand: str = "tandir", **more: Any) -> BrandView:
+    """Make a brand that works."""
+    state = BrandState(brand, (), seen=True, **{key: more.pop(key) for key in ("login_outage", "outage") if key in more})
+    return BrandView(state, **{"quota_limit": 300, "quota_remaining": 212, "interval": 30.0, **more})
+
+
+@dataclass
+class FakeSource:
+    """Hold what the pages shall show."""
+
+    views: Sequence[VenueView] = ()
+    brand_views: Sequence[BrandView] = ()
+    wall: float = NOW
+    store: MemoryStore = field(default_factory=MemoryStore)
+
+    def now(self) -> Instant:
+        return Instant(self.wall, STEADY + self.wall - NOW)
+
+    def venues(self) -> Sequence[VenueView]:
+        return self.views
+
+    def brands(self) -> Sequence[BrandView]:
+        return self.brand_views
+
+    def journal(self, **filters: Any) -> Sequence[Entry]:
+        return self.store.journal(JournalQuery(**filters))
+
+    def tell(self, event: Event, ago: float, view: VenueView | None = None, one: Tracked | None = None, **more: Any) -> None:
+        """Put an event of `ago` seconds before into the journal; tell them in their order."""
+        venue = view.state.venue if view else None
+        change = Change(event, venue.brand if venue else "tandir", NOW - ago, venue, one.station if one else None, more)
+        self.store.remember(BrandState("tandir"), [change])
