@@ -1,0 +1,340 @@
+"""The real process, started as a user starts it, and what a test sees of it: metrics, log, answers, exit code."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Self, TypeVar
+from urllib.parse import urlsplit
+
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+
+from exporter.simulator import Simulator
+
+STOP_SECONDS = 5.0
+"""What the contract gives the daemon to end."""
+
+CRASHES = {"poll.crashed", "process.crashed", "thread.crashed", "worker.failed"}
+"""Events that no scenario may lead to: a mistake of ours came to light."""
+
+ENVIRONMENT = {"PATH": os.environ.get("PATH", ""), "PYTHONWARNINGS": "default"}
+"""What every process gets: warnings are shown, and nothing of the machine's own Clopos variables or proxies."""
+
+T = TypeVar("T")
+
+
+class Answer(NamedTuple):
+    """What an HTTP request came back with; header names are lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        return self.body.decode()
+
+
+class Samples:
+    """A parsed scrape."""
+
+    def __init__(self, text: str) -> None:
+        self.families = list(text_string_to_metric_families(text))
+        self._by_name: dict[str, list[tuple[dict[str, str], float]]] = {}
+        for family in self.families:
+            for sample in family.samples:
+                self._by_name.setdefault(sample.name, []).append((sample.labels, sample.value))
+
+    @property
+    def names(self) -> set[str]:
+        return set(self._by_name)
+
+    def all(self, name: str, **labels: str) -> list[tuple[dict[str, str], float]]:
+        """Give every sample of a name that has these labels."""
+        return [found for found in self._by_name.get(name, ()) if labels.items() <= found[0].items()]
+
+    def value(self, name: str, **labels: str) -> float | None:
+        """Give the value of the only sample with these labels, None where there is none."""
+        found = self.all(name, **labels)
+        assert len(found) <= 1, f"{name} {labels} is not one sample: {found}"
+        return found[0][1] if found else None
+
+    def total(self, name: str, **labels: str) -> float:
+        """Give the sum over every sample with these labels."""
+        return sum(value for _, value in self.all(name, **labels))
+
+    def label_values(self, name: str, label: str, **labels: str) -> set[str]:
+        """Give the values that a label has among the samples of a name."""
+        return {has[label] for has, _ in self.all(name, **labels)}
+
+
+def configuration(simulator: Simulator, *brands: str, **settings: Any) -> dict[str, Any]:
+    """Give the content of a configuration file for these brands of a simulator, all where none is named.
+
+    Polls follow each other as fast as the configuration allows; `settings` replace what is said here.
+    """
+    return {
+        "poll_interval": "1s",
+        "discovery_interval": "1s",
+        "brands": [brand_section(simulator, brand) for brand in brands or simulator.world.brands],
+        **settings,
+    }
+
+
+def brand_section(simulator: Simulator, brand: str, **settings: Any) -> dict[str, Any]:
+    """Give the section of a brand in a configuration file."""
+    return {**simulator.credentials(brand), "base_url": simulator.url, "requests_per_minute": 300, **settings}
+
+
+class Exporter:
+    """`clopos-exporter serve` in a process of its own, on a free port; a context manager that demands a clean end.
+
+    `config` is written to a file in `folder`, where it can be rewritten; None leaves it to `env`. Nothing else of the
+    environment reaches the process.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        config: Mapping[str, Any] | None = None,
+        *,
+        flags: Sequence[str] = (),
+        env: Mapping[str, str] | None = None,
+        log_format: str = "json",
+        log_level: str = "info",
+        command: str = "serve",
+    ) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self.config_file = folder / "clopos.yml"
+        self.log_file = folder / "log"
+        self.error_file = folder / "stderr"
+        self._arguments = [command, "--web.listen-address=127.0.0.1:0"]
+        self._arguments += [f"--log.format={log_format}", f"--log.level={log_level}", *flags]
+        if config is not None:
+            self.configure(config)
+            self._arguments.append(f"--config.file={self.config_file}")
+        self._env = {**ENVIRONMENT, **(env or {})}
+        self._is_json = log_format == "json"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._url = ""
+        self._read = 0
+        self._events: list[dict[str, Any]] = []
+
+    # Life
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self.stop()
+        else:  # the failure that is under way is the one to see
+            self.kill()
+
+    def configure(self, config: Mapping[str, Any] | str) -> None:
+        """Write the configuration file, as a whole or not at all."""
+        text = config if isinstance(config, str) else yaml.safe_dump(dict(config), allow_unicode=True)
+        draft = self.config_file.with_suffix(".new")
+        draft.write_text(text)
+        draft.replace(self.config_file)
+
+    def start(self) -> None:
+        """Start it, and return once it listens. The log goes on in the same file after a restart."""
+        self._url, seen = "", self.log_file.stat().st_size if self.log_file.exists() else 0
+        with self.log_file.open("ab") as log, self.error_file.open("ab") as errors:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "exporter", *self._arguments],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=errors, env=self._env, cwd=self.folder,
+            )  # fmt: skip
+        self._url = self.until(lambda: self._listening(seen), "an address to listen on", seconds=20)
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal."""
+        os.kill(self.pid, number)
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> float:
+        """Let it end, as the contract says: in time, with exit code 0 and nothing of a crash; give the seconds."""
+        began = time.monotonic()
+        self.send(number)
+        code = self.wait(STOP_SECONDS)
+        took = time.monotonic() - began
+        assert code == 0, self._story(f"exit code {code}")
+        assert not self.errors, self._story("something on standard error")
+        if self._is_json:
+            crashes = [event for event in self.events() if event["event"] in CRASHES or event["level"] == "critical"]
+            assert not crashes, self._story("a crash in the log")
+        return took
+
+    def wait(self, seconds: float) -> int:
+        """Wait for its end and give the exit code."""
+        assert self._process is not None
+        try:
+            return self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(self._story(f"still there after {seconds} s")) from None
+
+    def kill(self) -> None:
+        """End it without asking, as a power cut does."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    # Sight
+
+    @property
+    def url(self) -> str:
+        """Give its address, without a path."""
+        return self._url
+
+    @property
+    def log(self) -> str:
+        """Give all that it wrote to standard output."""
+        return self.log_file.read_text(encoding="utf-8")
+
+    @property
+    def errors(self) -> str:
+        """Give all that it wrote to standard error."""
+        return self.error_file.read_text(encoding="utf-8")
+
+    def events(self, name: str = "", **fields: Any) -> list[dict[str, Any]]:
+        """Give the log events so far, of one name or with a prefix such as `station.`; each line has to be JSON."""
+        with self.log_file.open("rb") as log:
+            log.seek(self._read)
+            whole, _, _ = (new := log.read()).rpartition(b"\n")
+        if new:
+            self._read += len(whole) + (b"\n" in new)
+            self._events += [json.loads(line) for line in whole.decode("utf-8").split("\n") if line]
+        return [
+            event
+            for event in self._events
+            if (event["event"].startswith(name) if name.endswith(".") else name in ("", event["event"]))
+            and fields.items() <= event.items()
+        ]
+
+    def get(self, path: str, *, method: str = "GET", body: bytes | None = None, **headers: str) -> Answer:
+        """Ask it something; header names have underscores for dashes."""
+        target = urlsplit(self._url)
+        connection = http.client.HTTPConnection(str(target.hostname), target.port, timeout=10)
+        try:
+            sent = {name.replace("_", "-"): value for name, value in headers.items()}
+            connection.request(method, path, body, sent)
+            response = connection.getresponse()
+            got = {name.lower(): value for name, value in response.getheaders()}
+            return Answer(response.status, got, response.read())
+        finally:
+            connection.close()
+
+    def metrics(self) -> Samples:
+        """Scrape it."""
+        answer = self.get("/metrics")
+        assert answer.status == http.client.OK
+        return Samples(answer.text)
+
+    def reload(self) -> Answer:
+        """Let it read its configuration anew."""
+        return self.get("/-/reload", method="POST")
+
+    # Patience
+
+    def until(self, seen: Callable[[], T | None], what: str, *, seconds: float = 10.0) -> T:
+        """Wait until something is seen, and give it."""
+        end = time.monotonic() + seconds
+        while not (found := seen()):
+            assert self.running or self._process is None, self._story(f"it ended while waiting for {what}")
+            assert time.monotonic() < end, self._story(f"no {what} in {seconds} s")
+            time.sleep(0.05)
+        return found
+
+    def until_value(self, value: float | None, name: str, *, seconds: float = 10.0, **labels: str) -> Samples:
+        """Wait until a sample has a value, None for its absence, and give the whole scrape."""
+
+        def seen() -> Samples | None:
+            samples = self.metrics()
+            return samples if samples.value(name, **labels) == value else None
+
+        return self.until(seen, f"{name}{labels} of {value}", seconds=seconds)
+
+    def until_event(self, name: str, *, times: int = 1, seconds: float = 10.0, **fields: Any) -> dict[str, Any]:
+        """Wait until an event was told so many times, and give the last one."""
+        self.until(lambda: len(self.events(name, **fields)) >= times, f"{name} {fields} x {times}", seconds=seconds)
+        return self.events(name, **fields)[-1]
+
+    def until_ready(self, *, seconds: float = 10.0) -> Samples:
+        """Wait until every brand had its first outcome and no venue waits for its first poll."""
+
+        def seen() -> Samples | None:
+            if self.get("/-/ready").status != http.client.OK:
+                return None
+            samples = self.metrics()
+            polls = samples.all("clopos_venue_polls_total")
+            return samples if all(value for _, value in polls) else None
+
+        return self.until(seen, "first outcome", seconds=seconds)
+
+    def until_polled(self, times: int = 1, *, seconds: float = 10.0, **labels: str) -> Samples:
+        """Wait until each of these venues was polled so many times more, and give the scrape."""
+        before = {_venue(has): value for has, value in self.metrics().all("clopos_venue_polls_total", **labels)}
+
+        def seen() -> Samples | None:
+            samples = self.metrics()
+            now = {_venue(has): value for has, value in samples.all("clopos_venue_polls_total", **labels)}
+            return samples if all(now.get(key, 1e9) >= value + times for key, value in before.items()) else None
+
+        return self.until(seen, f"{times} more polls of {labels}", seconds=seconds)
+
+    def _listening(self, seen: int) -> str | None:
+        found = re.search(r"http://127\.0\.0\.1:\d+", self.log_file.read_bytes()[seen:].decode(errors="replace"))
+        return found[0] if found else None
+
+    def _story(self, what: str) -> str:
+        log = "\n".join(self.log.splitlines()[-30:])
+        return f"{what}\n--- standard error\n{self.errors}\n--- end of the log\n{log}"
+
+
+def _venue(labels: Mapping[str, str]) -> tuple[str, str]:
+    return labels["brand"], labels["venue_id"]
+
+
+def run(
+    *arguments: str, env: Mapping[str, str] | None = None, cwd: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a command of `clopos-exporter` to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "exporter", *arguments],
+        stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8", timeout=60, check=False,
+        env={**ENVIRONMENT, **(env or {})}, cwd=cwd,
+    )  # fmt: skip
+
+
+def station_labels(simulator: Simulator, brand: str, venue: str, station: str) -> dict[str, str]:
+    """Give the labels that the series of a station of the simulated world have to have."""
+    row = simulator.world.station(brand, venue, station)
+    return {
+        "brand": brand,
+        "venue_id": venue,
+        "venue": simulator.world.venues(brand)[venue],
+        "station_id": station,
+        "station": row["name"],
+        "kind": "kitchen" if row["type"] else "other",
+    }
