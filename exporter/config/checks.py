@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from exporter.config.document import Document, Keys, Origin
 from exporter.config.settings import FROM_FILE
 from exporter.config.sharding import ordinal
-from exporter.config.values import shown
+from exporter.document import Document, Keys, Origin, shown
 
 _LARGEST_FILE = 64 * 1024
 _STAND_IN = "unread"
@@ -17,7 +16,7 @@ _STAND_IN = "unread"
 
 def resolve(document: Document, environ: Mapping[str, str]) -> None:
     """Put in what is kept elsewhere: values from files, the shard from the pod's name; make relative paths whole."""
-    for keys, brand in document.brands():
+    for keys, brand in _brands(document):
         for key in FROM_FILE:
             path = brand.pop(f"{key}_file", None)
             if path is not None:
@@ -35,7 +34,7 @@ def resolve(document: Document, environ: Mapping[str, str]) -> None:
 def check(document: Document) -> None:
     """Note as faults: two of what must be one, what is missing beside something else, and what contradicts."""
     first: dict[str, Keys] = {}
-    for keys, brand in document.brands():
+    for keys, brand in _brands(document):
         name = str(brand.get("brand")).strip()
         if brand.get("brand") is not None and first.setdefault(name, keys) != keys:
             document.fault((*keys, "brand"), f"{shown(name)} is there already, as brands[{first[name][-1]}]")
@@ -101,3 +100,11 @@ def _check_venues(document: Document, keys: Keys, brand: Mapping[str, Any]) -> N
 def _check_hours(document: Document, keys: Keys, said: Mapping[str, Any], zone: object) -> None:
     if said.get("opening_hours") is not None and zone is None:
         document.fault((*keys, "time_zone"), "is missing: opening_hours need it, such as Asia/Baku")
+
+
+def _brands(document: Document) -> Iterator[tuple[Keys, dict[str, Any]]]:
+    """Give each brand that is a mapping, with its keys."""
+    brands = document.data.get("brands")
+    for index, brand in enumerate(brands if isinstance(brands, list) else ()):
+        if isinstance(brand, dict):
+            yield ("brands", index), brand

@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from exporter.config.document import Document, Keys, Origin
 from exporter.config.settings import FROM_FILE
+from exporter.document import Document, Keys, Origin
 from exporter.errors import Fault
 
 SETTINGS: dict[str, Keys] = {

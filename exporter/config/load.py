@@ -12,8 +12,8 @@ from pydantic import BaseModel, ValidationError
 
 from exporter.config import environment
 from exporter.config.checks import check, resolve
-from exporter.config.document import Document, Keys, Origin, read
 from exporter.config.settings import FROM_FILE, Brand, Ignored, ListedVenue, Settings, State, VenueSettings
+from exporter.document import Document, Keys, Origin, read
 from exporter.errors import ConfigError, Fault
 from exporter.model import NOTHING
 

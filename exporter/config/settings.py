@@ -24,8 +24,8 @@ from exporter.config.values import (
     Text,
     TimeZone,
     Token,
-    shown,
 )
+from exporter.document import shown
 from exporter.model import NOTHING
 
 _Item = TypeVar("_Item")

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 
 from exporter.config.settings import Brand
-from exporter.config.values import shown
+from exporter.document import shown
 
 
 def owned(brands: Iterable[Brand], shard: int, total: int) -> tuple[Brand, ...]:

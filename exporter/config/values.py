@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, SecretStr, StringConstraints
 
 from exporter import hours
+from exporter.document import shown
 
 _DURATION = re.compile(r"(?:(\d+)y)?(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?(?:(\d+)ms)?", re.ASCII)
 _UNITS = (365 * 86400, 7 * 86400, 86400, 3600, 60, 1, 0.001)
@@ -43,11 +44,6 @@ def seconds(value: object) -> object:
     if not 1 <= total <= _CENTURY:
         raise ValueError(f"{shown(text)} is out of range: use a duration from 1s to a hundred years, such as 30s")
     return total
-
-
-def shown(text: str) -> str:
-    """Quote a value for a message: on one line, harmless to a terminal, and not all of it where it is long."""
-    return repr(text if len(text) <= 60 else f"{text[:60]}...")  # noqa: PLR2004 - half a line
 
 
 def _day(value: object) -> object:

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import structlog
 from pydantic import BaseModel, ValidationError
 
+from exporter.document import Document, Keys, read
 from exporter.errors import ConfigError, Fault
 from exporter.web import tls
-from exporter.web.document import Document, Keys, read
 from exporter.web.webconfig import HTTPServer, RateLimit, TLSServer, WebConfig
 
 CHECK_INTERVAL = 1.0

@@ -21,7 +21,7 @@ brands:
 OUT_OF_RANGE = "is out of range: use a duration from 1s to a hundred years, such as 30s"
 NO_PASSWORD = "must not hold a user name or password: they belong in client_id and client_secret"
 NO_TAG = "has a tag, a word that begins with !, and none is understood: remove it"
-NO_KEYS = "must hold keys and values, such as brands:"
+NO_KEYS = "must hold keys and values"
 
 
 @pytest.fixture(autouse=True)

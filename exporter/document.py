@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
 
-from exporter.config.values import shown
 from exporter.errors import ConfigError, Fault
 
 Keys = tuple[str | int, ...]
@@ -72,13 +70,6 @@ class Document:
         way = "".join(f"[{key}]" if isinstance(key, int) else f".{_shown_key(key)}" for key in keys)
         self.faults.append(Fault(f"{name}:{line}: {way.removeprefix('.')}" if line else name, message))
 
-    def brands(self) -> Iterator[tuple[Keys, dict[str, Any]]]:
-        """Give each brand that is a mapping, with its keys."""
-        brands = self.data.get("brands")
-        for index, brand in enumerate(brands if isinstance(brands, list) else ()):
-            if isinstance(brand, dict):
-                yield ("brands", index), brand
-
 
 def read(path: Path) -> Document:
     """Read a YAML file: all scalars as text, size and depth bounded; duplicate keys and tags become faults.
@@ -124,6 +115,11 @@ def _syntax(error: yaml.MarkedYAMLError) -> str:
     return f"is not YAML: {' '.join(problem.split())}{hint}"
 
 
+def shown(text: str) -> str:
+    """Quote a value for a message: on one line, harmless to a terminal, and not all of it where it is long."""
+    return repr(text if len(text) <= 60 else f"{text[:60]}...")  # noqa: PLR2004 - half a line
+
+
 def _shown_key(key: str) -> str:
     return key if key.isprintable() and len(key) <= 60 else shown(key)  # noqa: PLR2004 - half a line
 
@@ -141,7 +137,7 @@ class _Reader:
         if isinstance(value, dict):
             self._document.data = value
         elif value is not None:
-            self._document.fault((), "must hold keys and values, such as brands:")
+            self._document.fault((), "must hold keys and values")
 
     def _value(self, node: yaml.Node, keys: Keys) -> Any:
         self._values += 1
