@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from exporter.config import Settings, load
+from exporter.config import Settings, load, owned
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -71,8 +71,10 @@ total_shards = flag(
 
 
 def settings(config_file: Path | None, *, shard: int | None = None, total_shards: int | None = None) -> Settings:
-    """Read the configuration. Raises ConfigError with every fault."""
-    return load(config_file, os.environ, {"shard": shard, "total_shards": total_shards})
+    """Read the configuration and keep this shard's brands. Raises ConfigError with every fault."""
+    whole = load(config_file, os.environ, {"shard": shard, "total_shards": total_shards})
+    ours = owned(whole.brands, whole.shard, whole.total_shards)
+    return whole if len(ours) == len(whole.brands) else whole.model_copy(update={"brands": ours})
 
 
 def visible(text: str) -> str:
