@@ -39,18 +39,18 @@ class Tile:
         return self.view.state.venue
 
     @property
-    def rank(self) -> tuple[int, int, str, VenueKey]:
+    def rank(self) -> tuple[int, int, int, str, VenueKey]:
         """Give what to sort by: worst first, then by name."""
-        urgent = sum(trouble.level is Level.URGENT for trouble in self.troubles)
-        return (-self.level, -urgent, self.venue.name.casefold(), self.venue.key)
+        levels = [trouble.level for trouble in self.troubles]
+        urgent, notices = levels.count(Level.URGENT), levels.count(Level.NOTICE)
+        return (-self.level, -urgent, -notices, self.venue.name.casefold(), self.venue.key)
 
     def shows(self, view: VenueView, now: float) -> bool:
         """Tell whether the tile still shows all of a view but its age."""
         mine, new = self.view, view
         return (
             new.state.stations is mine.state.stations
-            and new.state.outage is mine.state.outage
-            and new.state.venue == mine.state.venue
+            and (new.state.outage, new.state.venue) == (mine.state.outage, mine.state.venue)
             and (new.stale, new.ignored, new.opening) == (mine.stale, mine.ignored, mine.opening)
             and now < self.holds_until
         )
@@ -58,7 +58,7 @@ class Tile:
     def render(self, view: VenueView, now: Instant) -> Markup:
         """Put the age of the data in."""
         before, after = self.html
-        return before + age(view, now) + after
+        return before + _age(view, now) + after
 
 
 class Board:
@@ -116,14 +116,17 @@ def searchable(text: str) -> str:
     return "".join(letter for letter in decomposed if not unicodedata.combining(letter))
 
 
-def age(view: VenueView, now: Instant) -> Markup:
-    """Say how old a venue's data is."""
-    fresh_at = view.state.fresh_at
-    if fresh_at is None:
+def is_late(view: VenueView, now: Instant) -> bool:
+    """Tell whether polls should have brought newer data by now."""
+    return view.state.fresh_at is not None and now.steady - view.state.fresh_at > LATE * view.interval
+
+
+def _age(view: VenueView, now: Instant) -> Markup:
+    if view.state.fresh_at is None:
         return Markup('<span class="age">no data yet</span>')
-    seconds = now.steady - fresh_at
-    if seconds > LATE * view.interval:
-        return Markup('<span class="age late">data is {} old</span>').format(words.duration(seconds))
-    return Markup('<span class="age"><span class="vh">data is </span>{} <span class="vh">old</span></span>').format(
-        words.duration(seconds)
+    text = words.duration(now.steady - view.state.fresh_at)
+    if is_late(view, now):
+        return Markup('<span class="age late">data is {} old</span>').format(text)
+    return Markup('<span class="age"><span class="vh">data is </span>{}<span class="vh"> old</span></span>').format(
+        text
     )

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
 from typing import Any
-from urllib.parse import urlencode
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
@@ -18,7 +16,8 @@ from starlette.routing import BaseRoute, Route
 from exporter.model import Instant, Kind, Tracked
 from exporter.views import BrandView, VenueView
 from exporter.web import timeline, words
-from exporter.web.board import LATE, Board, Tile, age, in_order, searchable
+from exporter.web.answers import href, packed
+from exporter.web.board import LATE, Board, Tile, in_order, is_late, searchable
 from exporter.web.source import Entry, Source
 from exporter.web.troubles import Level, blindnesses, station_troubles
 
@@ -33,12 +32,13 @@ OLDER_CHANGES = 50
 JOURNAL = 5_000
 """Entries of one venue that its timelines are made of: more than a week of flapping."""
 
-SPANS = {"day": (words.DAY, ("24 h ago", "18 h", "12 h", "6 h", "now")), "week": (7 * words.DAY, ("7 days ago", "now"))}
+SPANS = {
+    "day": (words.DAY, ("24 h ago", "18 h", "12 h", "6 h", "now")),
+    "week": (7 * words.DAY, ("7 days ago", "6", "5", "4", "3", "2", "1", "now")),
+}
 
 STATIC = {"page.css": "text/css", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}
 FOREVER = "public, max-age=31536000, immutable"
-WORTH_PACKING = 1000
-"""Bytes from which on an answer is compressed."""
 
 
 def page_routes(source: Source, *, telemetry_path: str = "/metrics") -> list[BaseRoute]:
@@ -123,7 +123,8 @@ class _Pages:
             "venue.html",
             now,
             view=view,
-            age=age(view, now),
+            age=None if view.state.fresh_at is None else now.steady - view.state.fresh_at,
+            late=is_late(view, now),
             troubles=station_troubles(view, now.wall),
             lines=[Line(tracked, entries, start, now.wall) for tracked in in_order(stations)],
             blind=[_rect(span, start, now.wall) for span in blind],
@@ -217,6 +218,8 @@ class Line:
         disabled = [span for span in spans if span.active is False]
         self.tracked = tracked
         self.spans = [_rect(span, start, now) for span in spans]
+        self.known = sum(span.end - span.start for span in spans if span.active is not None)
+        self.known_whole = all(span.active is not None for span in spans)
         self.share = timeline.share_active(spans)
         self.times = len(disabled)
         self.seconds = sum(span.end - span.start for span in disabled)
@@ -232,21 +235,6 @@ def _rect(span: timeline.Span, start: float, now: float) -> dict[str, Any]:
         "start": span.start,
         "end": span.end,
     }
-
-
-def href(path: str, **query: str | int | None) -> str:
-    """Give a relative address; what is None is left out."""
-    given = {name: value for name, value in query.items() if value is not None}
-    return f"{path}?{urlencode(given, errors='replace')}" if given else path
-
-
-def packed(request: Request, body: bytes, media_type: str, *, status: int = 200) -> Response:
-    """Answer with what must not be kept, compressed where the client takes it."""
-    headers = {"Cache-Control": "no-store", "Vary": "Accept-Encoding"}
-    if len(body) >= WORTH_PACKING and "gzip" in request.headers.get("accept-encoding", ""):
-        body = gzip.compress(body, 5, mtime=0)
-        headers["Content-Encoding"] = "gzip"
-    return Response(body, status, headers, media_type)
 
 
 def _static(name: str) -> Callable[[Request], Response]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
-from exporter.model import Kind, Outage, Tracked, Venue
+from exporter.model import Kind, Outage, Reason, Tracked, Venue
 from exporter.views import BrandView, VenueView
 
 RETIRED_SECONDS = 7 * 86_400.0
@@ -55,7 +55,7 @@ def station_troubles(view: VenueView, now: float) -> list[Trouble]:
 
 
 def blindnesses(brands: Iterable[BrandView], venues: Iterable[VenueView]) -> Iterator[Blindness]:
-    """Yield what keeps us from seeing, one at most for the login, the list and the venues of each brand."""
+    """Yield what keeps us from seeing: for each brand its login, or its list of venues and each reason to lose some."""
     by_brand: dict[str, list[VenueView]] = {}
     for view in venues:
         by_brand.setdefault(view.state.venue.brand, []).append(view)
@@ -68,11 +68,13 @@ def blindnesses(brands: Iterable[BrandView], venues: Iterable[VenueView]) -> Ite
             continue
         if state.outage is not None:
             yield Blindness(state.brand, state.outage, total=len(mine))
-        lost = [view for view in mine if view.state.outage is not None]
-        outages = [view.state.outage for view in lost if view.state.outage is not None]
-        if outages:
-            first = min(outages, key=lambda outage: outage.since)
-            yield Blindness(state.brand, first, [view.state.venue for view in lost], len(mine))
+        lost: dict[Reason, list[VenueView]] = {}
+        for view in mine:
+            if view.state.outage is not None:
+                lost.setdefault(view.state.outage.reason, []).append(view)
+        for views in lost.values():
+            first = min((view.state.outage for view in views if view.state.outage), key=lambda outage: outage.since)
+            yield Blindness(state.brand, first, [view.state.venue for view in views], len(mine))
 
 
 def level(view: VenueView, troubles: Sequence[Trouble]) -> Level:

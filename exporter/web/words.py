@@ -84,10 +84,14 @@ def duration(seconds: float) -> str:
     return f"{words} {hours} h" if hours and days < 7 else words  # noqa: PLR2004 - hours of last week help nobody
 
 
+def moment(wall: float) -> datetime:
+    """Turn epoch seconds to a time in UTC, within what every reader can hold."""
+    return datetime.fromtimestamp(min(max(wall, _YEAR_1), _YEAR_9999), UTC)
+
+
 def iso(wall: float) -> str:
     """Write epoch seconds as UTC, ISO 8601, whole seconds."""
-    moment = datetime.fromtimestamp(min(max(wall, _YEAR_1), _YEAR_9999), UTC)
-    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
+    return moment(wall).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def clock(wall: float) -> str:
@@ -98,6 +102,11 @@ def clock(wall: float) -> str:
 def count(number: int, one: str, many: str | None = None) -> str:
     """Write a number with its noun."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def times(number: int) -> str:
+    """Say how often."""
+    return {1: "once", 2: "twice"}.get(number, f"{number:,} times")
 
 
 def happened(entry: Entry) -> str:

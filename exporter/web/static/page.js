@@ -38,7 +38,7 @@
       return;
     }
     // What somebody opened, typed or chose is theirs.
-    const theirs = { DETAILS: ["open"], INPUT: ["value", "checked"], OPTION: ["selected"] }[old.nodeName] || [];
+    const theirs = { DETAILS: ["open"], INPUT: ["value", "checked"], OPTION: ["selected"], BUTTON: ["hidden"] }[old.nodeName] || [];
     for (const { name } of [...old.attributes]) {
       if (!fresh.hasAttribute(name) && !theirs.includes(name)) old.removeAttribute(name);
     }
@@ -73,9 +73,9 @@
 
   function say() {
     const seconds = Math.round((performance.now() - freshAt) / 1000);
-    const age = seconds < 2 ? "just now" : seconds < 60 ? `${seconds} s ago` : `${Math.floor(seconds / 60)} min ago`;
+    const age = seconds < 2 ? "now" : seconds < 60 ? `${seconds} s ago` : `${Math.floor(seconds / 60)} min ago`;
     live.dataset.state = paused ? "still" : lost ? "lost" : "on";
-    said.textContent = paused ? `Paused, ${age}` : lost ? `No answer, ${age}` : `Live, ${age}`;
+    said.textContent = `${paused ? "Paused" : lost ? "No answer" : "Live"} · ${age}`;
   }
 
   async function refresh() {
@@ -130,7 +130,7 @@
   pause.hidden = false;
   pause.addEventListener("click", () => {
     paused = !paused;
-    pause.textContent = paused ? "Resume" : "Pause";
+    pause.setAttribute("aria-pressed", String(paused));
     say();
     if (paused) schedule();
     else refresh();
@@ -141,6 +141,8 @@
   });
   if (form) {
     let typing = 0;
+    // What is typed is searched for at once.
+    document.getElementById("submit").hidden = true;
     form.addEventListener("input", () => {
       clearTimeout(typing);
       typing = setTimeout(search, TYPING);
