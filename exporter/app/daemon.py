@@ -12,6 +12,7 @@ import structlog
 from exporter import __version__
 from exporter.app.brand import BrandAtWork, Rooms
 from exporter.app.overview import Overview, VenueRules
+from exporter.app.source import ReaderSource
 from exporter.clock import Clock
 from exporter.clopos.quota import Address
 from exporter.config import Settings
@@ -68,6 +69,11 @@ class Daemon:
             telemetry=self.telemetry,
             tell=Teller(output.batch).tell,
         )
+
+    @property
+    def source(self) -> ReaderSource:
+        """Give what pages and JSON read."""
+        return ReaderSource(self._clock, self.overview, self.brands, self.store)
 
     @property
     def checks(self) -> Checks:

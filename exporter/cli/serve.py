@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import click
 
@@ -14,9 +17,15 @@ from exporter.app.daemon import Daemon
 from exporter.cli import options
 from exporter.clock import Clock
 from exporter.config import Settings
+from exporter.errors import ConfigError, Fault
 from exporter.web.addresses import Address, listen, parse_address
+from exporter.web.api import api_routes
+from exporter.web.door import Door
 from exporter.web.endpoints import create_app
+from exporter.web.pages import page_routes
 from exporter.web.server import Server
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +34,7 @@ class WebOptions:
 
     addresses: Sequence[Address]
     telemetry_path: str = "/metrics"
-    config_file: Path | None = None
+    door: Door | None = None
     external_url: str | None = None
 
 
@@ -60,18 +69,38 @@ def command(
     /metrics    for Prometheus           /-/healthy   the process works
     /           for people               /-/ready     every brand had its first outcome
     """
+
+    def load() -> Settings:
+        return options.settings(config_file, shard=shard, total_shards=total_shards)
+
+    with every_fault() as collect:
+        collect(load)
+        addresses = [collect(partial(parse_address, text)) for text in web_listen_address or [options.LISTEN_ADDRESS]]
+        door = collect(lambda: Door(web_config_file) if web_config_file else None)
     web = WebOptions(
-        addresses=[parse_address(text) for text in web_listen_address or [options.LISTEN_ADDRESS]],
+        [address for address in addresses if address],
         telemetry_path=web_telemetry_path,
-        config_file=web_config_file,
+        door=door,
         external_url=web_external_url,
     )
-    run(
-        lambda: options.settings(config_file, shard=shard, total_shards=total_shards),
-        web,
-        log_level=log_level,
-        log_format=log_format,
-    )
+    run(load, web, log_level=log_level, log_format=log_format)
+
+
+@contextmanager
+def every_fault() -> Iterator[Callable[[Callable[[], T]], T | None]]:
+    """Run several readers of configuration, and raise one ConfigError with the faults of all at the end."""
+    faults: list[Fault] = []
+
+    def collect(read: Callable[[], T]) -> T | None:
+        try:
+            return read()
+        except ConfigError as error:
+            faults.extend(error.faults)
+            return None
+
+    yield collect
+    if faults:
+        raise ConfigError(faults)
 
 
 def run(
@@ -85,7 +114,9 @@ def run(
     """Run the daemon until it is told to stop; `greet` gets the addresses it listens on before it begins."""
     output = log.configure(log_level, log_format)
     daemon = Daemon(load, output, Clock(), revision=os.environ.get("CLOPOS_EXPORTER_REVISION", ""))
-    app = create_app(daemon.exposition, daemon.checks, telemetry_path=web.telemetry_path)
-    server = Server(app, listen(web.addresses))
+    source = daemon.source
+    routes = [*page_routes(source, telemetry_path=web.telemetry_path), *api_routes(source)]
+    app = create_app(daemon.exposition, daemon.checks, telemetry_path=web.telemetry_path, routes=routes)
+    server = Server(app, listen(web.addresses), web.door)
     greet(server.urls)
     daemon.serve(server)
