@@ -15,6 +15,7 @@ from exporter.cli import options
 from exporter.errors import ExporterError
 from exporter.web.addresses import Address, parse_address
 from exporter.web.door import load
+from exporter.web.webconfig import CLIENT_AUTH
 
 _SECONDS = 4.0
 
@@ -31,7 +32,7 @@ def command(*, web_listen_address: Sequence[str], web_config_file: Path | None) 
     address = parse_address((web_listen_address or [options.LISTEN_ADDRESS])[0])
     tls = load(web_config_file).config.tls_server_config if web_config_file else None
     try:
-        if tls is not None and tls.verifies:
+        if tls is not None and CLIENT_AUTH[tls.client_auth_type] is not ssl.CERT_NONE:
             socket.create_connection((_host(address), address.port), _SECONDS).close()
         else:
             _ask(address, tls=tls is not None and tls.is_enabled)
