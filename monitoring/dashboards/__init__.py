@@ -1,0 +1,1 @@
+"""The dashboards, generated; `python -m monitoring.dashboards` writes their JSON."""
