@@ -23,7 +23,7 @@ help: ## Show this list
 demo: $(VENV)/runtime ## Run the exporter against the built-in Clopos simulator
 	@exec $(PY) -m exporter demo $(ARGS)
 
-.PHONY: test test-all lint fmt lock
+.PHONY: test test-all lint fmt lock docs
 test: $(VENV)/dev ## Run the fast tests
 	$(PY) -m pytest -n 2 -m "not slow" $(ARGS)
 
@@ -39,6 +39,9 @@ lint: $(VENV)/dev ## Check style, types and the floors
 fmt: $(VENV)/dev ## Format the code and mend what can be mended
 	$(BIN)/ruff check --fix-only
 	$(BIN)/ruff format
+
+docs: $(VENV)/dev ## Write the generated tables of the README
+	$(PY) -m tools.tables
 
 lock: $(BIN)/uv ## Renew the lock files from pyproject.toml
 	$(LOCK) $(ARGS) pyproject.toml --group dev -o requirements-dev.lock

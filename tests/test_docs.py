@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from exporter.config import load
+from exporter.model import Event
+from tools import tables
+
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
+
+
+def test_the_tables_of_the_readme_are_those_of_the_code() -> None:
+    assert tables.render(README.read_text()) == README.read_text(), "run `make docs`"
+
+
+def test_every_event_has_a_row() -> None:
+    assert tables.WHEN.keys() == set(Event)
+
+
+def test_the_configuration_of_the_readme_is_accepted(tmp_path: Path) -> None:
+    (example,) = re.findall(r"```yaml\n(# clopos.yml\n.*?)```", README.read_text(), re.DOTALL)
+    secret = tmp_path / "tandir"
+    secret.write_text("s3cret")
+    path = tmp_path / "clopos.yml"
+    path.write_text(example.replace("/run/secrets/tandir", str(secret)).replace('"..."', '"x"'))
+    settings = load(path, {})
+    assert settings.brands[0].brand == "tandir-group"
+
+
+def documents() -> list[Path]:
+    return sorted(path for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("helm/**/*.md")])
+
+
+@pytest.mark.parametrize("document", documents(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_between_documents_lead_somewhere(document: Path) -> None:
+    targets = re.findall(r"\]\((?!https?:|mailto:|#)([^)#]+)", document.read_text())
+    missing = [target for target in targets if not (document.parent / target).exists()]
+    assert not missing
