@@ -137,6 +137,8 @@ class Exporter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self._process is None:
+            return
         if kind is None:
             self.stop()
         else:  # the failure that is under way is the one to see
@@ -170,7 +172,8 @@ class Exporter:
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal."""
-        os.kill(self.pid, number)
+        assert self._process is not None
+        self._process.send_signal(number)
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> float:
         """Let it end, as the contract says: in time, with exit code 0 and nothing of a crash; give the seconds."""
@@ -183,6 +186,7 @@ class Exporter:
         if self._is_json:
             crashes = [event for event in self.events() if event["event"] in CRASHES or event["level"] == "critical"]
             assert not crashes, self._story("a crash in the log")
+        self._process = None
         return took
 
     def wait(self, seconds: float) -> int:
@@ -199,6 +203,7 @@ class Exporter:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
+            self._process = None
 
     # Sight
 
@@ -280,17 +285,15 @@ class Exporter:
         self.until(lambda: len(self.events(name, **fields)) >= times, f"{name} {fields} x {times}", seconds=seconds)
         return self.events(name, **fields)[-1]
 
-    def until_ready(self, *, seconds: float = 10.0) -> Samples:
-        """Wait until every brand had its first outcome and no venue waits for its first poll."""
+    def until_ready(self, venues: int = 2, *, seconds: float = 10.0) -> Samples:
+        """Wait until it is ready and so many venues had their first poll, and give the scrape."""
 
         def seen() -> Samples | None:
-            if self.get("/-/ready").status != http.client.OK:
-                return None
             samples = self.metrics()
-            polls = samples.all("clopos_venue_polls_total")
-            return samples if all(value for _, value in polls) else None
+            enough = len(samples.all("clopos_venue_up")) >= venues
+            return samples if enough and self.get("/-/ready").status == http.client.OK else None
 
-        return self.until(seen, "first outcome", seconds=seconds)
+        return self.until(seen, f"first polls of {venues} venues", seconds=seconds)
 
     def until_polled(self, times: int = 1, *, seconds: float = 10.0, **labels: str) -> Samples:
         """Wait until each of these venues was polled so many times more, and give the scrape."""

@@ -39,7 +39,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         brands = [{"brand": b, "token": simulator.tokens.issue(b)[0], "base_url": simulator.url} for b in world.brands]
         config = configuration(simulator, brands=brands)
         with Exporter(tmp_path_factory.mktemp("stage"), config) as exporter:
-            exporter.until_ready()
+            exporter.until_ready(2 * SCENARIOS)
             yield Stage(simulator, exporter, iter(world.brands))
 
 
