@@ -21,7 +21,6 @@ from exporter.model import (
     Snapshot,
     Station,
     Tracked,
-    Venue,
     VenueState,
 )
 
@@ -87,14 +86,13 @@ def advance_brand(state: BrandState, outcome: Discovery | LoggedIn | Failure) ->
     """Decide what a login or a venue discovery of a brand means.
 
     The first discovery tells nothing: the venues were there before we looked. A venue is removed when two discoveries
-    in a row did not list it.
+    in a row did not list it. A failure that is not the login's says nothing of the login.
     """
     at = outcome.at.wall
     if isinstance(outcome, Failure):
         outage = Outage(at, outcome.reason, outcome.message)
         if not outcome.brand_wide:
-            state, changes = advance_brand(state, LoggedIn(outcome.at))
-            return replace(state, outage=state.outage or outage), changes
+            return replace(state, outage=state.outage or outage, seen=True), []
         told = [] if state.login_outage else [_login_failed(state, outcome)]
         return replace(state, login_outage=state.login_outage or outage, seen=True), told
     changes = [] if state.login_outage is None else [_login_recovered(state, state.login_outage, at)]
@@ -130,8 +128,9 @@ def _compare(
         elif station != tracked.station or tracked.missing:
             yield _update(tracked, station, wall), station, list(_differences(tracked, station, wall))
     present = {station.id for station in rows}
-    for id_ in known.keys() - present:
-        tracked = known[id_]
+    for id_, tracked in known.items():
+        if id_ in present:
+            continue
         if tracked.missing + 1 >= CONFIRMING:
             yield None, tracked.station, [(Event.STATION_REMOVED, {})]
         else:

@@ -1,0 +1,68 @@
+"""Small values and fakes that the tests of several rooms share."""
+
+from __future__ import annotations
+
+from threading import Event
+from typing import Any
+
+from exporter.clock import Clock
+from exporter.model import Failure, Instant, Kind, Reason, Snapshot, Station, Venue
+
+NOON = 1_800_000_000.0
+"""Wall time at which fake clocks begin, epoch seconds; 2027-01-15, a Friday."""
+
+
+class FakeClock(Clock):
+    """A clock that stands until it is told to go on, or until somebody waits on it: waiting takes no time."""
+
+    def __init__(self, *, wall: float = NOON, steady: float = 7_000.0) -> None:
+        super().__init__()
+        self._wall, self._steady = wall, steady
+        self.waited: list[float] = []
+
+    def wall(self) -> float:
+        return self._wall
+
+    def steady(self) -> float:
+        return self._steady
+
+    def forward(self, seconds: float) -> None:
+        self._wall += seconds
+        self._steady += seconds
+
+    def set_wall(self, wall: float) -> None:
+        """Put the wall clock elsewhere, as an administrator might; steady time goes on."""
+        self._wall = wall
+
+    def wait(self, event: Event, seconds: float) -> bool:
+        if event.is_set():
+            return True
+        self.waited.append(seconds)
+        self.forward(max(0.0, seconds))
+        return event.is_set()
+
+
+def at(seconds: float = 0.0) -> Instant:
+    """Give the moment so many seconds after noon."""
+    return Instant(NOON + seconds, 7_000.0 + seconds)
+
+
+def venue(id_: str = "7", name: str = "Gəncə", brand: str = "tandir-group") -> Venue:
+    return Venue(brand, id_, name)
+
+
+def station(id_: str = "1", name: str = "Tandir", kind: Kind = Kind.KITCHEN, **rest: Any) -> Station:
+    row: dict[str, Any] = {"active": True, "printable": True, "created_at": 1.0, "updated_at": 2.0, **rest}
+    return Station(id_, name, kind, **row)
+
+
+def snapshot(*stations: Station, seconds: float = 0.0, **rest: Any) -> Snapshot:
+    """Give a complete poll that ended so many seconds after noon."""
+    return Snapshot(stations, at(seconds), **rest)
+
+
+def failure(
+    reason: Reason = Reason.TIMEOUT, message: str = "no complete answer in time", seconds: float = 0.0, **rest: Any
+) -> Failure:
+    """Give a poll that failed so many seconds after noon."""
+    return Failure(reason, message, at(seconds), **rest)

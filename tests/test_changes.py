@@ -1,0 +1,311 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from fakes import at, failure, snapshot, station, venue
+
+from exporter.changes import advance
+from exporter.model import (
+    Change,
+    Event,
+    Failure,
+    Kind,
+    Outage,
+    Reason,
+    Snapshot,
+    VenueState,
+)
+
+BLANK = VenueState(venue())
+
+
+def after(*outcomes: Snapshot | Failure, state: VenueState = BLANK) -> VenueState:
+    """Give the state that outcomes in a row lead to."""
+    for outcome in outcomes:
+        state, _ = advance(state, outcome)
+    return state
+
+
+def told(state: VenueState, outcome: Snapshot | Failure) -> list[tuple[Event, dict[str, Any]]]:
+    return [(change.event, dict(change.details)) for change in advance(state, outcome)[1]]
+
+
+# A station, from poll to poll
+
+
+def test_stations_seen_in_the_first_poll_are_not_told() -> None:
+    assert told(BLANK, snapshot(station("1"), station("2"))) == []
+
+
+def test_a_station_that_is_inactive_in_the_first_poll_is_found_inactive() -> None:
+    inactive = station("2", active=False)
+    assert told(BLANK, snapshot(station("1"), inactive)) == [(Event.STATION_FOUND_INACTIVE, {})]
+
+
+def test_nothing_is_told_when_nothing_changed_and_the_stations_stay_the_same_object() -> None:
+    before = after(snapshot(station()))
+    state, changes = advance(before, snapshot(station(), seconds=30))
+    assert not changes
+    assert state.stations is before.stations
+    assert state.transitions is before.transitions
+
+
+def test_a_change_leaves_the_other_stations_the_same_objects() -> None:
+    before = after(snapshot(station("1"), station("2")))
+    state = after(snapshot(station("1"), station("2", active=False)), state=before)
+    assert state.stations is not None
+    assert before.stations is not None
+    assert state.stations["1"] is before.stations["1"]
+    assert state.stations["2"] is not before.stations["2"]
+
+
+def test_a_station_switched_inactive_is_deactivated_with_how_long_it_was_active() -> None:
+    before = after(snapshot(station()))
+    state, changes = advance(before, snapshot(station(active=False, updated_at=60.0), seconds=60))
+    assert changes == [
+        Change(
+            Event.STATION_DEACTIVATED,
+            "tandir-group",
+            at(60).wall,
+            venue(),
+            station(active=False, updated_at=60.0),
+            {"previous_for_seconds": 60.0},
+        )
+    ]
+    assert state.transitions == {(Kind.KITCHEN, False): 1}
+    assert state.stations is not None
+    assert state.stations["1"].since == state.stations["1"].last_transition == at(60).wall
+
+
+def test_a_station_switched_active_again_is_activated_and_counted_by_kind() -> None:
+    bar = station(kind=Kind.OTHER)
+    before = after(snapshot(bar), snapshot(replace(bar, active=False), seconds=10))
+    state, changes = advance(before, snapshot(bar, seconds=40))
+    assert [(change.event, change.details) for change in changes] == [
+        (Event.STATION_ACTIVATED, {"previous_for_seconds": 30.0})
+    ]
+    assert state.transitions == {(Kind.OTHER, False): 1, (Kind.OTHER, True): 1}
+
+
+def test_a_wall_clock_set_back_makes_no_negative_duration() -> None:
+    before = after(snapshot(station(), seconds=100))
+    assert told(before, snapshot(station(active=False), seconds=40)) == [
+        (Event.STATION_DEACTIVATED, {"previous_for_seconds": 0.0})
+    ]
+
+
+def test_a_station_that_is_new_is_added() -> None:
+    before = after(snapshot(station("1")))
+    assert told(before, snapshot(station("1"), station("2"))) == [(Event.STATION_ADDED, {})]
+
+
+def test_a_station_that_is_new_and_inactive_is_added_and_found_inactive() -> None:
+    before = after(snapshot(station("1")))
+    assert told(before, snapshot(station("1"), station("2", active=False))) == [
+        (Event.STATION_ADDED, {}),
+        (Event.STATION_FOUND_INACTIVE, {}),
+    ]
+
+
+def test_a_station_missing_once_is_not_removed() -> None:
+    before = after(snapshot(station("1"), station("2")))
+    state, changes = advance(before, snapshot(station("1")))
+    assert not changes
+    assert state.stations is not None
+    assert set(state.stations) == {"1", "2"}
+
+
+def test_a_station_missing_twice_in_a_row_is_removed() -> None:
+    before = after(snapshot(station("1"), station("2")), snapshot(station("1")))
+    state, changes = advance(before, snapshot(station("1"), seconds=60))
+    assert changes == [Change(Event.STATION_REMOVED, "tandir-group", at(60).wall, venue(), station("2"))]
+    assert state.stations is not None
+    assert set(state.stations) == {"1"}
+
+
+def test_a_failed_poll_between_two_absences_neither_counts_nor_breaks_the_row() -> None:
+    before = after(snapshot(station("1"), station("2")), snapshot(station("1")), failure())
+    assert told(before, snapshot(station("1")))[-1] == (Event.STATION_REMOVED, {})
+
+
+def test_a_station_that_came_back_has_to_be_missing_twice_again() -> None:
+    both = snapshot(station("1"), station("2"))
+    before = after(both, snapshot(station("1")), both)
+    assert told(before, snapshot(station("1"))) == []
+
+
+def test_a_station_that_comes_back_changed_after_one_absence_is_told_by_its_change_alone() -> None:
+    before = after(snapshot(station("1"), station("2")), snapshot(station("1"), seconds=10))
+    assert told(before, snapshot(station("1"), station("2", active=False), seconds=20)) == [
+        (Event.STATION_DEACTIVATED, {"previous_for_seconds": 20.0})
+    ]
+
+
+def test_several_removals_are_told_in_the_order_in_which_the_stations_were_known() -> None:
+    many = [station(str(number)) for number in range(9)]
+    before = after(snapshot(*many), snapshot())
+    assert [change.station for change in advance(before, snapshot())[1]] == many
+
+
+def test_a_renamed_station_is_told_with_its_previous_name() -> None:
+    assert told(after(snapshot(station())), snapshot(station(name="Təndir"))) == [
+        (Event.STATION_RENAMED, {"previous": "Tandir"})
+    ]
+
+
+def test_a_station_of_another_kind_is_told_with_its_previous_kind() -> None:
+    assert told(after(snapshot(station())), snapshot(station(kind=Kind.OTHER))) == [
+        (Event.STATION_KIND_CHANGED, {"previous": "kitchen"})
+    ]
+
+
+@pytest.mark.parametrize(
+    ("printable", "event"),
+    [(False, Event.STATION_PRINTING_DISABLED), (True, Event.STATION_PRINTING_ENABLED)],
+)
+def test_printing_switched_is_told_with_its_previous_value(*, printable: bool, event: Event) -> None:
+    before = after(snapshot(station(printable=not printable)))
+    assert told(before, snapshot(station(printable=printable))) == [(event, {"previous": not printable})]
+
+
+def test_a_station_edited_without_a_visible_change_is_touched() -> None:
+    assert told(after(snapshot(station())), snapshot(station(updated_at=99.0))) == [(Event.STATION_TOUCHED, {})]
+
+
+def test_a_station_is_not_touched_when_something_else_changed() -> None:
+    events = [event for event, _ in told(after(snapshot(station())), snapshot(station(name="Bar", updated_at=99.0)))]
+    assert events == [Event.STATION_RENAMED]
+
+
+def test_everything_that_changed_at_once_is_told() -> None:
+    before = after(snapshot(station()))
+    new = station(name="Bar", kind=Kind.OTHER, active=False, printable=False, updated_at=99.0)
+    assert [event for event, _ in told(before, snapshot(new))] == [
+        Event.STATION_DEACTIVATED,
+        Event.STATION_RENAMED,
+        Event.STATION_KIND_CHANGED,
+        Event.STATION_PRINTING_DISABLED,
+    ]
+
+
+# What Clopos does not say clearly
+
+
+def test_a_status_that_becomes_unclear_is_not_a_change_and_the_last_clear_one_is_kept() -> None:
+    before = after(snapshot(station()))
+    state, changes = advance(before, snapshot(station(active=None)))
+    assert not changes
+    assert state.stations is not None
+    assert (state.stations["1"].status, state.stations["1"].station.active) == (True, None)
+
+
+def test_a_status_that_is_clear_again_is_compared_with_the_last_clear_one() -> None:
+    before = after(snapshot(station()), snapshot(station(active=None), seconds=10))
+    assert told(before, snapshot(station(), seconds=20)) == []
+    assert told(before, snapshot(station(active=False), seconds=20)) == [
+        (Event.STATION_DEACTIVATED, {"previous_for_seconds": 20.0})
+    ]
+
+
+@pytest.mark.parametrize(("active", "expected"), [(True, []), (False, [(Event.STATION_FOUND_INACTIVE, {})])])
+def test_a_status_that_was_never_clear_is_found_and_not_changed(*, active: bool, expected: list[Any]) -> None:
+    before = after(snapshot(station(active=None)))
+    state, changes = advance(before, snapshot(station(active=active), seconds=30))
+    assert [(change.event, change.details) for change in changes] == expected
+    assert not state.transitions
+    assert state.stations is not None
+    assert state.stations["1"].since == at(30).wall
+    assert state.stations["1"].last_transition is None
+
+
+def test_printing_that_was_unclear_for_a_while_is_compared_with_the_last_clear_value() -> None:
+    before = after(snapshot(station()), snapshot(station(printable=None)))
+    assert told(before, snapshot(station())) == []
+    assert told(before, snapshot(station(printable=False))) == [(Event.STATION_PRINTING_DISABLED, {"previous": True})]
+
+
+def test_printing_that_was_never_clear_is_not_told_when_it_becomes_so() -> None:
+    before = after(snapshot(station(printable=None)))
+    assert told(before, snapshot(station(printable=False))) == []
+
+
+# A venue
+
+
+def test_a_failed_poll_loses_the_venue_once_and_keeps_what_is_known() -> None:
+    before = after(snapshot(station()))
+    state, changes = advance(before, failure(seconds=60, duration=12.0))
+    assert changes == [
+        Change(
+            Event.VENUE_LOST,
+            "tandir-group",
+            at(60).wall,
+            venue(),
+            details={"reason": "timeout", "message": "no complete answer in time", "down_for_seconds": 60.0},
+        )
+    ]
+    assert state.stations is before.stations
+    assert (state.up, state.polls, state.failures, state.last_duration) == (False, 2, 1, 12.0)
+    assert (state.last_success, state.fresh_at) == (before.last_success, before.fresh_at)
+    assert told(state, failure(Reason.GATEWAY, seconds=90)) == []
+
+
+def test_a_venue_that_was_never_read_is_lost_for_no_time_yet() -> None:
+    assert told(BLANK, failure())[0][1]["down_for_seconds"] == 0.0
+
+
+def test_a_venue_recovers_once_with_how_long_it_was_not_read_and_why() -> None:
+    before = after(snapshot(station()), failure(seconds=60), failure(Reason.GATEWAY, "other", seconds=90))
+    state, changes = advance(before, snapshot(station(), seconds=120))
+    assert [(change.event, change.details) for change in changes] == [
+        (
+            Event.VENUE_RECOVERED,
+            {"reason": "timeout", "message": "no complete answer in time", "down_for_seconds": 120.0},
+        )
+    ]
+    assert state.up
+    assert told(state, snapshot(station(), seconds=150)) == []
+
+
+def test_a_venue_that_was_never_read_before_was_down_since_its_first_failure() -> None:
+    before = after(failure(seconds=10))
+    assert told(before, snapshot(station(), seconds=25))[0][1]["down_for_seconds"] == 15.0
+
+
+def test_recovery_is_told_before_what_changed_meanwhile() -> None:
+    before = after(snapshot(station()), failure())
+    events = [event for event, _ in told(before, snapshot(station(active=False)))]
+    assert events == [Event.VENUE_RECOVERED, Event.STATION_DEACTIVATED]
+
+
+def test_a_complete_poll_leaves_its_figures() -> None:
+    state = after(snapshot(station(), seconds=5, duration=0.3, requests=2))
+    assert (state.polls, state.failures, state.last_success, state.last_duration) == (1, 0, at(5).wall, 0.3)
+    assert (state.fresh_at, state.requests, state.restored) == (at(5).steady, 2, False)
+
+
+def test_changes_found_after_a_restart_say_so_until_the_first_complete_poll() -> None:
+    before = replace(after(snapshot(station("1"), station("2"))), restored=True)
+    waiting = after(failure(), state=before)
+    assert waiting.restored
+    state, changes = advance(waiting, snapshot(station("1", active=False), station("2", name="Bar"), seconds=60))
+    assert [(change.event, change.details) for change in changes[1:]] == [
+        (Event.STATION_DEACTIVATED, {"previous_for_seconds": 60.0, "detected": "after_restart"}),
+        (Event.STATION_RENAMED, {"previous": "Tandir", "detected": "after_restart"}),
+    ]
+    assert "detected" not in changes[0].details, "the venue recovers now"
+    assert told(state, snapshot(station("1"), station("2", name="Bar"), seconds=90)) == [
+        (Event.STATION_ACTIVATED, {"previous_for_seconds": 30.0})
+    ]
+
+
+def test_an_outage_that_began_before_a_restart_is_not_told_again() -> None:
+    restored = VenueState(venue(), outage=Outage(at(-60).wall, Reason.TIMEOUT, "late"), restored=True)
+    assert told(restored, failure()) == []
+    assert told(restored, snapshot())[0][1]["down_for_seconds"] == 60.0
+
+
+def test_a_venue_is_neither_up_nor_down_before_its_first_poll() -> None:
+    assert BLANK.up is None
