@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from threading import Lock
 from typing import Generic, TypeVar
 
 from exporter.model import Change
@@ -15,7 +17,7 @@ Outcome = TypeVar("Outcome")
 
 @dataclass(frozen=True, slots=True)
 class Poller(Generic[Subject, State, Outcome]):
-    """Poll something, a venue or a brand.
+    """Poll something, a venue or a brand; many may be asked at a time, and within `lock` one outcome is taken in.
 
     Telling comes before remembering: if the process dies between the two, the change is found and told once more;
     the other way round it would be lost.
@@ -26,6 +28,7 @@ class Poller(Generic[Subject, State, Outcome]):
     decide: Callable[[State, Outcome], tuple[State, Sequence[Change]]]
     tell: Callable[[Sequence[Change]], None]
     remember: Callable[[State, Sequence[Change]], None]
+    lock: AbstractContextManager[object] = field(default_factory=Lock)
 
     def poll(self, subject: Subject) -> Outcome:
         """Poll once and give the outcome."""
@@ -33,7 +36,8 @@ class Poller(Generic[Subject, State, Outcome]):
 
     def take(self, subject: Subject, outcome: Outcome) -> Outcome:
         """Take in an outcome that is there already."""
-        state, changes = self.decide(self.recall(subject), outcome)
-        self.tell(changes)
-        self.remember(state, changes)
+        with self.lock:
+            state, changes = self.decide(self.recall(subject), outcome)
+            self.tell(changes)
+            self.remember(state, changes)
         return outcome

@@ -16,6 +16,7 @@ from exporter.changes import advance, advance_brand
 from exporter.clock import Clock
 from exporter.clopos.client import Client
 from exporter.clopos.quota import Address
+from exporter.clopos.transport import Observe
 from exporter.config import Brand
 from exporter.errors import Stopped
 from exporter.metrics.telemetry import Telemetry
@@ -70,7 +71,7 @@ class BrandAtWork:
             clock=rooms.clock,
             stop=rooms.stop,
             address=rooms.address,
-            telemetry=rooms.telemetry,
+            observe=self._observe,
             on_unusable=self._unusable,
         )
         self.watch = Watch(
@@ -85,20 +86,26 @@ class BrandAtWork:
         )
         self._rooms = rooms
         self._log = structlog.get_logger(__name__)
-        self._lock = Lock()
+        self._taking_in = Lock()
         self._stopped = False
         self._told_unusable: set[tuple[str, str]] = set()
         self._had_outcome = False
         self._rules: dict[str, VenueRules] = {}
         self._venues: Poller[Venue, VenueState, Snapshot | Failure] = Poller(
-            ask=self._ask, recall=self._recall, decide=advance, tell=rooms.tell, remember=self._remember
+            ask=lambda venue: self._guarded(lambda: self.client.poll(venue, self.watch.rota.interval)),
+            recall=self._recall,
+            decide=advance,
+            tell=rooms.tell,
+            remember=self._remember,
+            lock=self._taking_in,
         )
         self._brand: Poller[str, BrandState, Discovery | LoggedIn | Failure] = Poller(
-            ask=lambda _brand: self.client.discover(DISCOVERY_SECONDS),
-            recall=rooms.store.brand,
+            ask=lambda _brand: self._guarded(lambda: self.client.discover(DISCOVERY_SECONDS)),
+            recall=self._recall_brand,
             decide=advance_brand,
             tell=rooms.tell,
             remember=self._remember_brand,
+            lock=self._taking_in,
         )
 
     def start(self) -> None:
@@ -106,8 +113,9 @@ class BrandAtWork:
         self.watch.start(self._rooms.store.brand(self.settings.brand).venues or ())
 
     def stop(self) -> None:
-        """Cut what is under way and start nothing any more; the state stays."""
-        self._stopped = True
+        """Cut what is under way and start nothing any more; the state stays, and nothing is told or changed after."""
+        with self._taking_in:
+            self._stopped = True
         self.watch.stop()
         self.client.close()
 
@@ -141,24 +149,26 @@ class BrandAtWork:
     def _poll(self, venue: Venue) -> int | None:
         outcome = self._venues.poll(venue)
         self._had_outcome = True
+        name = self.settings.brand
         if isinstance(outcome, Snapshot):
-            self._login_worked(outcome)
+            if self._rooms.store.brand(name).login_outage is not None:
+                self._brand.take(name, LoggedIn(outcome.at))
             return outcome.requests
-        self._rooms.telemetry.failed(self.settings.brand, outcome.reason)
+        self._rooms.telemetry.failed(name, outcome.reason)
         if outcome.brand_wide:
-            self._take(outcome)
+            self._brand.take(name, outcome)
         return None
 
     def _discover(self) -> Sequence[Venue] | None:
-        outcome = self._guarded(lambda: self.client.discover(DISCOVERY_SECONDS))
-        self._take(outcome)
+        name = self.settings.brand
+        outcome = self._brand.poll(name)
         if isinstance(outcome, Failure):
-            self._rooms.telemetry.failed(self.settings.brand, outcome.reason)
+            self._rooms.telemetry.failed(name, outcome.reason)
             self._had_outcome = True
             return None
-        state = self._rooms.store.brand(self.settings.brand)
-        self._had_outcome = self._had_outcome or not state.venues
-        return state.venues
+        venues = self._rooms.store.brand(name).venues
+        self._had_outcome = self._had_outcome or not venues
+        return venues
 
     def rules(self, venue: Venue, stale_after: float) -> VenueRules:
         """Give what the configuration says of how a venue is shown; read once, as hours are not cheap to parse."""
@@ -167,43 +177,32 @@ class BrandAtWork:
             rules = self._rules[venue.id] = translate.rules(self.settings, venue.id, stale_after)
         return rules
 
-    def _ask(self, venue: Venue) -> Snapshot | Failure:
-        return self._guarded(lambda: self.client.poll(venue, self.watch.rota.interval))
-
     def _guarded(self, ask: Callable[[], Outcome]) -> Outcome | Failure:
         """Turn a mistake of ours into an outcome: it must be seen on the metrics, not end a thread."""
         try:
-            outcome = ask()
+            return ask()
         except Stopped:
             raise
         except Exception as error:  # noqa: BLE001 - becomes an outcome, with its trace in the log
             self._log.exception("poll.crashed", brand=self.settings.brand)
             message = f"a fault in the exporter: {type(error).__name__}; its log holds the trace"
             return Failure(Reason.INTERNAL, message, self._rooms.clock.now())
-        if self._stopped:
-            raise Stopped
-        return outcome
 
     def _recall(self, venue: Venue) -> VenueState:
+        """Give what is known of a venue, under its present name. Raises Stopped where it is no longer watched."""
+        if all(venue.id != watched.id for watched in self._recall_brand(venue.brand).venues or ()):
+            raise Stopped
         state = self._rooms.store.venue(venue)
         return state if state.venue == venue else replace(state, venue=venue)
 
+    def _recall_brand(self, brand: str) -> BrandState:
+        if self._stopped:
+            raise Stopped
+        return self._rooms.store.brand(brand)
+
     def _remember(self, state: VenueState, changes: Sequence[Change]) -> None:
-        with self._lock:
-            venues = self._rooms.store.brand(self.settings.brand).venues or ()
-            if not any(venue.id == state.venue.id for venue in venues):
-                return  # Removed while it was polled.
-            self._rooms.store.remember(state, changes)
+        self._rooms.store.remember(state, changes)
         self._rooms.overview.update(state)
-
-    def _login_worked(self, outcome: Snapshot) -> None:
-        if self._rooms.store.brand(self.settings.brand).login_outage is not None:
-            self._take(LoggedIn(outcome.at))
-
-    def _take(self, outcome: Discovery | LoggedIn | Failure) -> None:
-        """Let the brand's state advance, one outcome at a time: each venue's poll may bring one."""
-        with self._lock:
-            self._brand.take(self.settings.brand, outcome)
 
     def _remember_brand(self, state: BrandState, changes: Sequence[Change]) -> None:
         self._rooms.store.remember(state, changes)
@@ -211,6 +210,10 @@ class BrandAtWork:
             if change.event is Event.VENUE_REMOVED and change.venue is not None:
                 self._rooms.store.forget_venue(change.venue.key)
                 self._rooms.overview.forget(change.venue.key)
+
+    def _observe(self, endpoint: str, code: str, seconds: float) -> None:
+        if not self._stopped:  # A request that was cut must not bring back the series of a brand that is gone.
+            self._rooms.telemetry.requested(self.settings.brand, endpoint, code, seconds)
 
     def _unusable(self, venue: Venue, row: str) -> None:
         self._rooms.telemetry.unusable_row(venue.brand)
@@ -226,15 +229,10 @@ def connect(
     clock: Clock,
     stop: StopEvent,
     address: Address,
-    telemetry: Telemetry | None = None,
+    observe: Observe = lambda _endpoint, _code, _seconds: None,
     on_unusable: Callable[[Venue, str], None] = lambda _venue, _row: None,
 ) -> Client:
     """Make the client for a brand of the configuration."""
-
-    def observe(endpoint: str, code: str, seconds: float) -> None:
-        if telemetry is not None:
-            telemetry.requested(brand.brand, endpoint, code, seconds)
-
     return Client(
         brand.brand,
         translate.credentials(brand),

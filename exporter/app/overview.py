@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from threading import Lock
+from threading import RLock
 
 from exporter.clock import Clock
 from exporter.hours import Hours, IgnoreRule, expires, ignored, next_ignore_change
@@ -43,6 +43,7 @@ class VenueRules:
 class Overview:
     """Hold the view of every venue, and pass it on to the exposition whenever it changes.
 
+    One view is made and passed on at a time, so that an older state never takes the place of a newer one.
     `rules` gives the rules of a venue, `interval` the poll interval in force for it, seconds.
     """
 
@@ -54,7 +55,7 @@ class Overview:
     ) -> None:
         self._clock, self._rules, self._interval = clock, rules, interval
         self._exposition: Exposition | None = None
-        self._lock = Lock()
+        self._lock = RLock()
         self._views: dict[VenueKey, VenueView] = {}
         self._holds_until: dict[VenueKey, float] = {}
         self._settled_until = NEVER
@@ -66,21 +67,21 @@ class Overview:
     def update(self, state: VenueState) -> None:
         """Take in a venue's new state."""
         venue = state.venue
-        view, holds_until = self._rules(venue).view(state, self._interval(venue), self._clock.now())
         with self._lock:
+            view, holds_until = self._rules(venue).view(state, self._interval(venue), self._clock.now())
             self._views[venue.key] = view
             self._holds_until[venue.key] = holds_until
             self._settled_until = min(self._settled_until, holds_until)
-        if self._exposition is not None:
-            self._exposition.update(view)
+            if self._exposition is not None:
+                self._exposition.update(view)
 
     def forget(self, key: VenueKey) -> None:
         """Drop a venue."""
         with self._lock:
             self._views.pop(key, None)
             self._holds_until.pop(key, None)
-        if self._exposition is not None:
-            self._exposition.forget(key)
+            if self._exposition is not None:
+                self._exposition.forget(key)
 
     def settle(self) -> None:
         """Renew the views whose time is over: values too old, a venue that opened, an exception that ended."""
@@ -90,15 +91,14 @@ class Overview:
         with self._lock:
             due = [self._views[key].state for key, until in self._holds_until.items() if until <= now]
             self._settled_until = min((until for until in self._holds_until.values() if until > now), default=NEVER)
-        for state in due:
-            self.update(state)
+            for state in due:
+                self.update(state)
 
     def refresh(self) -> None:
         """Renew all views: the rules may have changed."""
         with self._lock:
-            states = [view.state for view in self._views.values()]
-        for state in states:
-            self.update(state)
+            for view in list(self._views.values()):
+                self.update(view.state)
 
     def venues(self) -> Sequence[VenueView]:
         """Give the view of every venue, as of now."""
