@@ -7,6 +7,7 @@ what others take shows in the `RateLimit-Remaining` of each answer.
 
 from __future__ import annotations
 
+from math import expm1
 from threading import Event, Lock
 
 from exporter.clock import Clock
@@ -22,8 +23,11 @@ GUARD = 0.10
 FLOOR = 0.02
 """Share of the limit that we leave untouched: below it we wait until the API promises relief."""
 
-SMOOTHING = 0.05
-"""Weight of the newest answer in the published rate, so that the poll interval does not jitter."""
+SMOOTHING = WINDOW / 2
+"""Seconds over which the rate that can be counted on follows the answers.
+
+A window remembers a pause for a minute and shows it as room once more; who fills that at once swings for many minutes.
+"""
 
 
 class Pace:
@@ -92,9 +96,11 @@ class Quota(Pace):
     def __init__(self, per_minute: float, clock: Clock, stop: Event) -> None:
         self._share = per_minute
         self._smooth = 1.0
+        self._told_at = clock.steady()
         self.limit: int | None = None
         self.remaining: int | None = None
-        super().__init__(per_minute, clock, stop)
+        # A spare moment makes up for a late start, so that the share can be used in full.
+        super().__init__(per_minute, clock, stop, burst=2)
 
     @property
     def share(self) -> float:
@@ -108,7 +114,7 @@ class Quota(Pace):
 
     @property
     def per_second(self) -> float:
-        """Give the rate that can be counted on, requests per second, smoothed over the last answers."""
+        """Give the rate that can be counted on, requests per second: the answers' of about the last minute."""
         return self._share * self._smooth / WINDOW
 
     def told(self, limit: int, remaining: int, reset: float) -> None:
@@ -119,9 +125,11 @@ class Quota(Pace):
         """
         self.limit, self.remaining = limit, remaining
         guard, floor = limit * GUARD, limit * FLOOR
-        factor = min(1.0, max(0.1, (remaining - floor) / (guard - floor)))
+        factor = min(1.0, max(FLOOR, (remaining - floor) / (guard - floor)))
         with self._lock:
-            self._smooth += (factor - self._smooth) * SMOOTHING
+            now = self._clock.steady()
+            self._smooth += (factor - self._smooth) * -expm1((self._told_at - now) / SMOOTHING)
+            self._told_at = now
             self.per_minute = self._share * factor
         if remaining <= floor:
             self.hold(min(reset, WINDOW))

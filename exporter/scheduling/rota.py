@@ -1,10 +1,10 @@
-"""The order in which the venues of a brand are polled: evenly over the interval, fairly, and never twice at once."""
+"""The order in which the venues of a brand are polled: in a ring, one after the other, at even distances."""
 
 from __future__ import annotations
 
-import heapq
+from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from threading import Lock
 from typing import Protocol
 
@@ -28,25 +28,25 @@ class Pacing(Protocol):
         """Give the steady time at which the next request could start."""
 
 
-@dataclass(order=True, slots=True)
+@dataclass(slots=True)
 class _Turn:
-    """A venue's next poll; `settles_at` is where its second one belongs, so that all are spread over the interval."""
+    """A venue's place in the ring; `requests` is what a poll of it takes."""
 
-    due: float
-    place: int
-    venue: Venue = field(compare=False)
-    settles_at: float | None = field(compare=False)
-    requests: int = field(compare=False, default=1)
-    running: bool = field(compare=False, default=False)
-    gone: bool = field(compare=False, default=False)
+    venue: Venue
+    requests: int = 1
+    is_new: bool = True
+    running: bool = False
 
 
 class Rota:
-    """Hand out venues when their turn comes.
+    """Hand out venues when their turn comes, the one that has waited longest first.
 
     The interval in force is the larger of `poll_interval` and what the quota allows for the brand's venues and their
-    pages, seconds. `lag` is how late the newest poll started, seconds; `skipped` counts turns that found their venue
-    still being polled.
+    pages, seconds. A ring at even distances needs no memory of missed turns: after a hang or an outage it goes on where
+    it stood, at the same pace, and nobody waits for more than one round.
+
+    `lag` is how late the newest poll started, seconds; `skipped` counts turns that found their venue still being
+    polled.
     """
 
     def __init__(self, clock: Clock, pacing: Pacing, poll_interval: float) -> None:
@@ -56,9 +56,9 @@ class Rota:
         self._clock, self._pacing = clock, pacing
         self._lock = Lock()
         self._turns: dict[str, _Turn] = {}
-        self._queue: list[_Turn] = []
+        self._ring: deque[_Turn] = deque()
         self._requests = 0
-        self._not_before = 0.0
+        self._next = clock.steady()
 
     @property
     def interval(self) -> float:
@@ -68,60 +68,53 @@ class Rota:
     @property
     def venues(self) -> list[Venue]:
         """Give the venues that are watched."""
-        return [turn.venue for turn in self._turns.values()]
+        return [turn.venue for turn in list(self._turns.values())]
 
     def watch(self, venues: Iterable[Venue]) -> None:
-        """Watch these venues from now on: what is known keeps its turn, what is new comes first.
+        """Watch these venues from now on: what is known keeps its place, what is new comes first.
 
-        New venues are polled at once, as fast as the quota's pace; from then on each has its own place in the interval.
+        New venues are polled at once, as fast as the quota's pace.
         """
         with self._lock:
             wanted = {venue.id: venue for venue in venues}
-            for id_ in self._turns.keys() - wanted.keys():
-                self._turns.pop(id_).gone = True
-            new = [venue for id_, venue in wanted.items() if id_ not in self._turns]
-            for turn in self._turns.values():
-                turn.venue = wanted[turn.venue.id]
-            now = self._clock.steady()
-            first = len(self._turns)
-            for place, venue in enumerate(new):
-                self._turns[venue.id] = _Turn(now + place / self._pacing.per_second, first + place, venue, None)
+            kept = [turn for turn in self._ring if turn.venue.id in wanted]
+            for turn in kept:
+                turn.venue = wanted.pop(turn.venue.id)
+            new = list(map(_Turn, wanted.values()))
+            if new:
+                self._next = self._clock.steady()
+            self._ring = deque(new + kept)
+            self._turns = {turn.venue.id: turn for turn in self._ring}
             self._count()
-            for place, venue in enumerate(new):
-                turn = self._turns[venue.id]
-                turn.settles_at = now + self.interval * (1 + place / len(new))
-                heapq.heappush(self._queue, turn)
 
     def next_at(self) -> float:
         """Give the steady time of the next turn, infinity where there is none."""
-        with self._lock:
-            while self._queue and self._queue[0].gone:
-                heapq.heappop(self._queue)
-            return max(self._queue[0].due, self._pacing.next_at(), self._not_before) if self._queue else NEVER
+        return max(self._next, self._pacing.next_at()) if self._ring else NEVER
 
     def take(self) -> Venue | None:
         """Take the venue whose turn it is, None where none is due.
 
-        A venue that is still being polled, or was late, does not catch up: its missed turns are dropped, so that
-        nothing bursts after a hang and everybody keeps their place.
+        A venue that is still being polled loses its turn. Of the time that a turn is late, at most one distance is made
+        up for, so that the interval holds and nothing bursts.
         """
         with self._lock:
             now = self._clock.steady()
-            while self._queue and self._queue[0].due <= now:
-                turn = heapq.heappop(self._queue)
-                if turn.gone:
-                    continue
-                due = turn.due
-                turn.due = self._following(turn, now)
-                heapq.heappush(self._queue, turn)
-                if turn.running:
-                    self.skipped += 1
-                    continue
-                self.lag = now - due
-                turn.running = True
-                self._not_before = now + 1 / self._pacing.per_second
-                return turn.venue
-            return None
+            if not self._ring or now < self._next:
+                return None
+            turn = self._ring[0]
+            self._ring.rotate(-1)
+            turn.is_new = False
+            self.lag = now - self._next
+            per_request = self.interval / self._requests
+            if self._ring[0].is_new:
+                per_request = 1 / self._pacing.per_second
+            distance = turn.requests * per_request
+            self._next = max(self._next, now - distance) + distance
+            if turn.running:
+                self.skipped += 1
+                return None
+            turn.running = True
+            return turn.venue
 
     def done(self, venue: Venue, requests: int | None = None) -> None:
         """Let a venue have turns again; `requests` is what the poll took, None where that is not known."""
@@ -133,17 +126,6 @@ class Rota:
             if requests is not None and requests != turn.requests:
                 turn.requests = requests
                 self._count()
-
-    def _following(self, turn: _Turn, now: float) -> float:
-        """Give the turn after this one: one interval later, on the grid that spreads the venues."""
-        interval = self.interval
-        following = turn.settles_at or turn.due + interval
-        turn.settles_at = None
-        missed = (now - following) // interval + 1
-        if missed > 0:
-            following += missed * interval
-        # A late turn stands for the next one where that would follow within half an interval.
-        return following if following - now >= interval / 2 else following + interval
 
     def _count(self) -> None:
         self._requests = sum(turn.requests for turn in self._turns.values())
