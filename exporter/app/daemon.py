@@ -104,7 +104,6 @@ class Daemon:
 
     def start(self) -> None:
         """Begin to watch, with what is remembered from an earlier process in sight."""
-        self._scheduler.start()
         configured = {brand.brand for brand in self.settings.brands}
         for state in self.store.brands():
             if state.brand not in configured:
@@ -112,6 +111,8 @@ class Daemon:
         self._apply(self.settings)
         for venue in self.store.venues():
             self.overview.update(venue)
+        # Last, so that what is remembered does not take the place of what was just polled.
+        self._scheduler.start()
 
     def stop(self) -> None:
         """Cut what is under way, write what is not written, and let go."""
