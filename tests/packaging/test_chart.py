@@ -223,6 +223,7 @@ BRANDS = [{"brand": "a", "token": "fake"}, {"brand": "b", "token": "fake"}]
         ({"brands": BRANDS, "sharding.enabled": True, "service.enabled": False}, "sharding needs service.enabled"),
         ({"demo": True, "brands": BRANDS}, "needs no brands"),
         ({"demo": True, "sharding.enabled": True}, "demo has a single pod"),
+        ({"demo": True, "web.existingSecret": "x"}, "of web, only the port can be set"),
         ({"podDisruptionBudget.enabled": True}, "it would block every node drain"),
         ({"web.config": {"basic_auth_users": {}}, "web.existingSecret": "x"}, "exclude each other"),
         ({"web.config": {"tls_server_config": {"cert_file": "x"}}}, "set web.scheme to https"),

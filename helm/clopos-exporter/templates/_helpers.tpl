@@ -129,6 +129,9 @@ annotations:
 {{- if and .Values.demo .Values.brands }}
 {{- fail "demo runs against the simulator and needs no brands: set one or the other." }}
 {{- end }}
+{{- if and .Values.demo (or .Values.web.config .Values.web.existingSecret .Values.web.externalUrl (ne .Values.web.telemetryPath "/metrics")) }}
+{{- fail "demo serves plain HTTP with /metrics at its place: of web, only the port can be set." }}
+{{- end }}
 {{- if .Values.sharding.enabled }}
 {{- if .Values.demo }}
 {{- fail "demo has a single pod: switch sharding off." }}

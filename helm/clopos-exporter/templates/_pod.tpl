@@ -40,8 +40,6 @@ spec:
         {{- else }}
         - serve
         - --config.file=/etc/clopos-exporter/config/clopos-exporter.yaml
-        {{- end }}
-        - --web.listen-address=:{{ .Values.web.port }}
         - --web.telemetry-path={{ .Values.web.telemetryPath }}
         {{- with .Values.web.externalUrl }}
         - --web.external-url={{ . }}
@@ -49,6 +47,8 @@ spec:
         {{- if or .Values.web.config .Values.web.existingSecret }}
         - --web.config.file=/etc/clopos-exporter/web/web-config.yaml
         {{- end }}
+        {{- end }}
+        - --web.listen-address=:{{ .Values.web.port }}
         - --log.level={{ .Values.log.level }}
         - --log.format={{ .Values.log.format }}
         {{- if .Values.sharding.enabled }}

@@ -1,0 +1,108 @@
+"""Images and containers, by buildah and podman, in a storage of the tests' own and without a daemon."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from exporter import __version__
+
+ROOT = Path(__file__).parents[2]
+BASE = "docker.io/library/python:3.13-slim"
+BUILD_ARGUMENTS = ("--build-arg", f"VERSION={__version__}", "--build-arg", "REVISION=abc1234")
+HARDENED = ("--read-only", "--cap-drop", "all", "--security-opt", "no-new-privileges")
+
+
+class Engine:
+    """Build and run with `storage` as the place of everything; tags are the caller's to remove."""
+
+    def __init__(self, storage: Path, buildah: str, podman: str, runc: str) -> None:
+        place = ["--root", f"{storage}/root", "--runroot", f"{storage}/run", "--storage-driver", "overlay"]
+        self._buildah = [buildah, *place]
+        self._podman = [podman, *place, "--cgroup-manager", "cgroupfs", "--events-backend", "file", "--runtime", runc]
+        self.storage = storage
+
+    def have_base(self) -> bool:
+        """Tell whether the base image is there, made by the stand-in where one is named, or else pulled."""
+        if stand_in := os.environ.get("STAND_IN_PYTHON_IMAGE"):
+            command = [stand_in, str(self.storage), BASE.rpartition(":")[2]]
+        else:
+            command = [*self._buildah, "pull", "--quiet", "--policy", "missing", BASE]
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+    def build(self, tag: str, context: Path, *arguments: str) -> None:
+        """Build the Dockerfile of a checkout."""
+        flags = ["--quiet", "--isolation", "chroot", "--pull-never", "--format", "docker", "--timestamp", "0"]
+        done = subprocess.run(
+            [*self._buildah, "bud", *flags, "--tag", tag, *arguments, str(context)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def digest(self, image: str, folder: Path) -> str:
+        """Give the digest under which a registry would know the image."""
+        file = folder / "digest"
+        subprocess.run(
+            [*self._buildah, "push", "--quiet", "--digestfile", file, image, f"oci:{folder}/image"], check=True
+        )
+        return file.read_text()
+
+    def podman(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([*self._podman, *arguments], capture_output=True, text=True, check=False)
+
+    def inspect(self, image: str) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.podman("image", "inspect", image).stdout)[0]
+        return found
+
+    def run(
+        self, image: str, *command: str, environment: Mapping[str, str] | None = None, options: Sequence[str] = ()
+    ) -> Container:
+        """Start a container on the host's network with nothing it could write to, and no capability."""
+        return Container(self, image, command, environment or {}, options)
+
+
+class Container:
+    def __init__(
+        self, engine: Engine, image: str, command: Sequence[str], environment: Mapping[str, str], options: Sequence[str]
+    ) -> None:
+        self._engine = engine
+        limits = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=4096:4096"]
+        variables = [flag for key, value in environment.items() for flag in ("--env", f"{key}={value}")]
+        flags = ["--detach", "--pull=never", "--network", "host", *limits, *HARDENED, *variables, *options]
+        done = engine.podman("run", *flags, image, *command)
+        assert done.returncode == 0, done.stderr
+        self.id = done.stdout.strip()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._engine.podman("rm", "--force", "--time", "0", self.id)
+
+    def execute(self, *command: str) -> subprocess.CompletedProcess[str]:
+        return self._engine.podman("exec", self.id, *command)
+
+    def healthy(self) -> bool:
+        """Run the image's own health check, once."""
+        return self._engine.podman("healthcheck", "run", self.id).returncode == 0
+
+    def logs(self) -> str:
+        done = self._engine.podman("logs", self.id)
+        return done.stdout + done.stderr
+
+    def wait(self) -> int:
+        """Give the exit code once it ended."""
+        return int(self._engine.podman("wait", self.id).stdout)
+
+    def stop(self) -> tuple[float, int]:
+        """Send SIGTERM; give the seconds until the end and the exit code."""
+        began = time.monotonic()
+        self._engine.podman("stop", "--time", "20", self.id)
+        return time.monotonic() - began, self.wait()
