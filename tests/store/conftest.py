@@ -30,7 +30,7 @@ def unprivileged(tmp_path: Path) -> Callable[[], AbstractContextManager[None]]:
         if os.geteuid() != 0:
             yield
             return
-        for folder in (tmp_path, *tmp_path.parents[:2]):
+        for folder in (tmp_path, *tmp_path.parents[:3]):
             folder.chmod(0o755)
         for mine in (tmp_path, *tmp_path.iterdir()):
             os.chown(mine, NOBODY, NOBODY)
