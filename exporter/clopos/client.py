@@ -208,13 +208,13 @@ class Client:
         self._wait_for_failures(deadline)
         self.quota.acquire(deadline)
         answer = self._transport.get(endpoint, params, headers)
-        told = verdict.quota(answer.headers)
-        if told is not None:
-            self.quota.told(*told)
         if answer.status >= 400:  # noqa: PLR2004 - the HTTP class that Clopos counts as failed
             self._address.failures.spend()
         if answer.status == 429:  # noqa: PLR2004 - the HTTP status
+            # What it says of a rest may be about another tier's window: it sets no pace beyond this wait.
             self.quota.refused(verdict.wait_seconds(answer.headers))
+        elif (told := verdict.quota(answer.headers)) is not None:
+            self.quota.told(*told)
         verdict.check(answer)
         return answer.document
 
