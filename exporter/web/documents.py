@@ -16,10 +16,13 @@ Row = TypeVar("Row")
 MOST = 1000
 """Rows of one answer."""
 
+FARTHEST = 10**12
+"""Seconds from 1970 that a time may be away."""
+
 LARGEST = 2**53 - 1
 """The largest whole number that every JSON reader holds exactly."""
 
-_NUMBER = re.compile(r"-?[0-9]{1,12}(\.[0-9]{1,9})?")
+_NUMBER = re.compile(r"-?\d{1,30}(\.\d{1,30})?([eE][+-]?\d{1,3})?", re.ASCII)
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
@@ -47,8 +50,8 @@ class VenueStatus(StrEnum):
 def _seconds(value: Any) -> Any:
     """Take epoch seconds or RFC 3339."""
     text = str(value)
-    if _NUMBER.fullmatch(text):
-        return float(text)
+    if _NUMBER.fullmatch(text) and abs(seconds := float(text)) <= FARTHEST:
+        return seconds
     if _RFC3339.fullmatch(text):
         return datetime.fromisoformat(text.upper()).timestamp()
     raise ValueError("must be a time: RFC 3339, as 2026-01-31T18:00:00Z, or Unix seconds")
@@ -68,7 +71,7 @@ Since = Annotated[
         {
             "anyOf": [
                 {"type": "string", "format": "date-time"},
-                {"type": "number", "minimum": -999_999_999_999, "maximum": 999_999_999_999},
+                {"type": "number", "minimum": -FARTHEST, "maximum": FARTHEST},
             ]
         }
     ),
@@ -76,7 +79,8 @@ Since = Annotated[
 Limit = Annotated[int, Field(ge=1, le=MOST, description="The most rows to give."), BeforeValidator(_whole)]
 Offset = Annotated[int, Field(ge=0, le=LARGEST, description="Rows to pass over."), BeforeValidator(_whole)]
 Before = Annotated[
-    int | None, BeforeValidator(_whole), WithJsonSchema({"type": "integer", "minimum": 0, "maximum": LARGEST})
+    Annotated[int, Field(le=LARGEST), BeforeValidator(_whole)] | None,
+    WithJsonSchema({"type": "integer", "minimum": 0, "maximum": LARGEST}),
 ]
 BrandName = Annotated[str | None, WithJsonSchema({"type": "string"}), Field(description="Only this brand.")]
 VenueName = Annotated[

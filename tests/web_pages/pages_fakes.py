@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+import html
+import json
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
+from urllib.parse import unquote
+
+from starlette.applications import Starlette
+from starlette.types import ASGIApp, Message
 
 from exporter.model import (
     BrandState,
@@ -21,6 +30,8 @@ from exporter.model import (
 )
 from exporter.store import Entry, JournalQuery, MemoryStore
 from exporter.views import BrandView, VenueView
+from exporter.web.api import api_routes
+from exporter.web.pages import page_routes
 
 NOW = 1_700_000_000.0
 STEADY = 50_000.0
@@ -55,7 +66,9 @@ def outage(reason: Reason = Reason.GATEWAY_TIMEOUT, since: float = 180.0) -> Out
 
 def brand_view(brand: str = "tandir", **more: Any) -> BrandView:
     """Make a brand that works."""
-    state = BrandState(brand, (), seen=True, **{key: more.pop(key) for key in ("login_outage", "outage") if key in more})
+    state = BrandState(
+        brand, (), seen=True, **{key: more.pop(key) for key in ("login_outage", "outage") if key in more}
+    )
     return BrandView(state, **{"quota_limit": 300, "quota_remaining": 212, "interval": 30.0, **more})
 
 
@@ -67,6 +80,11 @@ class FakeSource:
     brand_views: Sequence[BrandView] = ()
     wall: float = NOW
     store: MemoryStore = field(default_factory=MemoryStore)
+
+    @cached_property
+    def app(self) -> Starlette:
+        """Give the pages and the JSON API that read from here."""
+        return Starlette(routes=[*page_routes(self), *api_routes(self)])
 
     def now(self) -> Instant:
         return Instant(self.wall, STEADY + self.wall - NOW)
@@ -80,8 +98,76 @@ class FakeSource:
     def journal(self, **filters: Any) -> Sequence[Entry]:
         return self.store.journal(JournalQuery(**filters))
 
-    def tell(self, event: Event, ago: float, view: VenueView | None = None, one: Tracked | None = None, **more: Any) -> None:
+    def tell(
+        self, event: Event, ago: float, view: VenueView | None = None, one: Tracked | None = None, **more: Any
+    ) -> None:
         """Put an event of `ago` seconds before into the journal; tell them in their order."""
         venue = view.state.venue if view else None
         change = Change(event, venue.brand if venue else "tandir", NOW - ago, venue, one.station if one else None, more)
         self.store.remember(BrandState("tandir"), [change])
+
+
+class Answer(NamedTuple):
+    """What a request came back with; header names are lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def html(self) -> str:
+        return self.body.decode()
+
+    @property
+    def text(self) -> str:
+        """Give what a person reads, on one line."""
+        without = re.sub(r"<(svg|title|script)\b.*?</\1>", " ", self.html, flags=re.DOTALL)
+        return " ".join(html.unescape(re.sub(r"<[^>]*>", "", re.sub(r"</(p|li|h\d|dt|dd)>", " ", without))).split())
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+def get(source: FakeSource, path: str, method: str = "GET", **headers: str) -> Answer:
+    """Ask the pages and the JSON API without a server."""
+    return ask(source.app, path, method, **headers)
+
+
+def ask(app: ASGIApp, path: str, method: str = "GET", **headers: str) -> Answer:
+    """Ask an application without a server; `accept_encoding` becomes Accept-Encoding."""
+    plain, _, query = path.partition("?")
+    scope = {
+        "type": "http",
+        "method": method,
+        "path": unquote(plain),
+        "raw_path": plain.encode(),
+        "query_string": query.encode(),
+        "headers": [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()],
+        "root_path": "",
+        "scheme": "http",
+        "http_version": "1.1",
+    }
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b""}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    asyncio.run(app(scope, receive, send))  # type: ignore[arg-type]
+    names = {name.decode().lower(): value.decode() for name, value in sent[0]["headers"]}
+    return Answer(sent[0]["status"], names, b"".join(message.get("body", b"") for message in sent[1:]))
+
+
+class NoMetrics:
+    """Answer scrapes with nothing."""
+
+    body = b""
+    content_type = "text/plain"
+    content_encoding = None
+
+    def scrape(self, accept: str, accept_encoding: str, names: frozenset[str]) -> NoMetrics:
+        del accept, accept_encoding, names
+        return self

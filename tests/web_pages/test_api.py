@@ -1,0 +1,248 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pages_fakes import NOW, Answer, FakeSource, brand_view, get, outage, tracked, venue_view
+
+from exporter.model import Event, Kind, Reason
+from exporter.views import Opening
+
+GRILL = tracked("1", "Grill", active=False, since=1500.0)
+BAR = tracked("2", "Bar", kind=Kind.OTHER, printable=None, last_transition=NOW - 3600.0)
+PORT = venue_view("7", GRILL, BAR, name="Port", ignored=frozenset({"1"}))
+MALL = venue_view("8", tracked("1", "Odd", active=None), name="Mall", brand="plov", outage=outage(Reason.TLS))
+GONE = venue_view("9", GRILL, name="Gone", brand="plov", stale=True, outage=outage())
+
+
+@pytest.fixture
+def source() -> FakeSource:
+    source = FakeSource([MALL, PORT, GONE], [brand_view("tandir"), brand_view("plov")])
+    source.tell(Event.STATION_DEACTIVATED, 3000.0, PORT, GRILL, previous_for_seconds=60.0)
+    source.tell(Event.STATION_ACTIVATED, 2000.0, PORT, GRILL, previous_for_seconds=1000.0)
+    source.tell(Event.STATION_FOUND_INACTIVE, 1500.0, PORT, GRILL)
+    source.tell(Event.VENUE_LOST, 180.0, MALL, reason="tls", message="certificate expired", down_for_seconds=30.0)
+    return source
+
+
+@pytest.fixture
+def ask(source: FakeSource) -> Callable[[str], Answer]:
+    return lambda path: get(source, f"/api/v1/{path}")
+
+
+Ask = Callable[[str], Answer]
+
+
+class TestStations:
+    def test_a_row(self, ask: Ask) -> None:
+        row = ask("stations?venue=7&kind=kitchen").json["data"][0]
+        assert row == {
+            "brand": "tandir",
+            "venue_id": "7",
+            "venue": "Port",
+            "station_id": "1",
+            "station": "Grill",
+            "kind": "kitchen",
+            "status": "inactive",
+            "printable": True,
+            "since": "2023-11-14T21:48:20Z",
+            "last_transition": None,
+            "created_at": "2023-08-02T18:13:20Z",
+            "updated_at": "2023-11-14T21:48:20Z",
+            "ignored": True,
+        }
+
+    @pytest.mark.parametrize(
+        ("query", "stations"),
+        [
+            ("", ["Odd", "Grill", "Bar"]),
+            ("?brand=tandir", ["Grill", "Bar"]),
+            ("?brand=nobody", []),
+            ("?venue=7", ["Grill", "Bar"]),
+            ("?venue=Mall", ["Odd"]),
+            ("?status=active", ["Bar"]),
+            ("?status=inactive", ["Grill"]),
+            ("?status=unknown", ["Odd"]),
+            ("?kind=other", ["Bar"]),
+            (f"?since={NOW - 1500}", ["Grill"]),
+            ("?since=2023-11-14T21:48:20Z", ["Grill"]),
+            ("?since=2023-11-15T01:48:20%2B04:00", ["Grill"]),
+            ("?limit=1", ["Odd"]),
+            ("?limit=1&offset=2", ["Bar"]),
+            ("?offset=99", []),
+        ],
+    )
+    def test_filters(self, ask: Ask, query: str, stations: list[str]) -> None:
+        assert [row["station"] for row in ask(f"stations{query}").json["data"]] == stations
+
+    def test_pages_lead_to_all(self, ask: Ask) -> None:
+        path: str | None = "stations?limit=1&since=0"
+        seen = []
+        while path:
+            page = ask(path).json
+            assert page["total"] == 3
+            seen += [row["station"] for row in page["data"]]
+            path = page["next"]
+        assert seen == ["Odd", "Grill", "Bar"]
+
+
+class TestVenues:
+    def test_a_row(self, source: FakeSource) -> None:
+        source.views = [
+            venue_view("7", GRILL, BAR, name="Port", opening=Opening(is_open=True, next_open=None, next_close=NOW))
+        ]
+        (row,) = get(source, "/api/v1/venues").json["data"]
+        assert row == {
+            "brand": "tandir",
+            "venue_id": "7",
+            "venue": "Port",
+            "status": "fresh",
+            "stations": 2,
+            "active": 1,
+            "last_success": "2023-11-14T22:13:08Z",
+            "age_seconds": 12.0,
+            "poll_interval_seconds": 30.0,
+            "outage": None,
+            "open": True,
+            "next_open": None,
+            "next_close": "2023-11-14T22:13:20Z",
+        }
+
+    def test_an_outage(self, ask: Ask) -> None:
+        (row,) = ask("venues?status=failing").json["data"]
+        assert row["outage"] == {
+            "since": "2023-11-14T22:10:20Z",
+            "reason": "tls",
+            "message": "Upstream gave no answer",
+        }
+
+    @pytest.mark.parametrize(
+        ("query", "venues"),
+        [
+            ("", ["Mall", "Gone", "Port"]),
+            ("?brand=plov", ["Mall", "Gone"]),
+            ("?venue=7", ["Port"]),
+            ("?status=fresh", ["Port"]),
+            ("?status=failing", ["Mall"]),
+            ("?status=stale", ["Gone"]),
+            ("?status=waiting", []),
+            ("?limit=1&offset=1", ["Gone"]),
+        ],
+    )
+    def test_filters(self, ask: Ask, query: str, venues: list[str]) -> None:
+        assert [row["venue"] for row in ask(f"venues{query}").json["data"]] == venues
+
+
+class TestChanges:
+    def test_a_row(self, ask: Ask) -> None:
+        row = ask("changes?event=venue.lost").json["data"][0]
+        assert row.pop("id") == 4
+        assert row == {
+            "event": "venue.lost",
+            "observed_at": "2023-11-14T22:10:20Z",
+            "brand": "plov",
+            "venue_id": "8",
+            "venue": "Mall",
+            "station_id": None,
+            "station": None,
+            "kind": None,
+            "updated_at": None,
+            "details": {"reason": "tls", "message": "certificate expired", "down_for_seconds": 30.0},
+        }
+
+    @pytest.mark.parametrize(
+        ("query", "ids"),
+        [
+            ("", [4, 3, 2, 1]),
+            ("?brand=plov", [4]),
+            ("?venue=7", [3, 2, 1]),
+            ("?venue=Port", [3, 2, 1]),
+            ("?venue=gone+long+ago", []),
+            ("?station=1", [3, 2, 1]),
+            ("?kind=kitchen", [3, 2, 1]),
+            ("?kind=other", []),
+            ("?status=inactive", [3, 1]),
+            ("?status=active", [2]),
+            ("?status=unknown", []),
+            ("?status=active&event=venue.lost", []),
+            ("?event=venue.lost&event=station.activated", [4, 2]),
+            (f"?since={NOW - 2000}&until={NOW - 1500}", [2]),
+            ("?before=3", [2, 1]),
+            ("?limit=3", [4, 3, 2]),
+        ],
+    )
+    def test_filters(self, ask: Ask, query: str, ids: list[int]) -> None:
+        assert [row["id"] for row in ask(f"changes{query}").json["data"]] == ids
+
+    def test_pages_lead_to_all(self, ask: Ask) -> None:
+        path: str | None = "changes?limit=1&event=venue.lost&event=station.activated"
+        seen = []
+        while path:
+            page = ask(path).json
+            seen += [row["id"] for row in page["data"]]
+            path = page["next"]
+        assert seen == [4, 2]
+
+    def test_a_name_that_several_venues_have(self, source: FakeSource) -> None:
+        source.views = [venue_view("1", name="Port"), venue_view("2", name="Port")]
+        answer = get(source, "/api/v1/changes?venue=Port")
+        assert (answer.status, answer.json["faults"][0]["parameter"]) == (400, "venue")
+
+
+@pytest.mark.parametrize(
+    ("path", "parameter", "message"),
+    [
+        ("stations?limit=0", "limit", "Input should be greater than or equal to 1"),
+        ("stations?limit=1001", "limit", "Input should be less than or equal to 1000"),
+        ("stations?limit=ten", "limit", "must be a whole number, not negative"),
+        ("stations?offset=-1", "offset", "must be a whole number, not negative"),
+        ("stations?status=offline", "status", "Input should be 'active', 'inactive' or 'unknown'"),
+        ("stations?kind=oven", "kind", "Input should be 'kitchen', 'other' or 'unknown'"),
+        ("stations?since=yesterday", "since", "must be a time: RFC 3339, as 2026-01-31T18:00:00Z, or Unix seconds"),
+        ("stations?since=2026-02-31T00:00:00Z", "since", "day is out of range for month"),
+        ("stations?since=nan", "since", "must be a time: RFC 3339, as 2026-01-31T18:00:00Z, or Unix seconds"),
+        ("stations?colour=red", "colour", "is not a parameter of this path"),
+        ("stations?brand=a&brand=b", "brand", "is given more than once"),
+        ("venues?status=active", "status", "Input should be 'fresh', 'failing', 'stale' or 'waiting'"),
+        ("changes?event=station.exploded", "event", None),
+        ("changes?before=99999999999999999", "before", None),
+    ],
+)
+def test_a_bad_parameter_is_named(ask: Ask, path: str, parameter: str, message: str | None) -> None:
+    answer = ask(path)
+    assert (answer.status, answer.headers["content-type"]) == (400, "application/json")
+    assert answer.json["error"] == "bad_request"
+    (fault,) = answer.json["faults"]
+    assert fault["parameter"] == parameter
+    assert message is None or fault["message"] == message
+
+
+def test_all_faults_are_named_at_once(ask: Ask) -> None:
+    faults = ask("stations?limit=0&colour=red&kind=oven&brand=a&brand=b").json["faults"]
+    assert {fault["parameter"] for fault in faults} == {"limit", "colour", "kind", "brand"}
+
+
+def test_a_path_with_nothing_behind_it(ask: Ask) -> None:
+    answer = ask("orders")
+    assert (answer.status, answer.json["error"]) == (404, "not_found")
+
+
+def test_every_parameter_and_answer_is_described(ask: Ask) -> None:
+    document: dict[str, Any] = ask("openapi.json").json
+    for operation in document["paths"].values():
+        assert all(parameter["description"] for parameter in operation["get"]["parameters"])
+        assert {"200", "400"} == operation["get"]["responses"].keys()
+
+
+@pytest.mark.slow
+def test_the_api_keeps_to_its_description(
+    serve: Callable[[FakeSource], str], source: FakeSource, tmp_path: Path
+) -> None:
+    program = Path(sys.executable).with_name("schemathesis")
+    command = [program, "--no-color", "run", f"{serve(source)}/api/v1/openapi.json", "--seed=1", "--max-examples=50"]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout

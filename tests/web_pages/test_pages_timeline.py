@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+from pages_fakes import NOW, FakeSource, tracked, venue_view
+
+from exporter.model import Event, Tracked
+from exporter.store import Entry
+from exporter.web.timeline import Span, blind_spans, share_active, status_spans
+
+DAY = 86_400.0
+START = NOW - DAY
+GRILL = tracked("1", "Grill", since=10 * DAY)
+VIEW = venue_view("7", GRILL)
+
+
+def entries(*told: tuple[Event, float, float | None]) -> list[Entry]:
+    """Make entries, oldest first: the event, how long ago, and for how long it had been otherwise."""
+    source = FakeSource()
+    for event, ago, previous in told:
+        details = {} if previous is None else {"previous_for_seconds": previous}
+        source.tell(event, ago, VIEW, GRILL, **details)
+    return list(source.journal())
+
+
+def spans(one: Tracked, *told: tuple[Event, float, float | None]) -> list[tuple[float, float, bool | None]]:
+    """Give the spans as seconds ago."""
+    found = status_spans(one, entries(*told), START, NOW)
+    return [(NOW - span.start, NOW - span.end, span.active) for span in found]
+
+
+def test_a_station_that_never_changed_is_one_span() -> None:
+    assert spans(GRILL) == [(DAY, 0, True)]
+
+
+def test_before_we_first_saw_it_nothing_is_known() -> None:
+    assert spans(tracked("1", since=600.0)) == [(DAY, 600, None), (600, 0, True)]
+
+
+def test_a_station_switched_off_and_on() -> None:
+    told = [(Event.STATION_DEACTIVATED, 900.0, DAY), (Event.STATION_ACTIVATED, 300.0, 600.0)]
+    assert spans(tracked("1", since=300.0), *told) == [(DAY, 900, True), (900, 300, False), (300, 0, True)]
+
+
+def test_what_the_oldest_event_says_of_the_time_before_is_believed_that_far() -> None:
+    assert spans(tracked("1", active=False, since=300.0), (Event.STATION_DEACTIVATED, 300.0, 1000.0)) == [
+        (DAY, 1300, None),
+        (1300, 300, True),
+        (300, 0, False),
+    ]
+
+
+def test_a_station_found_inactive_was_not_known_before() -> None:
+    found = (Event.STATION_FOUND_INACTIVE, 300.0, None)
+    assert spans(tracked("1", active=False, since=300.0), found) == [(DAY, 300, None), (300, 0, False)]
+
+
+def test_a_status_that_is_not_clear_is_the_last_clear_one() -> None:
+    one = replace(GRILL, station=replace(GRILL.station, active=None))
+    assert spans(one) == [(DAY, 0, True)]
+
+
+def test_a_station_that_never_had_a_clear_status_is_unknown() -> None:
+    assert spans(tracked("1", active=None, since=300.0)) == [(DAY, 0, None)]
+
+
+def test_other_events_change_nothing() -> None:
+    assert spans(GRILL, (Event.STATION_RENAMED, 300.0, None), (Event.STATION_TOUCHED, 200.0, None)) == [(DAY, 0, True)]
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(Event), st.floats(-100, 3 * DAY), st.none() | st.floats(0, 1e6)), max_size=12),
+    st.floats(-100.0, 1e9),
+    st.sampled_from([True, False, None]),
+)
+def test_any_journal_gives_a_whole_day_without_gaps(
+    told: list[tuple[Event, float, float | None]],
+    since: float,
+    status: bool | None,  # noqa: FBT001 - drawn
+) -> None:
+    found = status_spans(tracked("1", active=status, since=since), entries(*told), START, NOW)
+    assert (found[0].start, found[-1].end) == (START, NOW)
+    for one, following in pairwise(found):
+        assert one.start < one.end == following.start
+        assert one.active is not following.active
+
+
+def test_times_without_data() -> None:
+    told = entries((Event.VENUE_LOST, 900.0, None), (Event.VENUE_RECOVERED, 600.0, None))
+    assert blind_spans(told, START, NOW, blind_now=False) == [Span(NOW - 900, NOW - 600, None)]
+
+
+def test_a_time_without_data_that_goes_on() -> None:
+    assert blind_spans(entries((Event.VENUE_LOST, 60.0, None)), START, NOW, blind_now=True) == [
+        Span(NOW - 60, NOW, None)
+    ]
+
+
+def test_a_time_without_data_that_began_before() -> None:
+    assert blind_spans([], START, NOW, blind_now=True) == [Span(START, NOW, None)]
+    told = entries((Event.VENUE_RECOVERED, 600.0, None))
+    assert blind_spans(told, START, NOW, blind_now=False) == [Span(START, NOW - 600, None)]
+
+
+def test_the_share_is_of_what_is_known() -> None:
+    assert share_active([Span(0, 50, None), Span(50, 60, active=False), Span(60, 90, active=True)]) == 0.75
+    assert share_active([Span(0, 50, None)]) is None
