@@ -103,16 +103,6 @@ class Quota(Pace):
         super().__init__(per_minute, clock, stop, burst=2)
 
     @property
-    def share(self) -> float:
-        """Give our share, requests per minute, as configured."""
-        return self._share
-
-    @share.setter
-    def share(self, per_minute: float) -> None:
-        self.per_minute *= per_minute / self._share
-        self._share = per_minute
-
-    @property
     def per_second(self) -> float:
         """Give the rate that can be counted on, requests per second: the answers' of about the last minute."""
         return self._share * self._smooth / WINDOW
