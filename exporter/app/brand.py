@@ -100,7 +100,9 @@ class BrandAtWork:
             lock=self._taking_in,
         )
         self._brand: Poller[str, BrandState, Discovery | LoggedIn | Failure] = Poller(
-            ask=lambda _brand: self._guarded(lambda: self.client.discover(DISCOVERY_SECONDS)),
+            ask=lambda name: self._guarded(
+                lambda: self.client.discover(DISCOVERY_SECONDS, rooms.store.brand(name).venues or ())
+            ),
             recall=self._recall_brand,
             decide=advance_brand,
             tell=rooms.tell,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from math import ceil
 from threading import Event
@@ -97,11 +97,11 @@ class Client:
         at = self._clock.now()
         return Snapshot(listing.stations, at, at.steady - began, listing.requests)
 
-    def discover(self, seconds: float) -> Discovery | Failure:
-        """Log in, ask which venues there are and give the outcome. Raises Stopped only."""
+    def discover(self, seconds: float, known: Iterable[Venue] = ()) -> Discovery | Failure:
+        """Log in, ask which venues there are and give the outcome; `known` as for `venues`. Raises Stopped only."""
         began = self._clock.steady()
         try:
-            venues = self.venues(seconds)
+            venues = self.venues(seconds, known)
         except CloposError as error:
             return self._failure(error, began)
         at = self._clock.now()
@@ -125,10 +125,11 @@ class Client:
             raise CloposError(Reason.INCOMPLETE, "the list of stations changed while it was read, twice in a row")
         return listing
 
-    def venues(self, seconds: float) -> tuple[Venue, ...]:
+    def venues(self, seconds: float, known: Iterable[Venue] = ()) -> tuple[Venue, ...]:
         """Read the venues to watch: those listed in the configuration, else those that Clopos tells.
 
-        Where Clopos refuses to tell, the token's default venue stands for the brand. Raises CloposError.
+        Where Clopos refuses to tell, the token's default venue stands for the brand, unless others are `known` from
+        before. Raises CloposError.
         """
         deadline = self._clock.steady() + seconds
         listed = self._venues
@@ -140,7 +141,9 @@ class Client:
         except CloposError as error:
             if error.reason not in _REFUSES_DISCOVERY or error.brand_wide:
                 raise
-            told = {}
+            told = {venue.id: venue for venue in known}
+            if listed is None and told.keys() - {DEFAULT_VENUE}:
+                raise  # Being refused the list unmakes none of them.
             listed = listed or (Venue(self.brand, DEFAULT_VENUE, self.brand),)
         if listed is None:
             return tuple(told.values())
