@@ -41,7 +41,7 @@ def _parse(value: str) -> list[tuple[str, dict[str, str], float]]:
     accepted = []
     for part in value.lower().split(","):
         name, *parameters = (word.strip() for word in part.split(";"))
-        options = {key: text for key, equals, text in (word.partition("=") for word in parameters) if equals}
+        options = {key: text.strip('"') for key, equals, text in (word.partition("=") for word in parameters) if equals}
         try:
             quality = float(options.pop("q", "1"))
         except ValueError:
