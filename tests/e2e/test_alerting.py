@@ -1,0 +1,151 @@
+"""From a switch in Clopos to a message on somebody's phone: every program is the real one."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import NamedTuple
+
+import pytest
+from alerting import FASTER, Alertmanager, Prometheus, Receiver, faster_rules
+from harness import Exporter, configuration
+
+from exporter.simulator import Simulator, World
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("alerting")]
+
+BRAND = "tandir-group"
+VENUES = 10
+GRILL, BAR = "1", "2"
+LABELS = {"brand", "venue_id", "station_id", "station", "kind", "job", "instance", "venue"}
+SHOWN = {"opening_hours": "24/7", "time_zone": "Asia/Baku", "venue_overrides": {"10": {"ignore_stations": ["Bar"]}}}
+
+
+class Stage(NamedTuple):
+    simulator: Simulator
+    exporter: Exporter
+    prometheus: Prometheus
+    receiver: Receiver
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory, program: Callable[..., str]) -> Iterator[Stage]:
+    programs = program("prometheus"), program("prometheus-alertmanager", "alertmanager")
+    folder = tmp_path_factory.mktemp("alerting")
+    world = World()
+    world.add_brand(BRAND)
+    for number in range(1, VENUES + 1):
+        venue = world.add_venue(BRAND, f"Nizami {number}")
+        world.add_station(BRAND, venue, "Tandır", type=1, id=GRILL)
+        world.add_station(BRAND, venue, "Bar", type=0, id=BAR)
+    with ExitStack() as stack:
+        simulator = stack.enter_context(Simulator(world, tiers=None))
+        brand = {**simulator.credentials(BRAND), "base_url": simulator.url, "requests_per_minute": 300}
+        config = configuration(
+            simulator, brands=[{**brand, **SHOWN}], stale_after="10s", state={"path": str(folder / "state.db")}
+        )
+        exporter = stack.enter_context(Exporter(folder / "exporter", config))
+        exporter.until_ready(VENUES)
+        receiver = stack.enter_context(Receiver())
+        alertmanager = stack.enter_context(Alertmanager(programs[1], folder / "alertmanager", receiver))
+        prometheus = stack.enter_context(
+            Prometheus(programs[0], folder / "prometheus", [exporter.url], alertmanager.url)
+        )
+        time.sleep(5)  # so that what comes is a change
+        yield Stage(simulator, exporter, prometheus, receiver)
+
+
+def quiet(stage: Stage) -> float:
+    """Wait until nothing fires, and give the moment."""
+    for _ in range(400):
+        if not stage.prometheus.firing(audience="business"):
+            break
+        time.sleep(0.1)
+    time.sleep(2)
+    assert stage.prometheus.firing(audience="business") == []
+    return time.monotonic()
+
+
+def test_a_station_that_is_switched_off_pages_and_resolves_when_it_is_on(
+    stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    began = quiet(stage)
+    stage.simulator.world.set_status(BRAND, "3", GRILL, 0)
+    page = stage.receiver.wait_for("Kitchen station Tandır of Nizami 3 is inactive in Clopos", began)
+    assert page.channel == "#shift"
+    assert "new orders are not sent to it" in page.text
+    assert "/runbooks/CloposKitchenStationInactive.md" in page.text
+
+    switched_on = time.monotonic()
+    stage.simulator.world.set_status(BRAND, "3", GRILL, 1)
+    over = stage.receiver.wait_for("Over: Kitchen station Tandır of Nizami 3", switched_on)
+    assert len(stage.receiver.since(began)) == 2
+    told = f"off to page {page.at - began:.1f} s, on to all-clear {over.at - switched_on:.1f} s"
+    with capsys.disabled():
+        print(f"\n{told}, with the waits of rules and Alertmanager divided by {FASTER}")  # noqa: T201 - it is asked for
+
+
+def test_many_venues_at_once_are_one_message(stage: Stage) -> None:
+    began = quiet(stage)
+    for number in range(1, VENUES + 1):
+        stage.simulator.world.set_status(BRAND, str(number), GRILL, 0)
+    stage.receiver.wait_for("venues of tandir-group turned inactive at once", began)
+    time.sleep(8)
+    assert stage.prometheus.firing().count("CloposKitchenStationInactive") == VENUES
+    assert [message.title for message in stage.receiver.since(began) if "at once" not in message.title] == []
+    for number in range(1, VENUES + 1):
+        stage.simulator.world.set_status(BRAND, str(number), GRILL, 1)
+    stage.receiver.wait_for("Over: Kitchen stations of", began)
+
+
+def test_a_renamed_station_keeps_its_page(stage: Stage) -> None:
+    began = quiet(stage)
+    stage.simulator.world.set_status(BRAND, "4", GRILL, 0)
+    stage.receiver.wait_for("Kitchen station Tandır of Nizami 4", began)
+    stage.simulator.world.rename(BRAND, "4", GRILL, "Manqal")
+    stage.exporter.until_event("station.renamed", venue_id="4")
+    time.sleep(6)
+    assert len(stage.receiver.since(began)) == 1
+    stage.simulator.world.set_status(BRAND, "4", GRILL, 1)
+    stage.receiver.wait_for("Over: Kitchen station", began)
+
+
+def test_an_exporter_that_restarts_neither_repeats_nor_resolves_a_page(stage: Stage) -> None:
+    began = quiet(stage)
+    stage.simulator.world.set_status(BRAND, "5", GRILL, 0)
+    stage.receiver.wait_for("Kitchen station Tandır of Nizami 5", began)
+    port = stage.exporter.url.rpartition(":")[2]
+    stage.exporter.stop()
+    stage.exporter._arguments[1] = f"--web.listen-address=127.0.0.1:{port}"
+    stage.exporter.start()
+    stage.exporter.until_ready(VENUES)
+    time.sleep(6)
+    assert len(stage.receiver.since(began)) == 1
+    stage.simulator.world.set_status(BRAND, "5", GRILL, 1)
+    stage.receiver.wait_for("Over: Kitchen station", began)
+
+
+def test_clopos_that_does_not_answer_is_told_to_it_and_to_nobody_else(stage: Stage) -> None:
+    began = quiet(stage)
+    with stage.simulator.faults.during("status", code=503):
+        stage.receiver.wait_for("tandir-group", began)
+        time.sleep(25)  # longer than the last values are shown
+        assert "CloposVenueDataStale" in stage.prometheus.firing()
+        assert stage.receiver.since(began) == []
+        assert stage.receiver.since(began, "#it") != []
+    stage.exporter.until_event("venue.recovered")
+    quiet(stage)
+    assert stage.receiver.since(began) == []
+
+
+def test_a_real_scrape_has_every_metric_and_label_of_the_rules(stage: Stage) -> None:
+    for group in faster_rules()["groups"]:
+        for rule in group["rules"]:
+            for metric, matchers in re.findall(r"\b((?:\w+:)?clopos_[\w:]+)(\{[^}]*\})?", rule["expr"]):
+                labels = re.findall(r"(\w+)[=!]", matchers)
+                selector = metric + "{" + ",".join(f'{label}!=""' for label in labels) + "}"
+                assert stage.prometheus.query(f"last_over_time({selector}[1h])"), selector
+            for operator, keys in re.findall(r"\b(on|by|ignoring) \(([^)]+)\)", rule["expr"]):
+                assert {key.strip() for key in keys.split(",")} <= LABELS, operator
