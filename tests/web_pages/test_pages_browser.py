@@ -1,0 +1,195 @@
+"""The pages in a real browser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from pages_fakes import NOW, FakeSource, brand_view, outage, tracked, venue_view
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from exporter.model import Event, Kind, Reason
+from exporter.views import Opening
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]
+
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+         "--disable-component-update", "--disable-sync"]  # fmt: skip
+PHONE = {"width": 320, "height": 640}
+DESKTOP = {"width": 1280, "height": 900}
+
+GRILL = tracked("1", "Grill", active=False, since=1500.0)
+BAR = tracked("2", "Bar", kind=Kind.OTHER)
+
+
+@pytest.fixture(scope="module")
+def browser(program: Callable[..., str]) -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program("chromium"), args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def complaints() -> Iterator[list[str]]:
+    """Collect what the browser complains about: it fails the test that does not expect it."""
+    collected: list[str] = []
+    yield collected
+    assert collected == []
+
+
+@pytest.fixture
+def open_page(browser: Browser, complaints: list[str]) -> Iterator[Callable[..., Page]]:
+    """Give a function that opens an address."""
+    contexts = []
+
+    def open_(url: str, **options: Any) -> Page:
+        context = browser.new_context(**{"viewport": DESKTOP, **options})
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda line: complaints.append(line.text) if line.type in ("error", "warning") else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto(url)
+        return page
+
+    yield open_
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture
+def source() -> FakeSource:
+    """Give a chain with everything that can be shown."""
+    closed = Opening(is_open=False, next_open=NOW + 3600, next_close=None)
+    views = [
+        venue_view("1", GRILL, BAR, name="Port Baku"),
+        venue_view("2", tracked("1", "Oven", active=False), opening=closed),
+        venue_view("3", tracked("1", "Wok", active=None), tracked("2", "Bar", active=False, kind=Kind.OTHER)),
+        venue_view("4", BAR, age=200.0, outage=outage()),
+        venue_view("5", BAR, age=900.0, outage=outage(Reason.FORBIDDEN), stale=True, brand="plov"),
+        *(venue_view(str(number), GRILL, BAR, brand="plov", name=f"Plov {number}") for number in range(10, 40)),
+    ]
+    source = FakeSource(views, [brand_view(), brand_view("plov", login_outage=outage(Reason.CREDENTIALS))])
+    source.tell(Event.STATION_DEACTIVATED, 1500.0, views[0], GRILL, previous_for_seconds=9000.0)
+    source.tell(Event.VENUE_LOST, 180.0, views[3], reason="gateway_timeout")
+    source.tell(Event.STATION_RENAMED, 60.0, views[0], BAR, previous="Old bar")
+    return source
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("path", ["/", "/venue?brand=tandir&venue_id=1", "/changes", "/changes?brand=nobody"])
+def test_everybody_can_use_it(
+    serve: Callable[[FakeSource], str], open_page: Callable[..., Page], source: FakeSource, path: str, scheme: str
+) -> None:
+    page = open_page(serve(source) + path, color_scheme=scheme)
+    for fold in page.locator("summary").all():
+        fold.click()
+    found = Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
+
+
+@pytest.mark.parametrize("script", [True, False])
+@pytest.mark.parametrize("path", ["/", "/venue?brand=tandir&venue_id=1", "/changes"])
+def test_it_fits_on_the_smallest_phone(
+    serve: Callable[[FakeSource], str], open_page: Callable[..., Page], source: FakeSource, path: str, *, script: bool
+) -> None:
+    page = open_page(serve(source) + path, viewport=PHONE, java_script_enabled=script)
+    assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
+
+
+def test_a_change_shows_without_a_reload_and_leaves_the_reader_in_place(
+    serve: Callable[[FakeSource], str], open_page: Callable[..., Page], source: FakeSource
+) -> None:
+    page = open_page(f"{serve(source)}/", viewport=PHONE)
+    page.evaluate("window.untouched = true")
+    page.locator("details[data-key=expected] summary").click()
+    focused = page.locator("[data-key='tandir/3'] a").first
+    focused.focus()
+    place = page.evaluate("scrollY")
+    assert place > 0
+    source.views = [*source.views[:3], venue_view("4", tracked("9", "New fryer", active=False)), *source.views[4:]]
+    expect(page.locator(".tile", has_text="New fryer")).to_have_count(1, timeout=10_000)
+    assert page.evaluate("window.untouched")
+    assert page.evaluate("document.activeElement.textContent") == "Venue 3"
+    expect(page.locator("details[data-key=expected]")).to_have_attribute("open", "")
+    rect = page.evaluate("document.activeElement.getBoundingClientRect().top")
+    assert 0 < rect < PHONE["height"]
+
+
+def test_what_is_typed_is_found_at_once_and_stays_through_updates(
+    serve: Callable[[FakeSource], str], open_page: Callable[..., Page], source: FakeSource
+) -> None:
+    page = open_page(f"{serve(source)}/")
+    box = page.get_by_role("searchbox")
+    box.press_sequentially("port")
+    expect(page.locator(".tile")).to_have_count(1)
+    assert page.url.endswith("/?q=port")
+    with page.expect_response("**/?q=port", timeout=10_000):
+        pass
+    expect(box).to_be_focused()
+    expect(box).to_have_value("port")
+    box.fill("")
+    page.get_by_label("Brand").select_option("tandir")
+    expect(page.locator(".tile")).to_have_count(4)
+    page.get_by_label("Only with trouble").check()
+    expect(page.locator(".tile")).to_have_count(3)
+    assert page.url.endswith("/?brand=tandir&show=troubles")
+
+
+def test_the_updates_can_be_paused(
+    serve: Callable[[FakeSource], str], open_page: Callable[..., Page], source: FakeSource
+) -> None:
+    page = open_page(f"{serve(source)}/")
+    button = page.get_by_role("button", name="Pause the updates")
+    button.click()
+    expect(page.locator("#live-text")).to_contain_text("Paused")
+    source.views = []
+    page.wait_for_timeout(6000)
+    expect(page.locator(".tile").first).to_be_visible()
+    button.click()
+    expect(page.locator(".tile")).to_have_count(0)
+
+
+def test_a_server_that_does_not_answer_is_said(
+    serve: Callable[[FakeSource], str], open_page: Callable[..., Page], source: FakeSource, complaints: list[str]
+) -> None:
+    page = open_page(f"{serve(source)}/")
+    page.route("**/*", lambda route: route.abort("timedout"))
+    expect(page.locator("#live-text")).to_contain_text("No answer", timeout=10_000)
+    page.unroute("**/*")
+    expect(page.locator("#live-text")).to_contain_text("Live", timeout=10_000)
+    assert all("ERR_TIMED_OUT" in complaint for complaint in complaints)
+    complaints.clear()
+
+
+def test_without_a_script_it_is_read_and_searched_all_the_same(
+    serve: Callable[[FakeSource], str], open_page: Callable[..., Page], source: FakeSource
+) -> None:
+    page = open_page(f"{serve(source)}/", java_script_enabled=False)
+    expect(page.get_by_role("heading", level=1)).to_contain_text("kitchen stations are disabled")
+    expect(page.locator("#live-text")).to_contain_text("2023-11-14 22:13:20 UTC")
+    page.get_by_role("searchbox").fill("port")
+    page.get_by_role("button", name="Search").click()
+    expect(page.locator(".tile")).to_have_count(1)
+    page.locator(".tile a").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Port Baku")
+
+
+def test_times_are_shown_in_the_readers_own_time_zone(
+    serve: Callable[[FakeSource], str], open_page: Callable[..., Page], source: FakeSource
+) -> None:
+    page = open_page(f"{serve(source)}/changes", timezone_id="Asia/Baku", locale="en-GB")
+    assert page.locator(".change time").last.get_attribute("title") == "15 Nov 2023, 01:48:20"
+
+
+def test_the_keyboard_leads_past_the_header(
+    serve: Callable[[FakeSource], str], open_page: Callable[..., Page], source: FakeSource
+) -> None:
+    page = open_page(f"{serve(source)}/")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.getElementById('main').contains(document.activeElement)")
