@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from metrics_fakes import (
     ACCEPTS,
     BRANDS,
+    OPENMETRICS_ACCEPT,
+    TEXT_ACCEPT,
     VENUES,
     Brands,
     family_blocks,
@@ -80,10 +82,10 @@ class Chain:
         self.views.pop(key, None)
 
     def check(self) -> None:
-        for accept, encoding in ACCEPTS:
-            openmetrics = "openmetrics" in accept
-            got = unpacked(self.made.scrape(accept, encoding))
-            wanted = oracle(self.views.values(), openmetrics=openmetrics)
+        for accept in (TEXT_ACCEPT, OPENMETRICS_ACCEPT):
+            wanted = oracle(self.views.values(), openmetrics=accept == OPENMETRICS_ACCEPT)
+            got = self.made.scrape(accept, "").body
+            assert unpacked(self.made.scrape(accept, "gzip")) == got
             assert sorted(got.split(b"\n")) == sorted(wanted.split(b"\n"))
             assert family_blocks(got) == family_blocks(wanted)
 
@@ -94,12 +96,12 @@ STEPS = st.lists(
         st.sampled_from(KEYS),
         st.one_of([venue_views(key) for key in KEYS]),
     ),
-    max_size=8,
+    max_size=6,
 )
 
 
 @given(steps=STEPS)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_any_sequence_of_updates_and_removals_leaves_what_is_there_now(
     steps: list[VenueView | tuple[str, str]],
 ) -> None:
@@ -112,7 +114,7 @@ def test_any_sequence_of_updates_and_removals_leaves_what_is_there_now(
         chain.check()
 
 
-@pytest.mark.parametrize("count", [31, 32, 33, 65])
+@pytest.mark.parametrize("count", [31, 32, 33])
 def test_the_borders_of_blocks_do_not_show(count: int) -> None:
     chain = Chain()
     for number in range(count):
