@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from rule_worlds import LONG_AGO, Case, World
 
+from monitoring.rules.recording import RETIRED_AFTER
+
 KITCHEN = "CloposKitchenStationInactive station_id=1"
 OTHER = "CloposStationInactive station_id=2"
 PRINTING = "CloposStationPrintingDisabled station_id=1"
@@ -100,6 +102,21 @@ CASES = (
         "a station that goes off pages even if Clopos does not renew updated_at",
         grill("1 10:0", updated=LONG_AGO),
         {12: (KITCHEN,), 40: (KITCHEN,)},
+    ),
+    Case(
+        "a station that is off for seven days of opening hours is retired",
+        grill("- 1:0").counted("1", RETIRED_AFTER - 12 * 60),
+        {8: (KITCHEN,), 12: (KITCHEN,), 15: (), 40: ()},
+    ),
+    Case(
+        "closed hours do not count for that",
+        grill("- 1:0").counted("1", RETIRED_AFTER - 12 * 60).venue(opened="0 30:1"),
+        {15: (), 32: (KITCHEN,), 40: (KITCHEN,), 45: ()},
+    ),
+    Case(
+        "nor is the count lost while an exporter is away for hours",
+        World(minutes=200, restarts=((5, 180),)).station("1", "Grill", active="- 1:0").counted("1", RETIRED_AFTER),
+        {4: (), 182: (), 190: ()},
     ),
     Case(
         "a renamed station keeps its alert",

@@ -127,6 +127,12 @@ class World:
         self._set("clopos_station_updated_timestamp_seconds", updated if active is not None else None, **labels)
         return self
 
+    def counted(self, station_id: str, seconds: float) -> World:
+        """Let a station have been inactive for so many seconds of opening hours when the world begins."""
+        labels = f'{{brand="tandir",venue_id="7",station_id="{station_id}"}}'
+        self.series["station:clopos_station_inactive_open:seconds" + labels] = spread(f"{seconds} 1:_", self.minutes)
+        return self
+
     def gone(self, part: str) -> World:
         """Take away every series that has this in its name or labels."""
         self.series = {name: values for name, values in self.series.items() if part not in name}
