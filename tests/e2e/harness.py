@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import math
 import os
 import re
 import signal
@@ -13,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
@@ -250,9 +251,9 @@ class Exporter:
         finally:
             connection.close()
 
-    def metrics(self) -> Samples:
-        """Scrape it."""
-        answer = self.get("/metrics")
+    def metrics(self, *names: str) -> Samples:
+        """Scrape it, limited to these names if there are any."""
+        answer = self.get("/metrics?" + urlencode([("name[]", name) for name in names]))
         assert answer.status == http.client.OK
         return Samples(answer.text)
 
@@ -272,39 +273,40 @@ class Exporter:
         return found
 
     def until_value(self, value: float | None, name: str, *, seconds: float = 10.0, **labels: str) -> Samples:
-        """Wait until a sample has a value, None for its absence, and give the whole scrape."""
-
-        def seen() -> Samples | None:
-            samples = self.metrics()
-            return samples if samples.value(name, **labels) == value else None
-
-        return self.until(seen, f"{name}{labels} of {value}", seconds=seconds)
+        """Wait until a sample has a value, None for its absence, and give a scrape."""
+        self.until(
+            lambda: self.metrics(name).value(name, **labels) == value, f"{name}{labels} of {value}", seconds=seconds
+        )
+        return self.metrics()
 
     def until_event(self, name: str, *, times: int = 1, seconds: float = 10.0, **fields: Any) -> dict[str, Any]:
         """Wait until an event was told so many times, and give the last one."""
         self.until(lambda: len(self.events(name, **fields)) >= times, f"{name} {fields} x {times}", seconds=seconds)
         return self.events(name, **fields)[-1]
 
-    def until_ready(self, venues: int = 2, *, seconds: float = 10.0) -> Samples:
-        """Wait until it is ready and so many venues had their first poll, and give the scrape."""
+    def until_ready(self, venues: int = 2, *, seconds: float = 10.0) -> None:
+        """Wait until it is ready and so many venues had their first poll."""
 
-        def seen() -> Samples | None:
-            samples = self.metrics()
-            enough = len(samples.all("clopos_venue_up")) >= venues
-            return samples if enough and self.get("/-/ready").status == http.client.OK else None
+        def seen() -> bool:
+            polled = len(self.metrics("clopos_venue_up").all("clopos_venue_up")) >= venues
+            return polled and self.get("/-/ready").status == http.client.OK
 
-        return self.until(seen, f"first polls of {venues} venues", seconds=seconds)
+        self.until(seen, f"first polls of {venues} venues", seconds=seconds)
 
-    def until_polled(self, times: int = 1, *, seconds: float = 10.0, **labels: str) -> Samples:
-        """Wait until each of these venues was polled so many times more, and give the scrape."""
-        before = {_venue(has): value for has, value in self.metrics().all("clopos_venue_polls_total", **labels)}
+    def until_polled(self, times: int = 1, *, seconds: float = 10.0, **labels: str) -> None:
+        """Wait until each of these venues was polled so many times more."""
 
-        def seen() -> Samples | None:
-            samples = self.metrics()
-            now = {_venue(has): value for has, value in samples.all("clopos_venue_polls_total", **labels)}
-            return samples if all(now.get(key, 1e9) >= value + times for key, value in before.items()) else None
+        def polls() -> dict[tuple[str, str], float]:
+            samples = self.metrics("clopos_venue_polls_total").all("clopos_venue_polls_total", **labels)
+            return {(has["brand"], has["venue_id"]): value for has, value in samples}
 
-        return self.until(seen, f"{times} more polls of {labels}", seconds=seconds)
+        before = polls()
+
+        def seen() -> bool:
+            now = polls()
+            return all(now.get(venue, math.inf) >= polled + times for venue, polled in before.items())
+
+        self.until(seen, f"{times} more polls of {labels}", seconds=seconds)
 
     def _listening(self, seen: int) -> str | None:
         found = re.search(r"http://127\.0\.0\.1:\d+", self.log_file.read_bytes()[seen:].decode(errors="replace"))
@@ -313,10 +315,6 @@ class Exporter:
     def _story(self, what: str) -> str:
         log = "\n".join(self.log.splitlines()[-30:])
         return f"{what}\n--- standard error\n{self.errors}\n--- end of the log\n{log}"
-
-
-def _venue(labels: Mapping[str, str]) -> tuple[str, str]:
-    return labels["brand"], labels["venue_id"]
 
 
 def run(

@@ -143,7 +143,9 @@ def test_a_ready_token_needs_no_login(simulator: Simulator, tmp_path: Path) -> N
 
 def test_listed_venues_are_the_only_ones_polled(simulator: Simulator, start: Start) -> None:
     brand = brand_section(simulator, BRAND, venues=[{"id": "2", "name": "Terrace"}])
-    samples = start(brands=[brand]).until_ready(1)
+    exporter = start(brands=[brand])
+    exporter.until_ready(1)
+    samples = exporter.metrics()
     assert samples.label_values("clopos_station_active", "venue") == {"Terrace"}
     assert {entry.venue for entry in simulator.traffic.entries(endpoint="stations")} == {"2"}
 
@@ -210,6 +212,6 @@ def test_both_formats_and_gzip_say_the_same(start: Start) -> None:
     expected = stations(Samples(plain.text).families)
     assert len(expected) == 8 * 4
     assert stations(Samples(gzip.decompress(packed.body).decode()).families) == expected
-    assert stations(parse_openmetrics(open_.text)) == expected
+    assert stations(parse_openmetrics(open_.text)) == expected  # type: ignore[no-untyped-call]
     only = Samples(exporter.get("/metrics?name[]=clopos_venue_up&name[]=clopos_brand_up").text)
     assert only.names == {"clopos_venue_up", "clopos_brand_up"}
