@@ -1,7 +1,8 @@
 """One HTTP request, with every way it can go wrong turned into one CloposError with a reason.
 
 Bounded in time and size, whatever the other side does; no cookies, no redirects (credentials go to the configured
-host and nowhere else), and proxies and certificate authorities taken from the environment once.
+host and nowhere else), and proxies and certificate authorities taken from the environment once. Requests are handed to
+the adapter below the session: the session itself would keep cookies, and read a redirect's body whatever its size.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
 import requests
@@ -69,7 +69,12 @@ class Guard:
 
     @contextmanager
     def limit(self, seconds: float) -> Iterator[_Ticket]:
-        """Limit the requests that this thread makes within the block to so many real seconds together."""
+        """Limit the requests that this thread makes within the block to so many real seconds together.
+
+        Raises Stopped once closed.
+        """
+        if self._closed.is_set():
+            raise Stopped
         if self._started.acquire(blocking=False):
             threading.Thread(target=self._watch, name="request-guard", daemon=True).start()
         ticket = self._local.ticket = _Ticket(time.monotonic() + seconds)
@@ -125,20 +130,20 @@ class Transport:
         self.base_url = base_url.rstrip("/")
         self._observe = observe
         self._guard = Guard()
-        self._session = _session(self._guard, connections)
+        self._session = _session()
+        self._adapter = _adapter(self._guard, connections)
         # Resolved once: requests would look into the environment and .netrc anew at every request.
         self._options: dict[str, Any] = {
             "proxies": get_environ_proxies(self.base_url, no_proxy=None),
             "verify": _certificate_authorities(),
             "stream": True,
-            "allow_redirects": False,
             "timeout": (CONNECT_TIMEOUT, READ_TIMEOUT),
         }
 
     def close(self) -> None:
         """End what is running and let the connections go."""
         self._guard.close()
-        self._session.close()
+        self._adapter.close()
 
     def get(self, endpoint: str, params: Mapping[str, Any], headers: Mapping[str, str]) -> Answer:
         """Send a GET. Raises CloposError for everything that is not an answer with a JSON object, and Stopped."""
@@ -156,7 +161,7 @@ class Transport:
             with self._guard.limit(TOTAL_TIMEOUT) as ticket:
                 try:
                     prepared = self._session.prepare_request(request)
-                    with self._session.send(prepared, **self._options) as response:
+                    with self._adapter.send(prepared, **self._options) as response:
                         code = str(response.status_code)
                         return _answer(response, ticket)
                 except (requests.RequestException, HTTPError, OSError) as error:
@@ -199,10 +204,11 @@ def _translate(error: Exception, ticket: _Ticket) -> Exception:
         return CloposError(Reason.TIMEOUT, "no complete answer in time")
     if isinstance(error, requests.exceptions.SSLError):
         return CloposError(Reason.TLS, f"TLS failed: {_cause(error)}")
-    if isinstance(error, requests.exceptions.ProxyError):
-        return CloposError(Reason.CONNECTION, f"the proxy cannot be used: {_cause(error)}")
     if isinstance(error, requests.RequestException):
-        return CloposError(Reason.CONNECTION, f"cannot be reached: {_cause(error)}")
+        what = "the proxy cannot be used" if isinstance(error, requests.exceptions.ProxyError) else "cannot be reached"
+        return CloposError(Reason.CONNECTION, f"{what}: {_cause(error)}")
+    if isinstance(error, OSError):  # The file with the certificate authorities; urllib3 wraps those of the network.
+        return CloposError(Reason.TLS, str(error))
     return CloposError(Reason.MALFORMED, f"the answer broke off or cannot be unpacked: {type(error).__name__}")
 
 
@@ -220,13 +226,33 @@ def _cause(error: BaseException) -> str:
     return type(error).__name__
 
 
-def _session(guard: Guard, connections: int) -> requests.Session:
+def _session() -> requests.Session:
+    """Make what turns requests into prepared ones."""
+    session = requests.Session()
+    session.trust_env = False
+    session.headers = requests.structures.CaseInsensitiveDict(
+        {"User-Agent": f"clopos-exporter/{__version__}", "Accept": "application/json", "Accept-Encoding": "gzip"}
+    )
+    return session
+
+
+def _adapter(guard: Guard, connections: int) -> HTTPAdapter:
+    """Make an adapter whose connections the guard knows from the moment they connect."""
+
     class Connection(HTTPConnection):
+        def connect(self) -> None:
+            guard.attach(self)
+            super().connect()
+
         def request(self, *args: Any, **kwargs: Any) -> None:
             guard.attach(self)
             super().request(*args, **kwargs)
 
     class SecureConnection(HTTPSConnection):
+        def connect(self) -> None:
+            guard.attach(self)
+            super().connect()
+
         def request(self, *args: Any, **kwargs: Any) -> None:
             guard.attach(self)
             super().request(*args, **kwargs)
@@ -247,16 +273,7 @@ def _session(guard: Guard, connections: int) -> requests.Session:
             manager.pool_classes_by_scheme = {"http": Pool, "https": SecurePool}
             return manager
 
-    session = requests.Session()
-    session.trust_env = False
-    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    session.headers = requests.structures.CaseInsensitiveDict(
-        {"User-Agent": f"clopos-exporter/{__version__}", "Accept": "application/json", "Accept-Encoding": "gzip"}
-    )
-    adapter = Adapter(pool_connections=1, pool_maxsize=connections, pool_block=False)
-    session.mount("http://", adapter)
-    session.mount("https://", adapter)
-    return session
+    return Adapter(pool_connections=1, pool_maxsize=connections, pool_block=False)
 
 
 def _certificate_authorities() -> str | bool:
