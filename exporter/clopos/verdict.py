@@ -43,14 +43,14 @@ def check(answer: Answer) -> None:
     if document.get("success") is not False and status < 400:  # noqa: PLR2004 - the HTTP class
         return
     text = wire.message(document) if document else f"HTTP {status} without a JSON body"
-    reason = _reason(status, text.lower())
+    reason = _reason(status, f"{text} {wire.identifier(document)}".lower())
     raise CloposError(reason, f"{text} (HTTP {status})" if document else text, brand_wide=reason in _BRAND_WIDE)
 
 
 def wait_seconds(headers: Mapping[str, str]) -> float:
     """Give how long a 429 asks us to wait: the longer of RateLimit-Reset and Retry-After, within bounds."""
     waits = [_number(headers.get("RateLimit-Reset"))]
-    with suppress(InvalidHeader):
+    with suppress(InvalidHeader, ValueError, OverflowError):  # The latter two for numbers and dates without end.
         waits.append(Retry().parse_retry_after(headers.get("Retry-After", "")))
     said = max((wait for wait in waits if wait is not None), default=60.0)
     return min(max(said, 1.0), LONGEST_WAIT)

@@ -103,6 +103,11 @@ def message(document: Row) -> str:
     return _text(document.get("message") or document.get("error") or "no message", 200)
 
 
+def identifier(document: Row) -> str:
+    """Give what the answer says to programs, a sentence or a slug, in one bounded line; empty where it says nothing."""
+    return _text(document.get("error") or "", 200)
+
+
 def _station(id_: str, row: Row) -> Station:
     return Station(
         id=id_,
@@ -116,8 +121,9 @@ def _station(id_: str, row: Row) -> Station:
 
 
 def _id(value: object) -> str | None:
+    """Take an id that can be carried as it is: two that were cut or mended might become one."""
     if isinstance(value, str):
-        return _name(value, "") or None
+        return value if 0 < len(value) <= NAME_LENGTH and not _SURROGATES.search(value) else None
     # A bool is an int in Python, and never an id.
     return str(value) if type(value) is int and abs(value) < 2**63 else None
 
