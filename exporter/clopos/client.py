@@ -86,7 +86,7 @@ class Client:
         self.login.refusals.forget()
 
     def poll(self, venue: Venue, seconds: float) -> Snapshot | Failure:
-        """Ask for a venue's stations within so many seconds and give the outcome. Raises Stopped only."""
+        """Ask for a venue's stations, each page within so many seconds, and give the outcome. Raises Stopped only."""
         began = self._clock.steady()
         try:
             listing = self.stations(venue, seconds)
@@ -112,15 +112,15 @@ class Client:
     ) -> Listing:
         """Read all stations of a venue, filtered by the API's own parameters.
 
-        Raises CloposError; `incomplete` where the list moved under two walks in a row.
+        `seconds` are for each page: how many there are is known after the first. Raises CloposError; `incomplete` where
+        the list moved under two walks in a row.
         """
-        deadline = self._clock.steady() + seconds
         params: dict[str, Any] = {"limit": PAGE_SIZE}
         if status is not None:
             params["status"] = status
         if can_print is not None:
             params["can_print"] = str(can_print).lower()
-        listing = self._walk(venue, params, deadline) or self._walk(venue, params, deadline)
+        listing = self._walk(venue, params, seconds) or self._walk(venue, params, seconds)
         if listing is None:
             raise CloposError(Reason.INCOMPLETE, "the list of stations changed while it was read, twice in a row")
         return listing
@@ -131,13 +131,12 @@ class Client:
         Where Clopos refuses to tell, the token's default venue stands for the brand, unless others are `known` from
         before. Raises CloposError.
         """
-        deadline = self._clock.steady() + seconds
         listed = self._venues
         if listed is not None and all(venue.name for venue in listed):
-            self.login.token(deadline)
+            self.login.token(self._clock.steady() + seconds)
             return listed
         try:
-            told = {venue.id: venue for venue in wire.venues(self._get("venues", {}, None, deadline), self.brand)}
+            told = {venue.id: venue for venue in wire.venues(self._get("venues", {}, None, seconds), self.brand)}
         except CloposError as error:
             if error.reason not in _REFUSES_DISCOVERY or error.brand_wide:
                 raise
@@ -151,19 +150,19 @@ class Client:
             Venue(v.brand, v.id, v.name or (told[v.id].name if v.id in told else f"Venue {v.id}")) for v in listed
         )
 
-    def _walk(self, venue: Venue, params: Mapping[str, Any], deadline: float) -> Listing | None:
+    def _walk(self, venue: Venue, params: Mapping[str, Any], seconds: float) -> Listing | None:
         """Read page after page; None where the list moved meanwhile, so that the walk proves nothing."""
-        first = wire.page(self._get("stations", {**params, **self._sort, "page": 1}, venue, deadline))
+        first = wire.page(self._get("stations", {**params, **self._sort, "page": 1}, venue, seconds))
         pages = ceil(first.total / PAGE_SIZE)
         if pages > MOST_PAGES:
             raise CloposError(Reason.TOO_LARGE, f"Clopos claims {first.total} stations in one venue")
         if pages > 1 and not self._sort and "id" in first.sorts:
             # The default order moves new rows to the front; ordered by id, rows that are there stay in place.
             self._sort = {"sort[0]": "id", "sort[1]": 1}
-            return self._walk(venue, params, deadline)
+            return self._walk(venue, params, seconds)
         rows = list(first.rows)
         for number in range(2, pages + 1):
-            page = wire.page(self._get("stations", {**params, **self._sort, "page": number}, venue, deadline))
+            page = wire.page(self._get("stations", {**params, **self._sort, "page": number}, venue, seconds))
             if page.total != first.total:
                 return None
             rows += page.rows
@@ -172,8 +171,9 @@ class Client:
             return None
         return Listing(tuple(stations), max(pages, 1), tuple(unusable))
 
-    def _get(self, endpoint: str, params: Mapping[str, Any], venue: Venue | None, deadline: float) -> Mapping[str, Any]:
+    def _get(self, endpoint: str, params: Mapping[str, Any], venue: Venue | None, seconds: float) -> Mapping[str, Any]:
         """Ask until there is an answer, the reason speaks against asking again, or the time is over."""
+        deadline = self._clock.steady() + seconds
         scope = f"{endpoint}:{venue.id if venue else ''}"
         self.login.refusals.check(scope)
         renewed = False
