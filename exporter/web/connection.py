@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple, cast
@@ -50,11 +51,8 @@ class Host:
         self.door = door
         self.limits = limits
         self.state = ServerState()
+        self.clients: set[Connection] = set()
         self._held: dict[Connection, bytes] = {}
-
-    def connections(self) -> list[Connection]:
-        """Give the clients that are connected, handshake done."""
-        return cast("list[Connection]", list(self.state.connections))
 
     @contextmanager
     def holding(self, connection: Connection, body: bytes) -> Iterator[None]:
@@ -66,7 +64,7 @@ class Host:
                 break
             if other is not connection and other.flow.write_paused:
                 del self._held[other]
-                other.transport.abort()
+                other.drop()
         try:
             yield
         finally:
@@ -74,11 +72,18 @@ class Host:
 
 
 class Connection(HttpToolsProtocol):
-    """One client; `since` is when its present phase began, loop time in seconds."""
+    """One client, from its arrival on; `since` is when its present phase began, loop time in seconds.
+
+    `arrival` is the task that does the handshake; `has_arrived` turns True when that is done.
+    """
+
+    arrival: asyncio.Task[None]
+    has_arrived = False
 
     def __init__(self, host: Host) -> None:
         super().__init__(host.config, host.state, {})
         self.app = cast("Any", self._answer)
+        self.timeout_keep_alive = host.limits.keep_alive  # type: ignore[assignment]
         self.since = self.loop.time()
         self._host = host
         self._limits = host.limits
@@ -92,9 +97,16 @@ class Connection(HttpToolsProtocol):
         return self.cycle is not None and not self.cycle.response_complete
 
     @property
+    def is_leaving(self) -> bool:
+        """Tell whether the connection is being closed."""
+        return self.has_arrived and self.transport.is_closing()
+
+    @property
     def patience(self) -> float:
         """Give how many seconds the present phase may last."""
-        if self.is_answering or self.transport.is_closing() or self.transport.get_write_buffer_size():
+        if not self.has_arrived:
+            return math.inf  # asyncio looks after the handshake
+        if self.is_answering or self.is_leaving or self.transport.get_write_buffer_size():
             return self._limits.answer
         return self._limits.request if self._in_request else self._limits.keep_alive
 
@@ -103,12 +115,25 @@ class Connection(HttpToolsProtocol):
         """Rank clients for when there are too many: the least is who waits for no answer, and has so the longest."""
         return self.is_answering, self.since
 
+    def drop(self) -> None:
+        """Hang up at once, whatever is under way."""
+        if self.has_arrived:
+            self.transport.abort()
+        else:
+            self.arrival.cancel()
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Let a client in, unless its certificate bears none of the allowed names."""
         super().connection_made(transport)
+        self.has_arrived = True
         door = self._host.door
         if door is not None and not door.admits(transport.get_extra_info("peercert")):
             transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the client."""
+        super().connection_lost(exc)
+        self._host.clients.discard(self)
 
     def data_received(self, data: bytes) -> None:
         """Read a piece of a request, and no more of one that is too large."""

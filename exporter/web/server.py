@@ -50,14 +50,12 @@ class Server:
             access_log=False,
             proxy_headers=False,
             server_header=False,
-            timeout_keep_alive=int(limits.keep_alive),
         )
         config.load()
         self._host = Host(app, config, door, limits)
         self._listeners = listeners
         self._door = door
         self._limits = limits
-        self._arriving: dict[asyncio.Task[None], float] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop = asyncio.Event()
         self._stopped = False
@@ -93,7 +91,7 @@ class Server:
                 for task in done:
                     task.result()
         finally:
-            for task in [stop, *accepting, *self._arriving]:
+            for task in [stop, *accepting]:
                 task.cancel()
             for listener in self._listeners:
                 listener.close()
@@ -112,55 +110,59 @@ class Server:
             # Without it the last piece of an answer waits 40 ms for the client to acknowledge the piece before.
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._make_room(self._limits.connections - 1)
-            task = loop.create_task(self._admit(client))
-            self._arriving[task] = loop.time()
-            task.add_done_callback(self._arriving.pop)
+            self._welcome(client)
             # A queue full of connections must not keep the loop from everybody else.
             await asyncio.sleep(0)
 
-    async def _admit(self, client: socket.socket) -> None:
+    def _welcome(self, client: socket.socket) -> None:
+        connection = Connection(self._host)
+
+        def forget_unless_connected(_: asyncio.Task[None]) -> None:
+            if not connection.has_arrived:
+                self._host.clients.discard(connection)
+                client.close()
+
+        self._host.clients.add(connection)
+        connection.arrival = asyncio.create_task(self._connect(client, connection))
+        connection.arrival.add_done_callback(forget_unless_connected)
+
+    async def _connect(self, client: socket.socket, connection: Connection) -> None:
         context = None if self._door is None else self._door.context()
         timeout = None if context is None else self._limits.handshake
         with suppress(OSError):  # the client's handshake failed or it went away: not our trouble
             await asyncio.get_running_loop().connect_accepted_socket(
-                lambda: Connection(self._host),
-                client,
-                ssl=context,
-                ssl_handshake_timeout=timeout,
-                ssl_shutdown_timeout=timeout,
+                lambda: connection, client, ssl=context, ssl_handshake_timeout=timeout, ssl_shutdown_timeout=timeout
             )
 
     def _make_room(self, limit: int) -> None:
-        """Close the client with the least claim to stay, if there are more than `limit`."""
-        connections = [connection for connection in self._host.connections() if not connection.transport.is_closing()]
-        if len(self._arriving) + len(connections) <= limit:
-            return
-        least = min(connections, key=lambda connection: connection.claim, default=None)
-        arriving = next(iter(self._arriving), None)
-        if arriving is not None and (least is None or (False, self._arriving[arriving]) < least.claim):
-            arriving.cancel()
-        elif least is not None:
-            least.transport.abort()
+        """Drop the client with the least claim to stay, if there are more than `limit`."""
+        staying = [client for client in self._host.clients if not client.is_leaving]
+        if len(staying) > limit:
+            min(staying, key=lambda client: client.claim).drop()
 
     def _tick(self) -> None:
         self._host.state.default_headers = [(b"date", formatdate(time.time(), usegmt=True).encode())]
         now = asyncio.get_running_loop().time()
-        for connection in self._host.connections():
-            if now - connection.since > connection.patience:
-                connection.transport.abort()
+        for client in list(self._host.clients):
+            if now - client.since > client.patience:
+                client.drop()
 
     async def _drain(self) -> None:
-        for connection in self._host.connections():
-            connection.shutdown()
+        """Let answers under way finish within the grace, then hang up on whoever is left."""
+        clients = self._host.clients
+        for client in list(clients):
+            if client.has_arrived:
+                client.shutdown()
+            else:
+                client.drop()
         loop = asyncio.get_running_loop()
         end = loop.time() + self._limits.grace
-        state = self._host.state
-        while state.connections and loop.time() < end:  # noqa: ASYNC110 - uvicorn keeps a set, no event
+        while clients and loop.time() < end:  # noqa: ASYNC110 - twice in a lifetime, an event would be more to read
             await asyncio.sleep(0.02)
-        for connection in self._host.connections():
-            connection.transport.abort()
-        tasks = [*state.tasks, *self._arriving]
+        for client in list(clients):
+            client.drop()
+        tasks = self._host.state.tasks.copy()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.sleep(0)  # aborted transports close their sockets in the next round of the loop
+        await asyncio.sleep(0)  # dropped transports close their sockets in the next round of the loop

@@ -8,16 +8,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from ipaddress import ip_address
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
+from exporter.errors import ExporterError
 from exporter.web.webconfig import ALWAYS_ON, CIPHERS, CLIENT_AUTH, CURVES, TLSServer
 
 _VERSIONS = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}
-MAX_PEM = 60_000
-"""Characters of a certificate chain or key: what a pipe takes at once."""
 
 
-class UnusableError(Exception):
+class UnusableError(ExporterError):
     """Say that the file or text behind a key of the TLS section cannot be used; the text never shows its content."""
 
     def __init__(self, key: str, message: str) -> None:
@@ -70,9 +70,6 @@ def _load_certificate(context: ssl.SSLContext, tls: TLSServer) -> None:
     key = _text("key", None if tls.key is None else tls.key.get_secret_value(), tls.key_file)
     if not _holds_certificate(certificate):
         raise UnusableError(_given("cert", tls.cert), "holds no certificate in PEM form")
-    for name, text in ((_given("cert", tls.cert), certificate), (_given("key", tls.key), key)):
-        if len(text) > MAX_PEM:
-            raise UnusableError(name, f"is longer than {MAX_PEM} characters")
     try:
         with _as_file(certificate) as certificate_path, _as_file(key) as key_path:
             # Without a password OpenSSL would ask for one on the terminal.
@@ -117,11 +114,8 @@ def _holds_certificate(text: str) -> bool:
 
 @contextmanager
 def _as_file(text: str) -> Iterator[str]:
-    """Give what is in memory a path, since OpenSSL wants one, without a key ever touching a disk."""
-    reader, writer = os.pipe()
-    try:
-        os.write(writer, text.encode("ascii", "replace"))
-        os.close(writer)
-        yield f"/dev/fd/{reader}"
-    finally:
-        os.close(reader)
+    """Give what is in memory a path, since OpenSSL wants one; on Linux no key touches a disk by that."""
+    with os.fdopen(os.memfd_create("pem"), "w+b") if hasattr(os, "memfd_create") else TemporaryFile() as file:
+        file.write(text.encode("ascii", "replace"))
+        file.seek(0)
+        yield f"/dev/fd/{file.fileno()}"
