@@ -172,11 +172,12 @@ def _differences(tracked: Tracked, station: Station, wall: float) -> Iterator[tu
 
 
 def _lost(state: VenueState, failure: Failure) -> Change:
-    at = failure.at.wall
+    at, reason = failure.at.wall, failure.reason
     details = {
-        "reason": failure.reason.value,
+        "reason": reason.value,
         "message": failure.message,
         "down_for_seconds": _seconds(state.last_success, at),
+        **({"remedy": reason.remedy} if reason.is_configuration else {}),
     }
     return Change(Event.VENUE_LOST, state.venue.brand, at, state.venue, details=details)
 

@@ -272,11 +272,9 @@ class Exporter:
             time.sleep(0.05)
         return found
 
-    def until_value(self, value: float | None, name: str, *, seconds: float = 10.0, **labels: str) -> Samples:
+    def until_value(self, value: float | None, name: str, **labels: str) -> Samples:
         """Wait until a sample has a value, None for its absence, and give a scrape."""
-        self.until(
-            lambda: self.metrics(name).value(name, **labels) == value, f"{name}{labels} of {value}", seconds=seconds
-        )
+        self.until(lambda: self.metrics(name).value(name, **labels) == value, f"{name}{labels} of {value}")
         return self.metrics()
 
     def until_event(self, name: str, *, times: int = 1, seconds: float = 10.0, **fields: Any) -> dict[str, Any]:
@@ -301,6 +299,7 @@ class Exporter:
             return {(has["brand"], has["venue_id"]): value for has, value in samples}
 
         before = polls()
+        assert before, self._story(f"no venue of {labels} to wait for")
 
         def seen() -> bool:
             now = polls()
