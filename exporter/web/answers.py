@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import wraps
+from threading import Lock
 from urllib.parse import urlencode
 
 from starlette.requests import Request
@@ -11,6 +13,22 @@ from starlette.responses import Response
 
 WORTH_PACKING = 1000
 """Bytes from which on an answer is compressed."""
+
+
+Endpoint = Callable[[Request], Response]
+
+_TURN = Lock()
+
+
+def in_turn(endpoint: Endpoint) -> Endpoint:
+    """Let one answer be made at a time: each thread that makes one competes with scrapes for the interpreter."""
+
+    @wraps(endpoint)
+    def waiting(request: Request) -> Response:
+        with _TURN:
+            return endpoint(request)
+
+    return waiting
 
 
 def href(path: str, **query: str | int | Sequence[str] | None) -> str:

@@ -16,7 +16,7 @@ from starlette.routing import BaseRoute, Route
 from exporter.model import Event, Tracked
 from exporter.views import VenueView
 from exporter.web import documents as doc
-from exporter.web.answers import href, packed
+from exporter.web.answers import Endpoint, href, in_turn, packed
 from exporter.web.openapi import description
 from exporter.web.source import Entry, Source
 from exporter.web.words import moment
@@ -52,7 +52,7 @@ def api_routes(source: Source) -> list[BaseRoute]:
 
 
 class _Api:
-    """Answer queries. Every method runs in a worker thread, several at a time."""
+    """Answer queries, in a worker thread."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
@@ -132,7 +132,7 @@ class _Refused(Exception):  # noqa: N818 - an answer rather than an error
         super().__init__(message)
 
 
-def _checked(model: type[Query], answer: Callable[[Query], BaseModel]) -> Callable[[Request], Response]:
+def _checked(model: type[Query], answer: Callable[[Query], BaseModel]) -> Endpoint:
     """Make an endpoint that reads its parameters strictly, and names all faults at once."""
 
     def endpoint(request: Request) -> Response:
@@ -156,7 +156,7 @@ def _checked(model: type[Query], answer: Callable[[Query], BaseModel]) -> Callab
             status=400 if isinstance(body, doc.Refusal) else 200,
         )
 
-    return endpoint
+    return in_turn(endpoint)
 
 
 def _lists(model: type[BaseModel]) -> set[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
@@ -16,7 +16,7 @@ from starlette.routing import BaseRoute, Route
 from exporter.model import Instant, Kind, Tracked
 from exporter.views import BrandView, VenueView
 from exporter.web import timeline, words
-from exporter.web.answers import href, packed
+from exporter.web.answers import Endpoint, href, in_turn, packed
 from exporter.web.board import LATE, Board, Tile, in_order, is_late, searchable
 from exporter.web.source import Entry, Source
 from exporter.web.troubles import Level, blindnesses, station_troubles
@@ -45,15 +45,15 @@ def page_routes(source: Source, *, telemetry_path: str = "/metrics") -> list[Bas
     """Give the routes of the pages and of what they load."""
     pages = _Pages(source, telemetry_path)
     return [
-        Route("/", pages.overview),
-        Route("/venue", pages.venue),
-        Route("/changes", pages.changes),
+        Route("/", in_turn(pages.overview)),
+        Route("/venue", in_turn(pages.venue)),
+        Route("/changes", in_turn(pages.changes)),
         *(Route(f"/static/{name}", _static(name)) for name in STATIC),
     ]
 
 
 class _Pages:
-    """Render pages. Every method runs in a worker thread, several at a time."""
+    """Render pages, in a worker thread."""
 
     def __init__(self, source: Source, telemetry_path: str) -> None:
         self._source = source
@@ -237,7 +237,7 @@ def _rect(span: timeline.Span, start: float, now: float) -> dict[str, Any]:
     }
 
 
-def _static(name: str) -> Callable[[Request], Response]:
+def _static(name: str) -> Endpoint:
     body, tag = _content(name), f'"{_digest(name)}"'
 
     def static(request: Request) -> Response:

@@ -58,7 +58,7 @@ class Entry(Protocol):
 
 
 class Source(Protocol):
-    """Everything that pages and JSON read. Asked in worker threads, several at a time."""
+    """Everything that pages and JSON read. Asked in worker threads."""
 
     def now(self) -> Instant:
         """Give the moment on both clocks."""

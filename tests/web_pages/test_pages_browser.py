@@ -7,16 +7,15 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from browser import chromium
 from pages_fakes import NOW, FakeSource, brand_view, outage, tracked, venue_view
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from exporter.model import Event, Kind, Reason
 from exporter.views import Opening
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]
 
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync"]  # fmt: skip
 PHONE = {"width": 320, "height": 640}
 DESKTOP = {"width": 1280, "height": 900}
 
@@ -26,10 +25,8 @@ BAR = tracked("2", "Bar", kind=Kind.OTHER)
 
 @pytest.fixture(scope="module")
 def browser(program: Callable[..., str]) -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program("chromium"), args=FLAGS)
+    with chromium(program("chromium")) as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
