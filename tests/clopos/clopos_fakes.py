@@ -1,0 +1,113 @@
+"""A Clopos of a few lines: what it is asked stands in `asked`, what it answers is scripted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from email.utils import formatdate
+from threading import Event
+from typing import Any, NamedTuple
+
+from fakes import FakeClock
+
+from exporter.clopos.client import Client
+from exporter.clopos.login import Credentials, Login
+from exporter.clopos.quota import Address, Quota
+from exporter.clopos.transport import Answer
+from exporter.errors import CloposError
+from exporter.model import Reason
+
+SECRET = "s3cret-of-the-client"
+TOKEN = "ready-made-token"
+CREDENTIALS = Credentials("client", SECRET, "tandir-group", "integrator")
+
+
+class Asked(NamedTuple):
+    at: float
+    endpoint: str
+    params: Mapping[str, Any]
+    headers: Mapping[str, str]
+
+
+Script = Callable[[Asked], Answer | CloposError]
+
+
+class FakeTransport:
+    """Answer by a script, on the clock; an error in the place of an answer is raised."""
+
+    def __init__(self, clock: FakeClock, script: Script, seconds: float = 0.0) -> None:
+        self.clock, self.script, self.seconds = clock, script, seconds
+        self.asked: list[Asked] = []
+
+    def get(self, endpoint: str, params: Mapping[str, Any], headers: Mapping[str, str]) -> Answer:
+        return self._answer(Asked(self.clock.steady(), endpoint, params, headers))
+
+    def post(self, endpoint: str, body: Mapping[str, Any]) -> Answer:
+        return self._answer(Asked(self.clock.steady(), endpoint, body, {}))
+
+    def close(self) -> None:
+        self.asked.clear()
+
+    def count(self, endpoint: str) -> int:
+        return sum(asked.endpoint == endpoint for asked in self.asked)
+
+    def _answer(self, asked: Asked) -> Answer:
+        self.asked.append(asked)
+        self.clock.forward(self.seconds)
+        answer = self.script(asked)
+        if isinstance(answer, CloposError):
+            raise answer
+        return answer
+
+
+def ok(headers: Mapping[str, str] | None = None, **document: Any) -> Answer:
+    return Answer(200, headers or {}, {"success": True, **document})
+
+
+def no(status: int, message: str, headers: Mapping[str, str] | None = None) -> Answer:
+    return Answer(status, headers or {}, {"success": False, "message": message})
+
+
+def trouble(reason: Reason = Reason.CONNECTION) -> CloposError:
+    return CloposError(reason, "cannot be reached: Connection refused")
+
+
+class Tokens:
+    """Answer POST /auth: each login gets the next token; `server_wall` is what the server takes for the time."""
+
+    def __init__(self, clock: FakeClock, lifetime: float = 3600.0) -> None:
+        self.clock, self.lifetime = clock, lifetime
+        self.ahead = 0.0
+        self.given = 0
+
+    def __call__(self) -> Answer:
+        self.given += 1
+        now = self.clock.wall() + self.ahead
+        date = {"Date": formatdate(now, usegmt=True)}
+        return ok(date, token=f"jwt-{self.given}", expires_at=int(now + self.lifetime), expires_in=self.lifetime)
+
+
+def login(clock: FakeClock, transport: FakeTransport, credentials: Credentials | str = CREDENTIALS) -> Login:
+    stop = Event()
+    quota, address = Quota(6000, clock, stop), Address(clock, stop)
+    return Login(credentials, transport=transport, quota=quota, address=address, clock=clock)  # type: ignore[arg-type]
+
+
+def client(
+    clock: FakeClock, script: Script, credentials: Credentials | str = TOKEN, *, seconds: float = 0.0, **rest: Any
+) -> tuple[Client, FakeTransport]:
+    """Give a client that asks a script, with plenty of quota."""
+    stop = rest.pop("stop", None) or Event()
+    made = Client(
+        "tandir-group",
+        credentials,
+        base_url="http://127.0.0.1:1",
+        requests_per_minute=rest.pop("requests_per_minute", 6000),
+        clock=clock,
+        stop=stop,
+        address=rest.pop("address", None) or Address(clock, stop),
+        observe=lambda *_: None,
+        **rest,
+    )
+    transport = FakeTransport(clock, script, seconds)
+    made._transport = made.login._transport = transport  # type: ignore[assignment]
+    return made, transport

@@ -1,0 +1,376 @@
+from __future__ import annotations
+
+from itertools import pairwise
+from threading import Event, Thread
+
+import pytest
+from clopos_fakes import CREDENTIALS, SECRET, TOKEN, Asked, FakeTransport, Tokens, login, no, ok, trouble
+from fakes import FakeClock
+
+from exporter.clopos.login import RENEW_BEFORE, SHORTEST_LIFE, Login, Refusals
+from exporter.clopos.transport import Answer
+from exporter.errors import CloposError
+from exporter.model import Reason
+
+WRONG = no(401, "Invalid credentials")
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+class Script:
+    """Answer logins with tokens until told otherwise."""
+
+    def __init__(self, clock: FakeClock, lifetime: float = 3600.0) -> None:
+        self.tokens = Tokens(clock, lifetime)
+        self.instead: Answer | CloposError | None = None
+
+    def __call__(self, _asked: Asked) -> Answer | CloposError:
+        return self.instead or self.tokens()
+
+
+@pytest.fixture
+def script(clock: FakeClock) -> Script:
+    return Script(clock)
+
+
+@pytest.fixture
+def transport(clock: FakeClock, script: Script) -> FakeTransport:
+    return FakeTransport(clock, script)
+
+
+@pytest.fixture
+def made(clock: FakeClock, transport: FakeTransport) -> Login:
+    return login(clock, transport)
+
+
+def ask(made: Login, clock: FakeClock, seconds: float = 30.0) -> str:
+    return made.token(clock.steady() + seconds)
+
+
+def refusal(made: Login, clock: FakeClock) -> CloposError:
+    with pytest.raises(CloposError) as caught:
+        ask(made, clock)
+    return caught.value
+
+
+def test_the_first_one_logs_in_with_all_four_credentials(
+    made: Login, clock: FakeClock, transport: FakeTransport
+) -> None:
+    assert ask(made, clock) == "jwt-1"
+    assert transport.asked[0][1:3] == (
+        "auth",
+        {"client_id": "client", "client_secret": SECRET, "brand": "tandir-group", "integrator_id": "integrator"},
+    )
+
+
+def test_a_token_is_used_until_shortly_before_its_end_and_then_renewed(made: Login, clock: FakeClock) -> None:
+    ask(made, clock)
+    clock.forward(3600 - RENEW_BEFORE - 2)
+    assert ask(made, clock) == "jwt-1"
+    clock.forward(3)
+    assert ask(made, clock) == "jwt-2"
+    assert made.expires_at == int(clock.wall() + 3600)
+
+
+@pytest.mark.parametrize("ahead", [-86400.0, 86400.0], ids=["slow", "fast"])
+def test_a_wrong_local_clock_neither_renews_at_every_poll_nor_uses_a_dead_token(
+    made: Login, clock: FakeClock, script: Script, ahead: float
+) -> None:
+    script.tokens.ahead = ahead
+    ask(made, clock)
+    clock.forward(3500)
+    assert ask(made, clock) == "jwt-1"
+    clock.forward(100)
+    assert ask(made, clock) == "jwt-2"
+
+
+def test_a_local_clock_that_jumps_moves_no_renewal(made: Login, clock: FakeClock) -> None:
+    ask(made, clock)
+    clock.set_wall(clock.wall() + 86400)
+    clock.forward(100)
+    assert ask(made, clock) == "jwt-1"
+
+
+@pytest.mark.parametrize(
+    ("answer", "life"),
+    [
+        ({"expires_in": 600}, 600),
+        ({"expires_at": 1_800_000_900, "expires_in": 600}, 600),
+        ({"expires_at": 1_800_000_900}, 900),
+        ({"expires_at": "2027-01-15T08:00:00Z", "expires_in": 600}, 600),
+        ({}, 3600),
+    ],
+    ids=["expires_in", "no Date", "expires_at alone", "not a number", "nothing said"],
+)
+def test_without_the_servers_date_the_next_best_word_counts(
+    clock: FakeClock, answer: dict[str, object], life: float
+) -> None:
+    transport = FakeTransport(clock, lambda _: ok(token="jwt", **answer))
+    made = login(clock, transport)
+    ask(made, clock)
+    clock.forward(0.89 * life)
+    ask(made, clock)
+    assert len(transport.asked) == 1
+    clock.forward(0.11 * life)
+    ask(made, clock)
+    assert len(transport.asked) == 2
+
+
+@pytest.mark.parametrize("date", ["", "nonsense", "Fri, 99 Foo 99999 99:99:99 GMT"])
+def test_a_date_that_is_none_is_not_used(clock: FakeClock, date: str) -> None:
+    made = login(clock, FakeTransport(clock, lambda _: ok({"Date": date}, token="jwt", expires_in=600)))
+    assert ask(made, clock) == "jwt"
+
+
+@pytest.mark.parametrize("lifetime", [-10_000.0, 0.0, 1.0])
+def test_a_senseless_end_does_not_make_every_poll_log_in(clock: FakeClock, lifetime: float) -> None:
+    transport = FakeTransport(clock, Script(clock, lifetime))
+    made = login(clock, transport)
+    for _ in range(3):
+        ask(made, clock)
+        clock.forward(SHORTEST_LIFE / 4)
+    assert len(transport.asked) == 1
+
+
+def test_a_short_life_is_renewed_a_tenth_before_its_end(clock: FakeClock) -> None:
+    made = login(clock, FakeTransport(clock, Script(clock, 100.0)))
+    ask(made, clock)
+    clock.forward(89)
+    assert ask(made, clock) == "jwt-1"
+    clock.forward(2)
+    assert ask(made, clock) == "jwt-2"
+
+
+# When it does not work
+
+
+def test_a_refused_login_is_a_reason_for_the_whole_brand(made: Login, clock: FakeClock, script: Script) -> None:
+    script.instead = WRONG
+    error = refusal(made, clock)
+    assert (error.reason, error.brand_wide) == (Reason.CREDENTIALS, True)
+
+
+def test_what_only_a_person_can_mend_is_asked_again_later_each_time_up_to_fifteen_minutes(
+    made: Login, clock: FakeClock, script: Script, transport: FakeTransport
+) -> None:
+    script.instead = WRONG
+    asked: list[float] = []
+    for _ in range(2800):
+        before = len(transport.asked)
+        assert refusal(made, clock).reason is Reason.CREDENTIALS
+        if len(transport.asked) > before:
+            asked.append(clock.steady())
+        clock.forward(1)
+    waits = [later - first for first, later in pairwise(asked)]
+    assert waits == [15.0, 30.0, 60.0, 120.0, 240.0, 480.0, 900.0, 900.0]
+
+
+def test_transient_trouble_is_asked_again_within_a_minute(
+    made: Login, clock: FakeClock, script: Script, transport: FakeTransport
+) -> None:
+    script.instead = trouble()
+    for _ in range(600):
+        assert refusal(made, clock).reason is Reason.CONNECTION
+        clock.forward(1)
+    assert 12 <= len(transport.asked) <= 18
+
+
+def test_a_login_that_works_again_starts_anew(made: Login, clock: FakeClock, script: Script) -> None:
+    script.instead = WRONG
+    for _ in range(100):
+        refusal(made, clock)
+        clock.forward(1)
+    script.instead = None
+    clock.forward(900)
+    assert ask(made, clock) == "jwt-1"
+    script.instead = WRONG
+    made.dropped("jwt-1")
+    refusal(made, clock)
+    clock.forward(16)
+    script.instead = None
+    assert ask(made, clock) == "jwt-2"
+
+
+def test_somebody_who_says_it_is_mended_is_believed(made: Login, clock: FakeClock, script: Script) -> None:
+    script.instead = WRONG
+    refusal(made, clock)
+    script.instead = None
+    refusal(made, clock)
+    made.refusals.forget()
+    assert ask(made, clock) == "jwt-1"
+
+
+def test_an_old_token_serves_while_its_renewal_fails_and_not_beyond_its_end(
+    made: Login, clock: FakeClock, script: Script
+) -> None:
+    ask(made, clock)
+    script.instead = trouble(Reason.GATEWAY)
+    clock.forward(3600 - RENEW_BEFORE + 1)
+    for _ in range(5):
+        assert ask(made, clock) == "jwt-1"
+        clock.forward(10)
+    clock.forward(RENEW_BEFORE)
+    assert refusal(made, clock).reason is Reason.GATEWAY
+
+
+def test_a_token_that_clopos_dropped_is_replaced_once_however_many_say_so(
+    made: Login, clock: FakeClock, transport: FakeTransport
+) -> None:
+    old = ask(made, clock)
+    for _ in range(3):
+        made.dropped(old)
+        assert ask(made, clock) == "jwt-2"
+    assert len(transport.asked) == 2
+
+
+def test_a_429_on_login_holds_every_brands_logins_of_this_address(
+    made: Login, clock: FakeClock, script: Script
+) -> None:
+    script.instead = no(429, "Too many requests", {"Retry-After": "50"})
+    assert refusal(made, clock).reason is Reason.RATE_LIMITED
+    assert made._address.logins.next_at() == clock.steady() + 50
+    script.instead = None
+    clock.forward(2)
+    error = refusal(made, clock)
+    assert error.reason is Reason.THROTTLED, "a poll of 30 s cannot wait for 48"
+    assert not error.brand_wide
+    clock.forward(30)
+    assert ask(made, clock) == "jwt-1"
+
+
+def test_our_own_pacing_is_no_refusal(made: Login, clock: FakeClock) -> None:
+    made._address.logins.hold(40)
+    assert refusal(made, clock).reason is Reason.THROTTLED
+    clock.forward(20)
+    assert ask(made, clock) == "jwt-1"
+
+
+def test_a_login_without_a_usable_token_is_malformed(clock: FakeClock) -> None:
+    made = login(clock, FakeTransport(clock, lambda _: ok(expires_in=3600)))
+    assert refusal(made, clock).reason is Reason.MALFORMED
+
+
+# A ready token
+
+
+def test_a_ready_token_is_used_as_it_is_and_never_renewed(clock: FakeClock, transport: FakeTransport) -> None:
+    made = login(clock, transport, TOKEN)
+    clock.forward(10**7)
+    assert ask(made, clock) == TOKEN
+    made.dropped(TOKEN)
+    assert ask(made, clock) == TOKEN
+    assert not made.renewable
+    assert not transport.asked
+    assert made.expires_at is None
+
+
+# Several threads
+
+
+def test_many_that_need_a_token_at_once_log_in_once(clock: FakeClock, script: Script) -> None:
+    entered, go = Event(), Event()
+
+    def slow(asked: Asked) -> Answer | CloposError:
+        entered.set()
+        go.wait(5)
+        return script(asked)
+
+    transport = FakeTransport(clock, slow)
+    made = login(clock, transport)
+    tokens: list[str] = []
+    threads = [Thread(target=lambda: tokens.append(ask(made, clock))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    assert entered.wait(5)
+    go.set()
+    for thread in threads:
+        thread.join(5)
+    assert tokens == ["jwt-1"] * 8
+    assert len(transport.asked) == 1
+
+
+def test_while_one_renews_a_token_that_is_still_good_the_others_use_it(clock: FakeClock, script: Script) -> None:
+    entered, go = Event(), Event()
+
+    def slow(asked: Asked) -> Answer | CloposError:
+        if script.tokens.given:
+            entered.set()
+            go.wait(5)
+        return script(asked)
+
+    made = login(clock, FakeTransport(clock, slow))
+    ask(made, clock)
+    clock.forward(3600 - RENEW_BEFORE + 1)
+    renewing = Thread(target=lambda: ask(made, clock))
+    renewing.start()
+    assert entered.wait(5)
+    assert ask(made, clock) == "jwt-1"
+    go.set()
+    renewing.join(5)
+    assert ask(made, clock) == "jwt-2"
+
+
+def test_waiting_for_anothers_login_ends_with_the_time_of_the_poll(clock: FakeClock) -> None:
+    entered, go = Event(), Event()
+
+    def slow(_asked: Asked) -> CloposError:
+        entered.set()
+        go.wait(5)
+        return trouble()
+
+    made = login(clock, FakeTransport(clock, slow))
+    first = Thread(target=lambda: refusal(made, clock))
+    first.start()
+    assert entered.wait(5)
+    with pytest.raises(CloposError) as caught:
+        made.token(clock.steady() + 0.05)
+    assert caught.value.reason is Reason.THROTTLED
+    go.set()
+    first.join(5)
+
+
+# Secrets
+
+
+def test_no_secret_shows_in_any_repr(made: Login, clock: FakeClock) -> None:
+    ask(made, clock)
+    shown = repr(made) + repr(CREDENTIALS) + repr(made.refusals) + repr(login(clock, made._transport, TOKEN))  # type: ignore[arg-type]
+    for secret in (SECRET, "jwt-1", TOKEN):
+        assert secret not in shown
+
+
+def test_a_secret_that_clopos_repeats_is_masked(made: Login, clock: FakeClock, script: Script) -> None:
+    script.instead = no(401, f"Wrong: {SECRET}!")
+    error = refusal(made, clock)
+    assert SECRET not in str(error)
+    assert "<secret>" in error.message
+    script.instead = None
+    made.refusals.forget()
+    ask(made, clock)
+    assert made.secrets()(f"a {SECRET} b jwt-1 c") == "a <secret> b <secret> c"
+
+
+# Refusals
+
+
+def test_a_refusal_that_several_requests_meet_together_counts_once(clock: FakeClock) -> None:
+    refusals = Refusals(clock)
+    error = CloposError(Reason.FORBIDDEN, "no")
+    for _ in range(10):
+        refusals.add("stations:7", error)
+    clock.forward(15)
+    refusals.check("stations:7")
+
+
+def test_a_refusal_is_of_its_own_key_only_and_keeps_its_words(clock: FakeClock) -> None:
+    refusals = Refusals(clock)
+    refusals.add("a", CloposError(Reason.FORBIDDEN, "no", brand_wide=True))
+    refusals.check("b")
+    with pytest.raises(CloposError) as caught:
+        refusals.check("a")
+    assert (caught.value.reason, caught.value.message, caught.value.brand_wide) == (Reason.FORBIDDEN, "no", True)
+    refusals.clear("a")
+    refusals.check("a")
