@@ -2,7 +2,7 @@
 
 Bounded in time and size, whatever the other side does; no cookies, no redirects (credentials go to the configured
 host and nowhere else), and proxies and certificate authorities taken from the environment once. Requests are handed to
-the adapter below the session: the session itself would keep cookies, and read a redirect's body whatever its size.
+the adapter below the session, which would keep cookies, and read a redirect's body whatever its size.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ MOST_BYTES = 8 * 2**20
 """Bytes of a decoded body that are read: 200 stations take about 40 KiB."""
 
 _CHUNK = 64 * 1024
+_HEADERS = {"User-Agent": f"clopos-exporter/{__version__}", "Accept": "application/json", "Accept-Encoding": "gzip"}
 _CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 
 Observe = Callable[[str, str, float], None]
@@ -55,29 +56,27 @@ class Answer:
 
 
 class Guard:
-    """Cut connections whose request outlives its time.
+    """Cut connections whose request outlives its time, so many real seconds.
 
     A timeout on the socket restarts with each byte, so a peer that trickles could hold a worker for hours. One thread
-    looks twice a second and shuts such sockets down, which ends the read that waits on them.
+    shuts such sockets down, which ends the read that waits on them.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
         self._local = threading.local()
         self._running: dict[int, _Ticket] = {}
         self._started = threading.Lock()
         self._closed = threading.Event()
 
     @contextmanager
-    def limit(self, seconds: float) -> Iterator[_Ticket]:
-        """Limit the requests that this thread makes within the block to so many real seconds together.
-
-        Raises Stopped once closed.
-        """
+    def limit(self) -> Iterator[_Ticket]:
+        """Limit the requests that this thread makes within the block. Raises Stopped once closed."""
         if self._closed.is_set():
             raise Stopped
         if self._started.acquire(blocking=False):
             threading.Thread(target=self._watch, name="request-guard", daemon=True).start()
-        ticket = self._local.ticket = _Ticket(time.monotonic() + seconds)
+        ticket = self._local.ticket = _Ticket(time.monotonic() + self._seconds)
         self._running[id(ticket)] = ticket
         try:
             yield ticket
@@ -98,11 +97,15 @@ class Guard:
             ticket.cut()
 
     def _watch(self) -> None:
-        while not self._closed.wait(0.5):
+        pause = 0.0
+        while not self._closed.wait(pause):
             now = time.monotonic()
-            for ticket in list(self._running.values()):
+            running = list(self._running.values())
+            for ticket in running:
                 if ticket.ends <= now:
                     ticket.cut()
+            # Whatever begins meanwhile ends later than these. What was cut may take a moment to notice.
+            pause = max(0.5, min((ticket.ends for ticket in running), default=now + self._seconds) - now)
 
 
 class _Ticket:
@@ -129,8 +132,8 @@ class Transport:
     def __init__(self, base_url: str, *, connections: int, observe: Observe) -> None:
         self.base_url = base_url.rstrip("/")
         self._observe = observe
-        self._guard = Guard()
-        self._session = _session()
+        self._guard = Guard(TOTAL_TIMEOUT)
+        self._questions: dict[tuple[object, ...], requests.PreparedRequest] = {}
         self._adapter = _adapter(self._guard, connections)
         # Resolved once: requests would look into the environment and .netrc anew at every request.
         self._options: dict[str, Any] = {
@@ -147,21 +150,28 @@ class Transport:
 
     def get(self, endpoint: str, params: Mapping[str, Any], headers: Mapping[str, str]) -> Answer:
         """Send a GET. Raises CloposError for everything that is not an answer with a JSON object, and Stopped."""
-        request = requests.Request("GET", f"{self.base_url}/{endpoint}", params=params, headers=headers)
+        key = (endpoint, *params.items())
+        question = self._questions.get(key)
+        if question is None:
+            # The same few are asked all the time, and encoding one costs as much as decoding its answer.
+            question = requests.Request("GET", f"{self.base_url}/{endpoint}", params=params, headers=_HEADERS).prepare()
+            self._questions[key] = question
+        request = question.copy()
+        request.headers.update(headers)
         return self._send(endpoint, request)
 
     def post(self, endpoint: str, body: Mapping[str, Any]) -> Answer:
         """Send a POST with a JSON body. Raises like `get`."""
-        return self._send(endpoint, requests.Request("POST", f"{self.base_url}/{endpoint}", json=body))
+        request = requests.Request("POST", f"{self.base_url}/{endpoint}", json=body, headers=_HEADERS)
+        return self._send(endpoint, request.prepare())
 
-    def _send(self, endpoint: str, request: requests.Request) -> Answer:
+    def _send(self, endpoint: str, request: requests.PreparedRequest) -> Answer:
         code = "error"
         began = time.perf_counter()
         try:
-            with self._guard.limit(TOTAL_TIMEOUT) as ticket:
+            with self._guard.limit() as ticket:
                 try:
-                    prepared = self._session.prepare_request(request)
-                    with self._adapter.send(prepared, **self._options) as response:
+                    with self._adapter.send(request, **self._options) as response:
                         code = str(response.status_code)
                         return _answer(response, ticket)
                 except (requests.RequestException, HTTPError, OSError) as error:
@@ -224,16 +234,6 @@ def _cause(error: BaseException) -> str:
             break
         error = seen
     return type(error).__name__
-
-
-def _session() -> requests.Session:
-    """Make what turns requests into prepared ones."""
-    session = requests.Session()
-    session.trust_env = False
-    session.headers = requests.structures.CaseInsensitiveDict(
-        {"User-Agent": f"clopos-exporter/{__version__}", "Accept": "application/json", "Accept-Encoding": "gzip"}
-    )
-    return session
 
 
 def _adapter(guard: Guard, connections: int) -> HTTPAdapter:
