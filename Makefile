@@ -23,7 +23,7 @@ help: ## Show this list
 demo: $(VENV)/runtime ## Run the exporter against the built-in Clopos simulator
 	@exec $(PY) -m exporter demo $(ARGS)
 
-.PHONY: test test-all lint fmt lock docs
+.PHONY: test test-all test-lowest lint fmt docs rules dashboards lock audit
 test: $(VENV)/dev ## Run the fast tests
 	$(PY) -m pytest -n 2 -m "not slow" $(ARGS)
 
@@ -40,14 +40,42 @@ fmt: $(VENV)/dev ## Format the code and mend what can be mended
 	$(BIN)/ruff check --fix-only
 	$(BIN)/ruff format
 
-docs: $(VENV)/dev ## Write the generated tables of the README
+test-lowest: $(BIN)/uv ## Run the fast tests with the oldest dependencies that pyproject.toml allows
+	@mkdir -p .cache
+	@$(BIN)/uv pip compile --quiet --resolution lowest-direct --no-header pyproject.toml -o .cache/lowest.txt
+	@$(BIN)/uv venv --quiet --clear --python $(PY) .cache/lowest
+	@$(BIN)/uv pip install --quiet --python .cache/lowest -r .cache/lowest.txt --group dev --editable .
+	.cache/lowest/bin/python -m pytest -n 2 -m "not slow" $(ARGS)
+
+docs: $(VENV)/dev ## Write the generated tables of both READMEs
 	$(PY) -m tools.tables
+	$(PY) -m tools.chart_values
+
+rules: $(VENV)/dev ## Write the alerting rules in all their forms
+	$(PY) -m monitoring.rules
+
+dashboards: $(VENV)/dev ## Write the dashboards
+	$(PY) -m monitoring.dashboards
 
 lock: $(BIN)/uv ## Renew the lock files from pyproject.toml
 	$(LOCK) $(ARGS) pyproject.toml --group dev -o requirements-dev.lock
 	$(LOCK) $(ARGS) -c requirements-dev.lock pyproject.toml -o requirements.lock
 	$(LOCK) $(ARGS) -c requirements-dev.lock --group build -o requirements-build.lock
 	$(LOCK) $(ARGS) -c requirements-dev.lock --group release -o requirements-release.lock
+
+audit: $(VENV)/release ## Ask the advisory databases about the locked dependencies
+	$(BIN)/pip-audit --strict --require-hashes --disable-pip -r requirements.lock $(ARGS)
+
+.PHONY: image chart release
+image: ## Build the container image with docker, podman or buildah
+	tools/image
+
+chart: ## Check the Helm chart and pack it into dist/
+	helm lint --strict helm/clopos-exporter
+	helm package helm/clopos-exporter --destination dist
+
+release: $(VENV)/release ## Build wheel, sdist, chart, image, SBOM and checksums, and tag; DRY_RUN=1 changes nothing
+	tools/release
 
 # One environment; each stamp says which lock file is in it. The development lock holds the runtime lock's versions.
 $(VENV)/runtime: requirements.lock | $(PY)

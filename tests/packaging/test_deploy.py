@@ -1,0 +1,123 @@
+"""The files under deploy/ and the composition are what their programs take."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+import yaml
+from containers import ROOT
+from scraping import scrape
+
+from exporter.config.environment import BRAND, SETTINGS
+
+Program = Callable[..., str]
+
+UNIT = ROOT / "deploy" / "systemd" / "clopos-exporter.service"
+COMPOSE = ROOT / "docker-compose.yml"
+
+
+def test_systemd_rates_the_exposure_as_the_documentation_says(program: Program) -> None:
+    done = subprocess.run(
+        [program("systemd-analyze"), "security", "--offline=true", "--no-pager", UNIT],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "LC_ALL": "C.UTF-8"},
+    )
+    exposure = re.search(r"Overall exposure level for clopos-exporter.service: ([\d.]+)", done.stdout)
+    assert exposure, done.stderr
+    assert f"exposure of {exposure[1]}" in ROOT.joinpath("docs", "install.md").read_text()
+    assert float(exposure[1]) < 1.5
+
+
+PR_SET_MDWE = 65
+NO_SUCH_CONTROL = 77
+FORBIDDEN = f"""
+import ctypes, os, sys
+if ctypes.CDLL(None, use_errno=True).prctl({PR_SET_MDWE}, 1, 0, 0, 0):
+    sys.exit({NO_SUCH_CONTROL})
+os.execv(sys.executable, [sys.executable, "-m", "exporter", *sys.argv[1:]])
+"""
+
+
+@pytest.mark.slow
+def test_it_works_where_no_memory_may_be_writable_and_executable(port: int, absent: Callable[[str], NoReturn]) -> None:
+    """Hold what MemoryDenyWriteExecute= asks, by the kernel's own means for it."""
+    command = [sys.executable, "-c", FORBIDDEN]
+    if subprocess.run([*command, "--version"], capture_output=True, check=False).returncode == NO_SUCH_CONTROL:
+        absent("a kernel that forbids it (Linux 6.3)")
+    demo = [*command, "demo", f"--web.listen-address=127.0.0.1:{port}"]
+    with subprocess.Popen(demo, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            scrape(port, "\nclopos_station_active{")
+        finally:
+            process.terminate()
+        assert process.wait(10) == 0
+
+
+def test_the_example_environment_holds_only_what_the_exporter_reads() -> None:
+    text = UNIT.with_name("clopos-exporter.default").read_text()
+    names = {match[1] for match in re.finditer(r"^#?([A-Z_]+)=", text, re.MULTILINE)}
+    assert names - {"ARGS", "HTTPS_PROXY"} <= SETTINGS.keys() | BRAND.keys()
+    (arguments,) = re.findall(r"^ARGS=(.*)$", text, re.MULTILINE)
+    done = subprocess.run(
+        [sys.executable, "-m", "exporter", "serve", *shlex.split(arguments)[0].split(), "--help"],
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0
+
+
+class TestComposition:
+    @pytest.fixture
+    def services(self) -> dict[str, Any]:
+        services: dict[str, Any] = yaml.safe_load(COMPOSE.read_text())["services"]
+        return services
+
+    def test_everything_it_mounts_is_there(self, services: dict[str, Any]) -> None:
+        for service in services.values():
+            for volume in service.get("volumes", ()):
+                source, _, mode = volume.partition(":")
+                assert ROOT.joinpath(source).exists(), source
+                assert mode.endswith(":ro")
+
+    def test_nothing_of_it_is_open_to_the_network(self, services: dict[str, Any]) -> None:
+        ports = [port for service in services.values() for port in service["ports"]]
+        assert ports
+        assert all(port.startswith("127.0.0.1:") for port in ports)
+
+    @pytest.mark.parametrize("promtool", ["promtool", "promtool3"])
+    def test_prometheus_takes_its_configuration(self, program: Program, tmp_path: Path, promtool: str) -> None:
+        for path in (ROOT / "deploy/compose/prometheus.yml", ROOT / "monitoring/prometheus/clopos.rules.yml"):
+            tmp_path.joinpath(path.name).write_text(path.read_text())
+        file = tmp_path / "prometheus.yml"
+        done = subprocess.run([program(promtool), "check", "config", file], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def test_alertmanager_takes_its_configuration(self, program: Program) -> None:
+        file = ROOT / "monitoring" / "alertmanager" / "alertmanager.yml"
+        done = subprocess.run([program("amtool"), "check-config", file], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def test_grafana_starts_with_a_dashboard_that_is_mounted(self, services: dict[str, Any]) -> None:
+        grafana = services["grafana"]
+        home = Path(grafana["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"])
+        folders = {target: source for source, target, _ in (volume.split(":") for volume in grafana["volumes"])}
+        assert json.loads(ROOT.joinpath(folders[str(home.parent)], home.name).read_text())["uid"]
+        provider = yaml.safe_load(ROOT.joinpath("deploy/compose/grafana/dashboards.yml").read_text())
+        assert provider["providers"][0]["options"]["path"] == str(home.parent)
+
+    def test_the_exporter_runs_with_nothing_it_does_not_need(self, services: dict[str, Any]) -> None:
+        exporter = services["exporter"]
+        assert exporter["read_only"] is True
+        assert exporter["cap_drop"] == ["ALL"]
+        assert exporter["command"][0] == "demo"

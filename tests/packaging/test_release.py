@@ -1,0 +1,107 @@
+"""What is released installs into an empty environment and runs, on every Python that is supported."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from containers import ROOT, Engine
+
+from exporter import __version__
+
+Program = Callable[..., str]
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("containers")]
+
+
+@pytest.fixture(scope="module")
+def dist(checkout: Path, engine: Engine, program: Program, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Release a copy of this checkout, as a dry run."""
+    for name in ("helm", "make"):
+        program(name)
+    storage = tmp_path_factory.mktemp("storage") / "storage.conf"
+    storage.write_text(
+        f'[storage]\ndriver = "overlay"\ngraphroot = "{engine.storage}/root"\nrunroot = "{engine.storage}/run"\n'
+    )
+    git = [program("git"), "-c", "user.name=test", "-c", "user.email=test@example.com"]
+    for command in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "--message", "All"]):
+        subprocess.run([*git, *command], cwd=checkout, check=True)
+    environment = {
+        **os.environ,
+        "BUILDAH_ISOLATION": "chroot",
+        "CONTAINERS_STORAGE_CONF": str(storage),
+        "DRY_RUN": "1",
+        "ENGINE": "buildah",
+    }
+    done = subprocess.run(
+        ["make", "release", f"PYTHON={sys.executable}"],
+        cwd=checkout,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+    )
+    engine.podman("rmi", "--force", "localhost/clopos-exporter")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert subprocess.run([*git, "tag"], cwd=checkout, capture_output=True, check=True).stdout == b""
+    return checkout / "dist"
+
+
+def test_everything_is_there_with_its_checksum(dist: Path) -> None:
+    sums = dict(reversed(line.split("  ")) for line in dist.joinpath("SHA256SUMS").read_text().splitlines())
+    assert sums.keys() == {
+        f"clopos-exporter-{__version__}.cdx.json",
+        f"clopos-exporter-chart-{__version__}.tgz",
+        f"clopos-exporter-image-{__version__}.tar.gz",
+        f"clopos_exporter-{__version__}-py3-none-any.whl",
+        f"clopos_exporter-{__version__}.tar.gz",
+    }
+    for name, digest in sums.items():
+        assert hashlib.sha256(dist.joinpath(name).read_bytes()).hexdigest() == digest
+
+
+def test_the_bill_of_materials_names_every_locked_package(dist: Path, checkout: Path) -> None:
+    text = dist.joinpath(f"clopos-exporter-{__version__}.cdx.json").read_text()
+    assert str(checkout) not in text
+    bill = json.loads(text)
+    assert bill["bomFormat"] == "CycloneDX"
+    locked = set(
+        re.findall(r"^([a-z0-9-]+)==([^ ;]+)(?! ;)", ROOT.joinpath("requirements.lock").read_text(), re.MULTILINE)
+    )
+    listed = {(part["name"].lower().replace("_", "-"), part["version"]) for part in bill["components"]}
+    assert {name for name, _ in locked} - {name for name, _ in listed} <= {"colorama"}
+    assert listed - {("clopos-exporter", __version__)} <= locked
+
+
+@pytest.mark.parametrize("minor", ["3.11", "3.12", "3.13"])
+@pytest.mark.parametrize("kind", ["*.whl", "clopos_exporter-*.tar.gz"], ids=["wheel", "sdist"])
+def test_it_runs_from_an_empty_environment(dist: Path, program: Program, tmp_path: Path, minor: str, kind: str) -> None:
+    python = program(f"python{minor}")
+    (package,) = dist.glob(kind)
+    subprocess.run([python, "-m", "venv", tmp_path], check=True)
+    pip = [tmp_path / "bin" / "pip", "--disable-pip-version-check", "install", "--quiet"]
+    subprocess.run([*pip, "--require-hashes", "-r", ROOT / "requirements.lock"], check=True)
+    subprocess.run([*pip, "--no-deps", package], check=True)
+    done = subprocess.run(
+        [tmp_path / "bin" / "clopos-exporter", "check", "--offline"],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path,
+        env={"CLOPOS_TOKEN": "fake", "PATH": os.environ["PATH"]},
+    )
+    assert done.stderr == ""
+
+
+def test_the_sdist_is_the_whole_checkout(dist: Path) -> None:
+    with tarfile.open(dist / f"clopos_exporter-{__version__}.tar.gz") as sdist:
+        names = {name.partition("/")[2] for name in sdist.getnames()}
+    assert {"Makefile", "Dockerfile", "requirements-dev.lock", "helm/clopos-exporter/Chart.yaml", "LICENSE"} <= names
