@@ -90,6 +90,7 @@ class BrandAtWork:
         self._stopped = False
         self._told_unusable: set[tuple[str, str]] = set()
         self._had_outcome = False
+        self._watched = {venue.id for venue in rooms.store.brand(settings.brand).venues or ()}
         self._rules: dict[str, VenueRules] = {}
         self._venues: Poller[Venue, VenueState, Snapshot | Failure] = Poller(
             ask=lambda venue: self._guarded(lambda: self.client.poll(venue, self.watch.rota.interval)),
@@ -192,7 +193,7 @@ class BrandAtWork:
 
     def _recall(self, venue: Venue) -> VenueState:
         """Give what is known of a venue, under its present name. Raises Stopped where it is no longer watched."""
-        if all(venue.id != watched.id for watched in self._recall_brand(venue.brand).venues or ()):
+        if self._stopped or venue.id not in self._watched:
             raise Stopped
         state = self._rooms.store.venue(venue)
         return state if state.venue == venue else replace(state, venue=venue)
@@ -207,6 +208,7 @@ class BrandAtWork:
         self._rooms.overview.update(state)
 
     def _remember_brand(self, state: BrandState, changes: Sequence[Change]) -> None:
+        self._watched = {venue.id for venue in state.venues or ()}
         self._rooms.store.remember(state, changes)
         for change in changes:
             if change.event is Event.VENUE_REMOVED and change.venue is not None:

@@ -28,7 +28,7 @@ TELEMETRY_AGE = 1.0
 """Seconds that the text about the process itself is kept."""
 
 # The families up to here depend on the stations alone, and stations seldom change.
-_STATION_FAMILIES = 1 + max(i for i, family in enumerate(VENUE_FAMILIES) if family.name.startswith("clopos_stations"))
+_STATION_FAMILIES = 1 + max(i for i, family in enumerate(VENUE_FAMILIES) if family.name.startswith("clopos_station"))
 
 
 class Scrape(NamedTuple):
@@ -165,6 +165,7 @@ class Exposition:
 def _same_stations(before: VenueView, after: VenueView) -> bool:
     return (
         before.state.stations is after.state.stations
+        and before.state.transitions is after.state.transitions
         and before.state.venue == after.state.venue
         and before.stale == after.stale
         and before.ignored == after.ignored
