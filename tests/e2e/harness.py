@@ -154,13 +154,21 @@ class Exporter:
 
     def start(self) -> None:
         """Start it, and return once it listens. The log goes on in the same file after a restart."""
-        self._url, seen = "", self.log_file.stat().st_size if self.log_file.exists() else 0
+        seen = self.log_file.stat().st_size if self.log_file.exists() else 0
+        self.launch()
+        self._url = self.until(lambda: self._listening(seen), "an address to listen on", seconds=20)
+
+    def launch(self) -> None:
+        """Start it, and do not wait for anything."""
         with self.log_file.open("ab") as log, self.error_file.open("ab") as errors:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "exporter", *self._arguments],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=errors, env=self._env, cwd=self.folder,
-            )  # fmt: skip
-        self._url = self.until(lambda: self._listening(seen), "an address to listen on", seconds=20)
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=errors,
+                env=self._env,
+                cwd=self.folder,
+            )
 
     @property
     def pid(self) -> int:
@@ -187,17 +195,18 @@ class Exporter:
         if self._is_json:
             crashes = [event for event in self.events() if event["event"] in CRASHES or event["level"] == "critical"]
             assert not crashes, self._story("a crash in the log")
-        self._process = None
         return took
 
     def wait(self, seconds: float) -> int:
         """Wait for its end and give the exit code."""
         assert self._process is not None
         try:
-            return self._process.wait(seconds)
+            code = self._process.wait(seconds)
         except subprocess.TimeoutExpired:
             self.kill()
             raise AssertionError(self._story(f"still there after {seconds} s")) from None
+        self._process = None
+        return code
 
     def kill(self) -> None:
         """End it without asking, as a power cut does."""

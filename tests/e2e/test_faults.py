@@ -69,8 +69,8 @@ HARMLESS = {
 
 BRAND_WIDE = {Reason.CLIENT_DISABLED, Reason.CREDENTIALS, Reason.INTEGRATOR, Reason.TEST_MODE, Reason.TOKEN}
 
-PARTS = 6
-"""Processes among which the faults at the login are divided: all brands of one share its pace of logins."""
+PARTS = 10
+"""Processes among which the faults at the login are divided: the brands of one share its pace of logins."""
 
 UNHURRIED = {"hang", "slow_body", "slow_headers"}
 """They show after the client's own patience of 12 or 20 s."""

@@ -123,7 +123,8 @@ def _until_shown(exporter: Exporter, place: Place, expected: Mapping[str, Reason
         samples = exporter.metrics(*up)
         return not any(value for name in up for brand in failing for _, value in samples.all(name, brand=brand))
 
-    exporter.until_polled(2, seconds=60)
+    for brand in expected.keys() - failing:
+        exporter.until_polled(2, brand=brand)
     exporter.until(seen, "effect of every fault", seconds=90)
 
 
