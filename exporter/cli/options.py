@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import click
 
@@ -22,6 +23,14 @@ def flag(name: str, **attributes: Any) -> Callable[[Command], Command]:
     return click.option(
         f"--{name}", argument, envvar=f"CLOPOS_EXPORTER_{argument.upper()}", show_envvar=True, **attributes
     )
+
+
+def _url(_ctx: click.Context, _parameter: click.Parameter, value: str) -> str:
+    """Refuse what is not the start of an address."""
+    parts = urlsplit(value)
+    if value and (parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment):
+        raise click.BadParameter("use an address such as https://example.com/clopos")
+    return value.rstrip("/")
 
 
 config_file = flag(
@@ -48,7 +57,15 @@ listen_address = flag(
     metavar="ADDRESS",
     help=f"Listen here: :10110, 127.0.0.1:10110, [::1]:10110; can be repeated.  [default: {LISTEN_ADDRESS}]",
 )
-web_config_file = flag(
+web_def _url(_ctx: click.Context, _parameter: click.Parameter, value: str) -> str:
+    """Refuse what is not the start of an address."""
+    parts = urlsplit(value)
+    if value and (parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment):
+        raise click.BadParameter("use an address such as https://example.com/clopos")
+    return value.rstrip("/")
+
+
+config_file = flag(
     "web.config.file",
     type=click.Path(path_type=Path),
     metavar="FILE",
@@ -58,7 +75,11 @@ telemetry_path = flag(
     "web.telemetry-path", default="/metrics", show_default=True, metavar="PATH", help="Serve the metrics here."
 )
 external_url = flag(
-    "web.external-url", metavar="URL", help="Where people reach the exporter, if not at its own address; for links."
+    "web.external-url",
+    default="",
+    metavar="URL",
+    callback=_url,
+    help="Where people reach the exporter, if not at its own address; the API's description names it.",
 )
 shard = flag(
     "shard",

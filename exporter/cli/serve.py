@@ -35,7 +35,7 @@ class WebOptions:
     addresses: Sequence[Address]
     telemetry_path: str = "/metrics"
     door: Door | None = None
-    external_url: str | None = None
+    external_url: str = ""
 
 
 @click.command(name="serve")
@@ -54,13 +54,13 @@ def command(
     web_listen_address: Sequence[str],
     web_telemetry_path: str,
     web_config_file: Path | None,
-    web_external_url: str | None,
+    web_external_url: str,
     log_level: str,
     log_format: str | None,
     shard: int | None,
     total_shards: int | None,
 ) -> None:
-    r"""Poll Clopos, serve the metrics, and log what changes.
+    """Poll Clopos, serve the metrics, and log what changes.
 
     SIGTERM and SIGINT stop it within 5 seconds. SIGHUP, and POST /-/reload, read the configuration anew: whole, or not
     at all if it has a fault.
@@ -68,7 +68,7 @@ def command(
     \b
     /metrics    for Prometheus           /-/healthy   the process works
     /           for people               /-/ready     every brand had its first outcome
-    """
+    """  # noqa: D301 - click wants the character itself, which keeps lines as they are
 
     def load() -> Settings:
         return options.settings(config_file, shard=shard, total_shards=total_shards)
@@ -115,7 +115,7 @@ def run(
     output = log.configure(log_level, log_format)
     daemon = Daemon(load, output, Clock(), revision=os.environ.get("CLOPOS_EXPORTER_REVISION", ""))
     source = daemon.source
-    routes = [*page_routes(source, telemetry_path=web.telemetry_path), *api_routes(source)]
+    routes = [*page_routes(source, telemetry_path=web.telemetry_path), *api_routes(source, web.external_url)]
     app = create_app(daemon.exposition, daemon.checks, telemetry_path=web.telemetry_path, routes=routes)
     server = Server(app, listen(web.addresses), web.door)
     greet(server.urls)

@@ -34,10 +34,10 @@ _EVENTS = {
 }
 
 
-def api_routes(source: Source) -> list[BaseRoute]:
-    """Give the routes of the JSON API."""
+def api_routes(source: Source, external_url: str = "") -> list[BaseRoute]:
+    """Give the routes of the JSON API; its description names the URL at which people reach it."""
     api = _Api(source)
-    document = to_json(description(PREFIX))
+    document = to_json(description(PREFIX, external_url or "/"))
 
     def openapi(request: Request) -> Response:
         return packed(request, document, "application/json")

@@ -19,8 +19,8 @@ _PATHS: dict[str, tuple[str, type[BaseModel], type[BaseModel]]] = {
 }
 
 
-def description(prefix: str) -> dict[str, Any]:
-    """Describe the API whose paths begin with the prefix, as OpenAPI 3.1."""
+def description(prefix: str, server: str) -> dict[str, Any]:
+    """Describe the API that a server has below the prefix, as OpenAPI 3.1."""
     models: list[tuple[type[BaseModel], JsonSchemaMode]] = [(doc.Refusal, "serialization")]
     models += [(answer, "serialization") for _, _, answer in _PATHS.values()]
     _, schemas = models_json_schema(models, ref_template=_REFERENCE)
@@ -32,7 +32,7 @@ def description(prefix: str) -> dict[str, Any]:
             "summary": "Stations of Clopos, what changed, and how fresh that is. Times are UTC.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
-        "servers": [{"url": "/"}],
+        "servers": [{"url": server}],
         "paths": {
             f"{prefix}/{path}": {
                 "get": {
