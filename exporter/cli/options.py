@@ -57,15 +57,7 @@ listen_address = flag(
     metavar="ADDRESS",
     help=f"Listen here: :10110, 127.0.0.1:10110, [::1]:10110; can be repeated.  [default: {LISTEN_ADDRESS}]",
 )
-web_def _url(_ctx: click.Context, _parameter: click.Parameter, value: str) -> str:
-    """Refuse what is not the start of an address."""
-    parts = urlsplit(value)
-    if value and (parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment):
-        raise click.BadParameter("use an address such as https://example.com/clopos")
-    return value.rstrip("/")
-
-
-config_file = flag(
+web_config_file = flag(
     "web.config.file",
     type=click.Path(path_type=Path),
     metavar="FILE",
