@@ -17,7 +17,7 @@ from exporter.model import Instant, Kind, Tracked
 from exporter.views import BrandView, VenueView
 from exporter.web import timeline, words
 from exporter.web.answers import Endpoint, href, in_turn, packed
-from exporter.web.board import LATE, Board, Tile, in_order, is_late, searchable
+from exporter.web.board import Board, Tile, in_order, is_late, searchable
 from exporter.web.source import Entry, Source
 from exporter.web.troubles import Level, blindnesses, station_troubles
 
@@ -57,22 +57,7 @@ class _Pages:
 
     def __init__(self, source: Source, telemetry_path: str) -> None:
         self._source = source
-        self._templates = Environment(
-            loader=PackageLoader("exporter.web"),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        # Addresses are relative, so that the pages work behind a proxy that serves them under a path of its own.
-        self._templates.globals.update(
-            metrics=telemetry_path.removeprefix("/"),
-            static=lambda name: f"static/{name}?v={_digest(name)}",
-            href=href,
-            words=words,
-            Level=Level,
-            Kind=Kind,
-        )
+        self._templates = _templates(telemetry_path)
         self._board = Board(self._templates.get_template("tile.html").render)
 
     def overview(self, request: Request) -> Response:
@@ -100,7 +85,7 @@ class _Pages:
             search=search,
             chosen=len(chosen),
             tiles=[tile.render(by_key[tile.venue.key], now) for tile in chosen[: search.rows]],
-            totals=Totals(tiles, now),
+            totals=Totals(tiles, views, now),
             brands=[Freshness(brand, views, now) for brand in sorted(brands, key=lambda brand: brand.state.brand)],
             entries=source.journal(limit=CHANGES),
         )
@@ -184,14 +169,16 @@ class Search:
 class Totals:
     """The figures under the headline."""
 
-    def __init__(self, tiles: Sequence[Tile], now: Instant) -> None:
-        ages = [now.steady - at for tile in tiles if (at := tile.view.state.fresh_at) is not None]
-        self.venues = len(tiles)
-        self.answering = sum(tile.view.state.outage is None and tile.view.state.stations is not None for tile in tiles)
-        self.waiting = sum(tile.view.state.outage is None and tile.view.state.stations is None for tile in tiles)
+    def __init__(self, tiles: Sequence[Tile], views: Sequence[VenueView], now: Instant) -> None:
+        outages = [view.state.outage is not None for view in views]
+        known = [view.state.stations is not None for view in views]
+        self.venues = len(views)
+        self.answering = sum(is_known and not is_lost for is_known, is_lost in zip(known, outages, strict=True))
+        self.waiting = sum(not is_known and not is_lost for is_known, is_lost in zip(known, outages, strict=True))
         self.stations = sum(tile.total for tile in tiles)
         self.active = sum(tile.active for tile in tiles)
-        self.oldest = max(ages, default=None)
+        self.oldest = oldest(views, now)
+        self.late = sum(is_late(view, now) for view in views)
 
 
 class Freshness:
@@ -204,9 +191,14 @@ class Freshness:
         self.outage = brand.state.login_outage or brand.state.outage
         self.venues = len(mine)
         self.answering = sum(view.state.outage is None and view.state.stations is not None for view in mine)
-        self.oldest = max((now.steady - at for view in mine if (at := view.state.fresh_at) is not None), default=None)
+        self.oldest = oldest(mine, now)
         self.interval = max((view.interval for view in mine), default=brand.interval)
-        self.late = self.oldest is not None and self.interval is not None and self.oldest > LATE * self.interval
+        self.late = any(is_late(view, now) for view in mine)
+
+
+def oldest(views: Iterable[VenueView], now: Instant) -> float | None:
+    """Give the age of the oldest data in seconds; None where there is none."""
+    return max((now.steady - at for view in views if (at := view.state.fresh_at) is not None), default=None)
 
 
 class Line:
@@ -235,6 +227,27 @@ def _rect(span: timeline.Span, start: float, now: float) -> dict[str, Any]:
         "start": span.start,
         "end": span.end,
     }
+
+
+@cache
+def _templates(telemetry_path: str) -> Environment:
+    templates = Environment(
+        loader=PackageLoader("exporter.web"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    # Addresses are relative, so that the pages work behind a proxy that serves them under a path of its own.
+    templates.globals.update(
+        metrics=telemetry_path.removeprefix("/"),
+        static=lambda name: f"static/{name}?v={_digest(name)}",
+        href=href,
+        words=words,
+        Level=Level,
+        Kind=Kind,
+    )
+    return templates
 
 
 def _static(name: str) -> Endpoint:

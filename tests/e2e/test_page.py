@@ -3,51 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 from browser import chromium
 from harness import Exporter, configuration
+from past import DAY, HOUR, MINUTE, Happened, lived_through
 from playwright.sync_api import Browser, Page, expect
 
-from exporter.changes import advance, advance_brand
-from exporter.clock import Clock
-from exporter.clopos import wire
-from exporter.model import Discovery, Snapshot, Venue
-from exporter.simulator import Simulator, World
-from exporter.store import SQLiteStore
+from exporter.simulator import Simulator
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]
 
-DAY, HOUR, MINUTE = 86_400.0, 3600.0, 60.0
 PICTURES = {
     "overview-desktop": ("/", (1280, 860), "light"),
     "overview-phone": ("/", (390, 844), "light"),
     "venue-dark": ("/venue?brand={brand}&venue_id=3", (1280, 860), "dark"),
 }
-
-
-class PastClock(Clock):
-    """Give a time some seconds ago."""
-
-    ago = 0.0
-
-    def wall(self) -> float:
-        return super().wall() - self.ago
-
-    def steady(self) -> float:
-        return super().steady() - self.ago
-
-
-class Happened(NamedTuple):
-    """A station that was switched off, or on, some seconds ago."""
-
-    ago: float
-    venue: str
-    station: str
-    status: int
 
 
 LAST_WEEK = (
@@ -69,37 +42,11 @@ LAST_WEEK = (
 )
 
 
-def lived_through(happened: Sequence[Happened], clock: PastClock, path: Path) -> World:
-    """Give a world after these events, and leave a state file as of an exporter that watched them."""
-    clock.ago = 30 * DAY
-    world = World.generate(venues=18, stations=8, seed=4, clock=clock)
-    (brand,) = world.brands
-    store = SQLiteStore(path, clock, 90 * DAY)
-    venues = tuple(Venue(brand, id_, name) for id_, name in world.venues(brand).items())
-    store.remember(*advance_brand(store.brand(brand), Discovery(venues, clock.now())))
-
-    def poll(venue: Venue) -> None:
-        rows, _ = wire.stations(world.stations(brand, venue.id))
-        store.remember(*advance(store.venue(venue), Snapshot(tuple(rows), clock.now())))
-
-    for venue in venues:
-        poll(venue)
-    for event in happened:
-        clock.ago = event.ago
-        world.set_status(brand, event.venue, event.station, event.status)
-        poll(next(venue for venue in venues if venue.id == event.venue))
-    clock.ago = 0.0
-    for venue in venues:
-        poll(venue)
-    store.close()
-    return world
-
-
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Simulator, Exporter]]:
     """An exporter that has watched a brand for a month, by its state file."""
     folder = tmp_path_factory.mktemp("page")
-    world = lived_through(LAST_WEEK, PastClock(), folder / "state.db")
+    world = lived_through(LAST_WEEK, folder / "state.db", venues=18, stations=8)
     with Simulator(world) as simulator:
         config = configuration(simulator, poll_interval="5s", state={"path": str(folder / "state.db")})
         with Exporter(folder, config) as exporter:

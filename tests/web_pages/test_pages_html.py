@@ -7,7 +7,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
-from pages_fakes import NOW, FakeSource, brand_view, get, outage, tracked, venue_view
+from pages_fakes import NOW, STEADY, FakeSource, brand_view, get, outage, tracked, venue_view
 
 from exporter.model import BrandState, Event, Kind, Reason, Venue, VenueState
 from exporter.views import BrandView, Opening, VenueView
@@ -72,6 +72,21 @@ class TestOverview:
         assert "Oldest data 34 s" in text
         assert text.count("Requests left this minute") == 1
         assert "212 of 300" in text
+
+    def test_the_age_of_the_data_is_that_of_the_newest_poll(self) -> None:
+        shown = source(venue_view("7", BAR))
+        assert "Oldest data 12 s" in get(shown, "/").text
+        state = shown.views[0].state
+        shown.wall += 600
+        shown.views = [replace(shown.views[0], state=replace(state, fresh_at=STEADY + 595))]
+        assert "Oldest data 5 s" in get(shown, "/").text
+
+    def test_polls_that_stand_still_are_seen(self) -> None:
+        shown = source(venue_view("7", BAR))
+        shown.wall += 600
+        text = get(shown, "/").text
+        assert "The data of 1 venue is old" in text
+        assert "Oldest data 10 min, late" in text
 
     def test_changes_in_words(self) -> None:
         shown = source(venue_view("7", GRILL, name="Port"))
