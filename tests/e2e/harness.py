@@ -17,7 +17,8 @@ from typing import Any, NamedTuple, Self, TypeVar
 from urllib.parse import urlencode, urlsplit
 
 import yaml
-from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from exporter.simulator import Simulator
 
@@ -48,10 +49,9 @@ class Answer(NamedTuple):
 class Samples:
     """A parsed scrape."""
 
-    def __init__(self, text: str) -> None:
-        self.families = list(text_string_to_metric_families(text))
+    def __init__(self, text: str, *, openmetrics: bool = False) -> None:
         self._by_name: dict[str, list[tuple[dict[str, str], float]]] = {}
-        for family in self.families:
+        for family in (parse_openmetrics if openmetrics else parse_text)(text):
             for sample in family.samples:
                 self._by_name.setdefault(sample.name, []).append((sample.labels, sample.value))
 

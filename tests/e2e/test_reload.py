@@ -29,12 +29,7 @@ def without(simulator: Simulator, brand: str, **settings: Any) -> dict[str, Any]
 
 
 def brands_in(samples: Samples) -> set[str]:
-    return {
-        labels["brand"]
-        for family in samples.families
-        for labels in (sample.labels for sample in family.samples)
-        if "brand" in labels
-    }
+    return {labels["brand"] for name in samples.names for labels, _ in samples.all(name) if "brand" in labels}
 
 
 def test_a_brand_that_is_added_is_watched_and_the_others_go_on(two_brands: Simulator, start: Start) -> None:
