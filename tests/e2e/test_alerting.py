@@ -12,7 +12,7 @@ import pytest
 from alerting import FASTER, Alertmanager, Prometheus, Receiver, faster_rules
 from harness import Exporter, configuration
 
-from exporter.simulator import Simulator, World
+from exporter.simulator import Simulator, Tiers, World
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("alerting")]
 
@@ -45,7 +45,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory, program: Callable[..., str])
         world.add_station(BRAND, venue, "Tandır", type=1, id=GRILL)
         world.add_station(BRAND, venue, "Bar", type=0, id=BAR)
     with ExitStack() as stack:
-        simulator = stack.enter_context(Simulator(world, tiers=None))
+        simulator = stack.enter_context(Simulator(world, tiers=Tiers(brand=1000)))
         brand = {**simulator.credentials(BRAND), "base_url": simulator.url, "requests_per_minute": 300}
         config = configuration(
             simulator, brands=[{**brand, **SHOWN}], stale_after="10s", state={"path": str(folder / "state.db")}
