@@ -131,7 +131,7 @@ def read_journal(path: Path, query: JournalQuery) -> list[Entry]:
     """Read the journal of a state file, newest first, also while another process writes it. Raises StoreError."""
     if not path.is_file():
         raise StoreError(f"there is no state file {path}")
-    with _translated(), _understood():
+    with _translated():
         try:
             return _read_journal(f"{path.resolve().as_uri()}?mode=ro", query)
         except sqlite3.OperationalError as error:
@@ -145,7 +145,10 @@ def _read_journal(uri: str, query: JournalQuery) -> list[Entry]:
     with closing(sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS)) as connection:
         if schema.version(connection) != schema.VERSION:
             raise StoreError("the file is older than this exporter, which brings it up to date when it next starts")
-        return rows.read_entries(connection, query)
+        try:
+            return rows.read_entries(connection, query)
+        except (TypeError, ValueError) as error:
+            raise StoreError(f"an entry of the journal cannot be read: {error}") from error
 
 
 @contextmanager

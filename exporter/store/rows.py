@@ -27,6 +27,8 @@ from exporter.store.journal import Entry, JournalQuery
 
 Row = tuple[Any, ...]
 
+_REASONS = frozenset(Reason)
+
 
 def write_venue(connection: sqlite3.Connection, old: VenueState | None, new: VenueState) -> None:
     """Write what differs between the state that the file holds and the new one; unchanged parts are identical."""
@@ -159,15 +161,16 @@ def read_entries(connection: sqlite3.Connection, query: JournalQuery) -> list[En
         "venue_id = ?": query.venue_id,
         "station_id = ?": query.station_id,
         "kind = ?": query.kind and query.kind.value,
-        "event IN (SELECT value FROM json_each(?))": json.dumps(sorted(query.events)) if query.events else None,
         "observed_at >= ?": query.since,
         "observed_at < ?": query.until,
         "id < ?": query.before,
     }
     chosen = {condition: value for condition, value in filters.items() if value is not None}
-    where = " AND ".join(chosen) or "TRUE"
+    # Always named, so that an event which only a later exporter knows is passed over.
+    events = [event.value for event in query.events or Event]
+    where = " AND ".join([*chosen, f"event IN ({', '.join('?' * len(events))})"])
     statement = f"SELECT * FROM journal WHERE {where} ORDER BY id DESC LIMIT ?"  # noqa: S608 - our own conditions
-    rows = connection.execute(statement, (*chosen.values(), query.limit))
+    rows = connection.execute(statement, (*chosen.values(), *events, query.limit))
     return [
         Entry(
             id_, Event(event), at, brand, venue_id, venue, station_id, station, kind and Kind(kind), updated_at,
@@ -208,7 +211,10 @@ def _outage_row(outage: Outage | None) -> Row:
 
 def _outage(row: list[Any]) -> Outage | None:
     since, reason, message = row
-    return None if since is None else Outage(since, Reason(reason), message)
+    if since is None:
+        return None
+    # A later exporter may know more reasons.
+    return Outage(since, Reason(reason) if reason in _REASONS else Reason.INTERNAL, message)
 
 
 def _flag(value: int | None) -> bool | None:

@@ -91,9 +91,11 @@ class SQLiteStore(MemoryStore):
         if self.up:
             try:
                 return read_journal(self._path, query)
-            except StoreError as error:
+            except DamagedError as error:
                 with self._writing:
                     self._lose(error, self._clock.now())
+            except StoreError as error:
+                LOG.warning("store.journal_unreadable", path=str(self._path), problem=str(error))
         return super().journal(query)
 
     def close(self) -> None:

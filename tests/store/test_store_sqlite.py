@@ -422,7 +422,7 @@ class TestTrouble:
         [
             "UPDATE stations SET kind = 'oven'",
             "UPDATE brands SET venues = '['",
-            "UPDATE venues SET outage_since = 1, outage_reason = 'witchcraft'",
+            "UPDATE venues SET last_success = 'yesterday'",
             "DROP TABLE transitions",
             "ALTER TABLE stations DROP COLUMN missing",
         ],
@@ -439,6 +439,33 @@ class TestTrouble:
         assert store.up is True
         assert store.venues() == []
         assert len(list(path.parent.glob("*.damaged-*"))) == 1
+
+    def test_words_that_only_a_later_exporter_knows_do_no_harm(self, path: Path, clock: FakeClock) -> None:
+        store = opened(path, clock)
+        store.remember(replace(state(clock, GRILL), outage=OUTAGE), [touched(clock), touched(clock)])
+        store.close()
+        with sqlite3.connect(path) as connection:
+            connection.execute("UPDATE venues SET outage_reason = 'witchcraft'")
+            connection.execute("UPDATE journal SET event = 'station.enchanted' WHERE id = 1")
+        connection.close()
+        store = opened(path, clock)
+        assert store.venue(VENUE).outage == replace(OUTAGE, reason=Reason.INTERNAL)
+        assert [entry.id for entry in store.journal(JournalQuery())] == [2]
+
+    def test_an_entry_that_cannot_be_read_costs_only_the_older_part_of_the_journal(
+        self, path: Path, clock: FakeClock
+    ) -> None:
+        store = opened(path, clock)
+        store.remember(state(clock, GRILL), [touched(clock)])
+        store = reopened(store, clock)
+        store.remember(state(clock, GRILL), [touched(clock)])
+        with sqlite3.connect(path) as connection:
+            connection.execute("UPDATE journal SET details = '{' WHERE id = 1")
+        connection.close()
+        with capture_logs() as logs:
+            assert [entry.id for entry in store.journal(JournalQuery())] == [2]
+        assert [line["event"] for line in logs] == ["store.journal_unreadable"]
+        assert store.up is True
 
     def test_a_file_that_is_damaged_while_it_is_open(self, path: Path, clock: FakeClock) -> None:
         store = opened(path, clock)
