@@ -88,7 +88,7 @@ class Guard:
         """Note the connection that the current thread's request uses."""
         ticket = getattr(self._local, "ticket", None)
         if ticket is not None:
-            ticket.connection = connection
+            ticket.connection, ticket.sock = connection, connection.sock
 
     def close(self) -> None:
         """End all running requests now."""
@@ -111,19 +111,22 @@ class Guard:
 class _Ticket:
     """One limited request: when it ends, the connection it uses, and whether it was cut."""
 
-    __slots__ = ("connection", "ends", "was_cut")
+    __slots__ = ("connection", "ends", "sock", "was_cut")
 
     def __init__(self, ends: float) -> None:
         self.ends = ends
         self.connection: HTTPConnection | None = None
+        self.sock: object = None
         self.was_cut = False
 
     def cut(self) -> None:
         self.was_cut = True
-        sock = getattr(self.connection, "sock", None)
-        if sock is not None:
+        # A connection lets go of its socket while an answer without a length is still read from that.
+        sock = getattr(self.connection, "sock", None) or self.sock
+        if isinstance(sock, socket.socket):
             with suppress(OSError):  # It may have ended by itself in this very moment.
-                sock.shutdown(socket.SHUT_RDWR)
+                # Past SSLSocket, which would pull its TLS away from under the thread that reads.
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
 
 class Transport:
@@ -243,6 +246,7 @@ def _adapter(guard: Guard, connections: int) -> HTTPAdapter:
         def connect(self) -> None:
             guard.attach(self)
             super().connect()
+            guard.attach(self)
 
         def request(self, *args: Any, **kwargs: Any) -> None:
             guard.attach(self)
@@ -252,6 +256,7 @@ def _adapter(guard: Guard, connections: int) -> HTTPAdapter:
         def connect(self) -> None:
             guard.attach(self)
             super().connect()
+            guard.attach(self)
 
         def request(self, *args: Any, **kwargs: Any) -> None:
             guard.attach(self)

@@ -1,0 +1,517 @@
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import socket
+import ssl
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+from threading import Event, Thread
+
+import pytest
+import requests
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from hypothesis import given
+from hypothesis import strategies as st
+from raw_server import RawServer, Say, Wire, answer, close
+from urllib3 import HTTPResponse
+from urllib3.exceptions import HTTPError
+
+from exporter.clopos import transport as module
+from exporter.clopos.transport import Answer, Transport
+from exporter.errors import CloposError, Stopped
+from exporter.model import Reason
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+Make = Callable[..., Transport]
+
+
+@pytest.fixture(autouse=True)
+def _no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy", *module._CA_VARIABLES):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.fixture
+def observed() -> list[tuple[str, str]]:
+    return []
+
+
+@pytest.fixture
+def make(observed: list[tuple[str, str]]) -> Iterator[Make]:
+    made: list[Transport] = []
+
+    def one(url: str) -> Transport:
+        transport = Transport(url, connections=4, observe=lambda endpoint, code, _: observed.append((endpoint, code)))
+        made.append(transport)
+        return transport
+
+    yield one
+    for transport in made:
+        transport.close()
+
+
+@pytest.fixture
+def ask(make: Make) -> Iterator[Callable[[Say], Answer]]:
+    """Ask a server that says this once."""
+    servers: list[RawServer] = []
+
+    def one(say: Say) -> Answer:
+        server = RawServer(say).__enter__()
+        servers.append(server)
+        return make(server.url).get("stations", {}, {"x-token": "secret-token"})
+
+    yield one
+    for server in servers:
+        server.__exit__()
+
+
+def reason(ask: Callable[[Say], Answer], say: Say) -> Reason:
+    with pytest.raises(CloposError) as caught:
+        ask(say)
+    assert "secret-token" not in str(caught.value)
+    assert "127.0.0.1" not in str(caught.value)
+    return caught.value.reason
+
+
+# What is sent
+
+
+def test_a_get_goes_to_the_endpoint_below_the_base_url_with_its_parameters_and_a_bare_token(make: Make) -> None:
+    with RawServer(answer()) as server:
+        got = make(f"{server.url}/open-api/v2/").get(
+            "stations", {"limit": 200, "sort[0]": "id"}, {"x-token": "jwt", "x-venue": "7"}
+        )
+    assert got == Answer(200, got.headers, {"success": True})
+    line, *headers = server.requests[0].decode().split("\r\n")
+    assert line == "GET /open-api/v2/stations?limit=200&sort%5B0%5D=id HTTP/1.1"
+    assert {"x-token: jwt", "x-venue: 7", "Accept-Encoding: gzip", "Accept: application/json"} <= set(headers)
+    assert not [header for header in headers if header.lower().startswith(("authorization", "cookie"))]
+
+
+def test_a_post_carries_json(make: Make) -> None:
+    with RawServer(answer()) as server:
+        make(server.url).post("auth", {"client_id": "ə"})
+    head, _, body = server.requests[0].partition(b"\r\n\r\n")
+    assert head.startswith(b"POST /auth ")
+    assert json.loads(body) == {"client_id": "ə"}
+
+
+def test_one_connection_serves_many_requests(make: Make) -> None:
+    with RawServer(answer()) as server:
+        transport = make(server.url)
+        for _ in range(5):
+            transport.get("stations", {}, {})
+        assert (len(server.requests), server.connections) == (5, 1)
+
+
+def test_a_connection_that_the_server_let_go_is_replaced_without_a_failure(make: Make) -> None:
+    def once(wire: Wire) -> None:
+        answer()(wire)
+        close(wire)
+
+    with RawServer(once) as server:
+        transport = make(server.url)
+        for _ in range(3):
+            assert transport.get("stations", {}, {}).status == 200
+            time.sleep(0.02)
+
+
+def test_cookies_are_never_kept(make: Make) -> None:
+    with RawServer(answer(Set_Cookie="session=1; Path=/")) as server:
+        transport = make(server.url)
+        for _ in range(2):
+            transport.get("stations", {}, {})
+    assert b"cookie" not in server.requests[1].lower()
+
+
+def test_credentials_of_a_netrc_are_not_looked_for(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login someone password something\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    with RawServer(answer()) as server:
+        make(server.url).get("stations", {}, {})
+    assert b"authorization" not in server.requests[0].lower()
+
+
+# Redirects
+
+
+@pytest.mark.parametrize("status", ["301 Moved", "302 Found", "307 Temporary", "308 Permanent", "304 Not Modified"])
+def test_a_redirect_is_not_followed_so_that_the_token_goes_nowhere_else(
+    ask: Callable[[Say], Answer], status: str
+) -> None:
+    with RawServer(answer()) as elsewhere:
+        assert reason(ask, answer(b"", status, Location=f"{elsewhere.url}/stolen")) is Reason.REDIRECTED
+        assert not elsewhere.requests
+        assert not elsewhere.connections
+
+
+def test_a_redirects_body_is_not_read_even_if_it_never_ends(ask: Callable[[Say], Answer]) -> None:
+    sent: list[int] = []
+
+    def endless(wire: Wire) -> None:
+        wire.send(b"HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\n\r\n")
+        while True:
+            wire.send(b" " * 2**16)
+            sent.append(2**16)
+
+    assert reason(ask, endless) is Reason.REDIRECTED
+    assert sum(sent) < module.MOST_BYTES
+
+
+# Bodies
+
+
+def test_a_packed_body_is_unpacked(ask: Callable[[Say], Answer]) -> None:
+    assert ask(answer(gzip.compress(b'{"total": 7}'), Content_Encoding="gzip")).document == {"total": 7}
+
+
+def test_a_body_without_a_length_ends_with_the_connection(ask: Callable[[Say], Answer]) -> None:
+    def say(wire: Wire) -> None:
+        wire.send(HEAD + b"\r\n" + b'{"total": 7}')
+        close(wire)
+
+    assert ask(say).document == {"total": 7}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"[]", b"null", b"7", b'"text"', b"<html>", b'{"a":', b"\xff\xfe", b'{"a":"\xff"}', b"[" * 100_000],
+)
+def test_a_body_that_is_no_json_object_is_malformed(ask: Callable[[Say], Answer], body: bytes) -> None:
+    assert reason(ask, answer(body)) is Reason.MALFORMED
+
+
+def test_an_integer_without_end_is_malformed(ask: Callable[[Say], Answer]) -> None:
+    assert reason(ask, answer(b'{"total": ' + b"9" * 10_000 + b"}")) is Reason.MALFORMED
+
+
+def test_a_gateways_own_page_is_told_by_its_status(ask: Callable[[Say], Answer]) -> None:
+    got = ask(answer(b"<html>502</html>", "502 Bad Gateway"))
+    assert (got.status, got.document) == (502, {})
+
+
+def truncated(wire: Wire) -> None:
+    wire.send(HEAD + b'Content-Length: 100\r\n\r\n{"total": 7')
+    close(wire)
+
+
+def truncated_chunk(wire: Wire) -> None:
+    wire.send(HEAD + b'Transfer-Encoding: chunked\r\n\r\nff\r\n{"total": 7')
+    close(wire)
+
+
+def broken_chunk(wire: Wire) -> None:
+    wire.send(HEAD + b"Transfer-Encoding: chunked\r\n\r\nnonsense\r\n{}\r\n0\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    "say",
+    [
+        truncated,
+        truncated_chunk,
+        broken_chunk,
+        answer(b"not gzip", Content_Encoding="gzip"),
+        answer(gzip.compress(b'{"total": 7}' * 100)[:40], Content_Encoding="gzip"),
+        answer(b"not deflate", Content_Encoding="deflate"),
+        answer(b"?", Content_Encoding=", ".join(["gzip"] * 20)),
+    ],
+    ids=["truncated", "truncated chunk", "broken chunk", "not gzip", "half gzip", "not deflate", "gzip in gzip"],
+)
+def test_an_answer_that_breaks_off_or_cannot_be_unpacked_is_malformed(ask: Callable[[Say], Answer], say: Say) -> None:
+    assert reason(ask, say) is Reason.MALFORMED
+
+
+def endless(wire: Wire) -> None:
+    wire.send(HEAD + b'\r\n{"data": [')
+    while True:
+        wire.send(b"1," * 2**15)
+
+
+def bomb(wire: Wire) -> None:
+    packed = zlib.compressobj(9, wbits=31)
+    wire.send(HEAD + b"Content-Encoding: gzip\r\n\r\n")
+    while True:
+        wire.send(packed.compress(b" " * 2**22) + packed.flush(zlib.Z_SYNC_FLUSH))
+
+
+@pytest.mark.parametrize("say", [endless, bomb])
+def test_an_answer_without_end_is_too_large(ask: Callable[[Say], Answer], say: Say) -> None:
+    began = time.monotonic()
+    assert reason(ask, say) is Reason.TOO_LARGE
+    assert time.monotonic() - began < 5
+
+
+ENCODINGS = st.sampled_from(["", "identity", "gzip", "deflate", "br", "zstd", "gzip, deflate", "x-gzip", "nonsense"])
+BODIES = st.one_of(
+    st.binary(max_size=80),
+    st.binary(max_size=80).map(gzip.compress),
+    st.binary(max_size=80).map(zlib.compress),
+    st.dictionaries(st.text(max_size=3), st.integers(), max_size=3).map(lambda value: json.dumps(value).encode()),
+)
+
+
+@given(BODIES, ENCODINGS, st.integers(200, 599))
+def test_any_body_is_an_answer_or_one_of_the_errors_that_are_translated(
+    body: bytes, encoding: str, status: int
+) -> None:
+    response = requests.Response()
+    response.status_code = status
+    response.raw = HTTPResponse(
+        io.BytesIO(body), {"Content-Encoding": encoding}, status=status, preload_content=False, decode_content=False
+    )
+    try:
+        got = module._answer(response, module._Ticket(time.monotonic() + 9))
+    except (CloposError, HTTPError):
+        return
+    assert isinstance(got.document, dict)
+
+
+# Time
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "READ_TIMEOUT", 0.3)
+    monkeypatch.setattr(module, "TOTAL_TIMEOUT", 0.6)
+
+
+def hang(wire: Wire) -> None:
+    wire.wait(30)
+
+
+def trickled_headers(wire: Wire) -> None:
+    wire.trickle(HEAD * 1000, 0.02)
+
+
+def trickled_body(wire: Wire) -> None:
+    wire.send(HEAD + b"Content-Length: 5000\r\n\r\n")
+    wire.trickle(b" " * 5000, 0.02)
+
+
+def trickled_to_the_end(wire: Wire) -> None:
+    wire.send(HEAD + b"\r\n{}")
+    wire.trickle(b" " * 5000, 0.02)
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("say", [hang, trickled_headers, trickled_body, trickled_to_the_end])
+def test_a_peer_that_is_silent_or_slow_is_cut_off(ask: Callable[[Say], Answer], say: Say) -> None:
+    began = time.monotonic()
+    assert reason(ask, say) is Reason.TIMEOUT
+    assert time.monotonic() - began < 3
+
+
+@pytest.mark.usefixtures("impatient")
+def test_the_guard_forgets_what_ended_in_time(make: Make) -> None:
+    with RawServer(answer()) as server:
+        transport = make(server.url)
+        for _ in range(3):
+            transport.get("stations", {}, {})
+            time.sleep(0.3)
+        assert not transport._guard._running
+        assert server.connections == 1
+
+
+def test_closing_ends_what_hangs_at_once_and_nothing_is_sent_after(make: Make, observed: list[tuple[str, str]]) -> None:
+    reached = Event()
+
+    def say(wire: Wire) -> None:
+        reached.set()
+        wire.wait(30)
+
+    with RawServer(say) as server:
+        transport = make(server.url)
+        ended: list[type[BaseException]] = []
+
+        def run() -> None:
+            try:
+                transport.get("stations", {}, {})
+            except Stopped:
+                ended.append(Stopped)
+
+        thread = Thread(target=run)
+        thread.start()
+        assert reached.wait(5)
+        transport.close()
+        thread.join(3)
+        assert ended == [Stopped]
+        with pytest.raises(Stopped):
+            transport.get("stations", {}, {})
+        assert len(server.requests) == 1
+    assert observed == [("stations", "error")] * 2
+
+
+# Who cannot be reached
+
+
+def test_a_port_where_nobody_listens(make: Make) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    with pytest.raises(CloposError) as caught:
+        make(f"http://127.0.0.1:{port}").get("stations", {}, {})
+    assert str(caught.value) == "connection: cannot be reached: Connection refused"
+
+
+def test_a_name_that_does_not_resolve(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", gone)
+    with pytest.raises(CloposError) as caught:
+        make("http://clopos.invalid").get("stations", {}, {})
+    assert (caught.value.reason, caught.value.message) == (
+        Reason.CONNECTION,
+        "cannot be reached: Name or service not known",
+    )
+
+
+def test_a_connection_that_is_closed_without_an_answer(ask: Callable[[Say], Answer]) -> None:
+    assert reason(ask, close) is Reason.CONNECTION
+
+
+def test_headers_without_end(ask: Callable[[Say], Answer]) -> None:
+    assert reason(ask, answer(X_Huge="x" * 10**6)) is Reason.CONNECTION
+
+
+# TLS
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with a certificate for 127.0.0.1, signed by itself, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "clopos")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), 1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    path = tmp_path_factory.mktemp("tls") / "both.pem"
+    pem = serialization.Encoding.PEM
+    path.write_bytes(
+        made.public_bytes(pem) + key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return path
+
+
+@pytest.fixture
+def secure(certificate: Path) -> Iterator[RawServer]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    with RawServer(answer(), context) as server:
+        yield server
+
+
+def tls_message(make: Make, url: str) -> str:
+    with pytest.raises(CloposError) as caught:
+        make(url).get("stations", {}, {})
+    assert caught.value.reason is Reason.TLS
+    return caught.value.message
+
+
+def test_a_certificate_that_nobody_vouches_for_is_refused(make: Make, secure: RawServer) -> None:
+    assert tls_message(make, secure.url).startswith("TLS failed: ")
+    assert not secure.requests
+
+
+@pytest.mark.parametrize("variable", module._CA_VARIABLES)
+def test_authorities_are_those_that_the_environment_names(
+    make: Make, secure: RawServer, certificate: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv(variable, str(certificate))
+    assert make(secure.url).get("stations", {}, {}).status == 200
+
+
+def test_authorities_that_are_not_there_are_named(
+    make: Make, secure: RawServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", "/nowhere/ca.pem")
+    assert "/nowhere/ca.pem" in tls_message(make, secure.url)
+
+
+def test_authorities_that_are_nonsense_are_a_fault_of_tls(
+    make: Make, secure: RawServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "ca.pem").write_text("nonsense")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    assert tls_message(make, secure.url)
+
+
+def test_a_server_that_speaks_no_tls(make: Make) -> None:
+    with RawServer(answer(), greeting=b"SSH-2.0-nothing-for-you\r\n") as server:
+        assert tls_message(make, server.url.replace("http:", "https:")).startswith("TLS failed: ")
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_secure_peer_that_trickles_is_cut_off_too(
+    make: Make, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    with RawServer(trickled_to_the_end, context) as server, pytest.raises(CloposError) as caught:
+        make(server.url).get("stations", {}, {})
+    assert caught.value.reason is Reason.TIMEOUT
+
+
+# Proxies
+
+
+def test_a_proxy_of_the_environment_is_used(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    with RawServer(answer()) as proxy:
+        monkeypatch.setenv("http_proxy", f"http://someone:pass@{proxy.address}")
+        make("http://clopos.example/v2").get("stations", {}, {})
+    assert proxy.requests[0].startswith(b"GET http://clopos.example/v2/stations HTTP/1.1\r\n")
+    assert b"Proxy-Authorization: Basic " in proxy.requests[0]
+
+
+def test_a_host_that_needs_no_proxy_is_asked_directly(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with RawServer(answer()) as server:
+        assert make(server.url).get("stations", {}, {}).status == 200
+
+
+def test_a_proxy_that_cannot_be_used_is_said_to_be_so_without_its_password(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with RawServer(answer(b"no", "403 Forbidden")) as proxy:
+        monkeypatch.setenv("https_proxy", f"http://someone:pass-of-the-proxy@{proxy.address}")
+        with pytest.raises(CloposError) as caught:
+            make("https://clopos.example").get("stations", {}, {"x-token": "secret-token"})
+    assert caught.value.reason is Reason.CONNECTION
+    assert caught.value.message.startswith("the proxy cannot be used: ")
+    assert "pass-of-the-proxy" not in str(caught.value)
+    assert b"secret-token" not in proxy.requests[0]
+
+
+# What is counted
+
+
+def test_every_request_is_observed_with_its_status_or_error(make: Make, observed: list[tuple[str, str]]) -> None:
+    says = iter([answer(), answer(b"{}", "429 Too Many Requests"), answer(b"", "302 Found"), close])
+
+    def say(wire: Wire) -> None:
+        next(says)(wire)
+
+    with RawServer(say) as server:
+        transport = make(server.url)
+        transport.get("stations", {}, {})
+        transport.post("auth", {})
+        for _ in range(2):
+            with pytest.raises(CloposError):
+                transport.get("venues", {}, {})
+    assert observed == [("stations", "200"), ("auth", "429"), ("venues", "302"), ("venues", "error")]
