@@ -159,7 +159,7 @@ def _translated() -> Iterator[None]:
     except sqlite3.Error as error:
         raise (DamagedError if _code(error) & 0xFF in _DAMAGE else StoreError)(str(error)) from error
     except OSError as error:
-        raise StoreError(f"{error.strerror}: {error.filename}") from error
+        raise StoreError(": ".join(filter(None, (error.strerror, error.filename)))) from error
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import resource
 import shutil
 import sqlite3
@@ -373,6 +374,17 @@ class TestTrouble:
             self.works_from_memory(store, clock)
             path.chmod(0o644)
             self.recovers(store, clock)
+
+    def test_a_file_system_without_locks(self, path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
+        def refuse(*_: object) -> None:
+            raise OSError(errno.ENOLCK, "No locks available")
+
+        with monkeypatch.context() as patch, capture_logs() as logs:
+            patch.setattr(file.fcntl, "flock", refuse)
+            store = opened(path, clock)
+            self.works_from_memory(store, clock)
+        assert logs[0]["problem"] == "No locks available"
+        self.recovers(store, clock)
 
     def test_a_full_disk(self, path: Path, clock: FakeClock) -> None:
         store = opened(path, clock)
