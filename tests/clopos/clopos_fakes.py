@@ -37,6 +37,7 @@ class FakeTransport:
     def __init__(self, clock: FakeClock, script: Script, seconds: float = 0.0) -> None:
         self.clock, self.script, self.seconds = clock, script, seconds
         self.asked: list[Asked] = []
+        self.closed = False
 
     def get(self, endpoint: str, params: Mapping[str, Any], headers: Mapping[str, str]) -> Answer:
         return self._answer(Asked(self.clock.steady(), endpoint, params, headers))
@@ -45,7 +46,7 @@ class FakeTransport:
         return self._answer(Asked(self.clock.steady(), endpoint, body, {}))
 
     def close(self) -> None:
-        self.asked.clear()
+        self.closed = True
 
     def count(self, endpoint: str) -> int:
         return sum(asked.endpoint == endpoint for asked in self.asked)
