@@ -253,9 +253,9 @@ def brand(*, many: bool) -> dashboard.QueryVariable:
 
 def by_id(name: str, label: str, text: str, series: str, *, many: bool) -> dashboard.QueryVariable:
     """Make a variable that shows names and stands for ids, which outlive a rename."""
-    regex = f'/ {name}="(?<text>[^"]+)".*{name}_id="(?<value>[^"]+)"/'
+    regex = f'/{name}="(?<text>[^"]+)".*{name}_id="(?<value>[^"]+)"/'
     expr = f"query_result(group by ({name}, {name}_id) (last_over_time({series}[$__range])))"
-    return choice(name, label, text, expr, many=many, regex=regex.replace("/ ", "/.*"))
+    return choice(name, label, text, expr, many=many, regex=regex)
 
 
 def page(uid: str, title: str, text: str, *, since: str = "now-6h") -> dashboard.Dashboard:
