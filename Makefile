@@ -89,8 +89,9 @@ $(VENV)/dev: requirements-dev.lock pyproject.toml | $(PY)
 	@$(PY) -m pip --disable-pip-version-check install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@ $(VENV)/runtime
 
-$(VENV)/release: requirements-release.lock | $(VENV)/dev
-	@$(PIP) -r requirements-release.lock
+$(VENV)/release: requirements-release.lock requirements-build.lock | $(VENV)/runtime
+	@echo "Installing the locked release tools into $(VENV) ..."
+	@$(PIP) -r requirements-release.lock -r requirements-build.lock
 	@touch $@
 
 $(BIN)/uv: | $(PY)

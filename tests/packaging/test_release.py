@@ -11,6 +11,7 @@ import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from containers import ROOT, Engine
@@ -77,28 +78,30 @@ def test_the_bill_of_materials_names_every_locked_package(dist: Path, checkout: 
         re.findall(r"^([a-z0-9-]+)==([^ ;]+)(?! ;)", ROOT.joinpath("requirements.lock").read_text(), re.MULTILINE)
     )
     listed = {(part["name"].lower().replace("_", "-"), part["version"]) for part in bill["components"]}
-    assert {name for name, _ in locked} - {name for name, _ in listed} <= {"colorama"}
+    assert {name for name, _ in locked} <= {name for name, _ in listed}
     assert listed - {("clopos-exporter", __version__)} <= locked
 
 
 @pytest.mark.parametrize("minor", ["3.11", "3.12", "3.13"])
-@pytest.mark.parametrize("kind", ["*.whl", "clopos_exporter-*.tar.gz"], ids=["wheel", "sdist"])
-def test_it_runs_from_an_empty_environment(dist: Path, program: Program, tmp_path: Path, minor: str, kind: str) -> None:
+def test_wheel_and_sdist_run_from_an_empty_environment(
+    dist: Path, program: Program, absent: Callable[[str], NoReturn], tmp_path: Path, minor: str
+) -> None:
     python = program(f"python{minor}")
-    (package,) = dist.glob(kind)
-    subprocess.run([python, "-m", "venv", tmp_path], check=True)
-    pip = [tmp_path / "bin" / "pip", "--disable-pip-version-check", "install", "--quiet"]
+    if subprocess.run([python, "-m", "venv", tmp_path], capture_output=True, check=False).returncode:
+        absent(f"a python{minor} that works")
+    pip = [tmp_path / "bin" / "pip", "--disable-pip-version-check", "install", "--quiet", "--no-compile"]
     subprocess.run([*pip, "--require-hashes", "-r", ROOT / "requirements.lock"], check=True)
-    subprocess.run([*pip, "--no-deps", package], check=True)
-    done = subprocess.run(
-        [tmp_path / "bin" / "clopos-exporter", "check", "--offline"],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=tmp_path,
-        env={"CLOPOS_TOKEN": "fake", "PATH": os.environ["PATH"]},
-    )
-    assert done.stderr == ""
+    for kind in ("*.whl", "clopos_exporter-*.tar.gz"):
+        subprocess.run([*pip, "--no-deps", "--force-reinstall", *dist.glob(kind)], check=True)
+        done = subprocess.run(
+            [tmp_path / "bin" / "clopos-exporter", "check", "--offline"],
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=tmp_path,
+            env={"CLOPOS_TOKEN": "fake", "PATH": os.environ["PATH"]},
+        )
+        assert done.stderr == ""
 
 
 def test_the_sdist_is_the_whole_checkout(dist: Path) -> None:
