@@ -7,14 +7,14 @@ from email.utils import formatdate
 from threading import Event
 from typing import Any, NamedTuple
 
-from fakes import FakeClock
+from fakes import FakeClock, venue
 
 from exporter.clopos.client import Client
 from exporter.clopos.login import Credentials, Login
 from exporter.clopos.quota import Address, Quota
 from exporter.clopos.transport import Answer
 from exporter.errors import CloposError
-from exporter.model import Reason
+from exporter.model import Failure, Reason, Snapshot
 
 SECRET = "s3cret-of-the-client"
 TOKEN = "ready-made-token"
@@ -112,3 +112,51 @@ def client(
     transport = FakeTransport(clock, script, seconds)
     made._transport = made.login._transport = transport  # type: ignore[assignment]
     return made, transport
+
+
+# Scripts
+
+SORTS = ["id", "name", "created_at"]
+
+
+def row(id_: int, **rest: Any) -> dict[str, Any]:
+    return {"id": id_, "name": f"Station {id_}", "status": 1, "type": 1, "printable": 1, **rest}
+
+
+def listing(*rows: Any, total: int | None = None, sorts: object = SORTS) -> Script:
+    """Serve rows by pages, as Clopos does."""
+
+    def script(asked: Asked) -> Answer:
+        begin = (asked.params["page"] - 1) * asked.params["limit"]
+        page = list(rows)[begin : begin + asked.params["limit"]]
+        return ok(data=page, total=len(rows) if total is None else total, sorts=sorts)
+
+    return script
+
+
+def in_turn(*answers: Answer | CloposError | Script) -> Script:
+    """Give one answer after the other, the last one for ever."""
+    left = list(answers)
+
+    def script(asked: Asked) -> Answer | CloposError:
+        following = left.pop(0) if len(left) > 1 else left[0]
+        return following(asked) if callable(following) else following
+
+    return script
+
+
+def good(made: Client, seconds: float = 30.0) -> Snapshot:
+    outcome = made.poll(venue(), seconds)
+    assert isinstance(outcome, Snapshot), outcome
+    return outcome
+
+
+def bad(made: Client, seconds: float = 30.0) -> Failure:
+    outcome = made.poll(venue(), seconds)
+    assert isinstance(outcome, Failure), outcome
+    return outcome
+
+
+def with_login(clock: FakeClock, script: Script, auth: Callable[[], Answer] | None = None) -> Script:
+    tokens = auth or Tokens(clock)
+    return lambda asked: tokens() if asked.endpoint == "auth" else script(asked)

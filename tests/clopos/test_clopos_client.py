@@ -1,184 +1,34 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import pairwise
 from threading import Event
-from typing import Any
 
 import pytest
-from clopos_fakes import CREDENTIALS, SECRET, TOKEN, Asked, Script, Tokens, client, no, ok, trouble
-from fakes import FakeClock, at, venue
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from clopos_fakes import (
+    CREDENTIALS,
+    SECRET,
+    Asked,
+    Script,
+    bad,
+    client,
+    good,
+    in_turn,
+    listing,
+    no,
+    ok,
+    row,
+    trouble,
+    with_login,
+)
+from fakes import FakeClock, venue
 
-from exporter.clopos.client import ATTEMPTS, DEFAULT_VENUE, MOST_PAGES, PAGE_SIZE, Client
+from exporter.clopos.client import ATTEMPTS
 from exporter.clopos.quota import Address
 from exporter.clopos.transport import Answer
 from exporter.errors import CloposError, Stopped
-from exporter.model import Discovery, Failure, Reason, Snapshot, Venue
+from exporter.model import Failure, Reason, Snapshot
 
-SORTS = ["id", "name", "created_at"]
 VENUE = venue()
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-def row(id_: int, **rest: Any) -> dict[str, Any]:
-    return {"id": id_, "name": f"Station {id_}", "status": 1, "type": 1, "printable": 1, **rest}
-
-
-def listing(*rows: Any, total: int | None = None, sorts: object = SORTS) -> Script:
-    """Serve rows by pages, as Clopos does."""
-
-    def script(asked: Asked) -> Answer:
-        begin = (asked.params["page"] - 1) * asked.params["limit"]
-        page = list(rows)[begin : begin + asked.params["limit"]]
-        return ok(data=page, total=len(rows) if total is None else total, sorts=sorts)
-
-    return script
-
-
-def in_turn(*answers: Answer | CloposError | Script) -> Script:
-    """Give one answer after the other, the last one for ever."""
-    left = list(answers)
-
-    def script(asked: Asked) -> Answer | CloposError:
-        following = left.pop(0) if len(left) > 1 else left[0]
-        return following(asked) if callable(following) else following
-
-    return script
-
-
-def good(made: Client, seconds: float = 30.0) -> Snapshot:
-    outcome = made.poll(VENUE, seconds)
-    assert isinstance(outcome, Snapshot), outcome
-    return outcome
-
-
-def bad(made: Client, seconds: float = 30.0) -> Failure:
-    outcome = made.poll(VENUE, seconds)
-    assert isinstance(outcome, Failure), outcome
-    return outcome
-
-
-# Complete or nothing
-
-
-def test_one_page_is_one_request_for_the_venue_with_the_largest_pages(clock: FakeClock) -> None:
-    made, transport = client(clock, listing(row(1), row(2)), seconds=0.3)
-    outcome = good(made)
-    assert [station.id for station in outcome.stations] == ["1", "2"]
-    assert (outcome.requests, outcome.duration, outcome.at) == (1, pytest.approx(0.3), at(0.3))
-    (asked,) = transport.asked
-    assert asked.params == {"limit": 200, "page": 1}
-    assert asked.headers == {"x-token": TOKEN, "x-venue": "7"}
-
-
-def test_the_default_venue_is_the_one_that_the_token_itself_stands_for(clock: FakeClock) -> None:
-    made, transport = client(clock, listing())
-    made.poll(Venue("tandir-group", DEFAULT_VENUE, "tandir-group"), 30)
-    assert transport.asked[0].headers == {"x-token": TOKEN}
-
-
-def test_a_venue_without_stations_is_a_complete_answer(clock: FakeClock) -> None:
-    made, _ = client(clock, listing())
-    assert good(made).stations == ()
-
-
-@pytest.mark.parametrize(("count", "pages"), [(1, 1), (200, 1), (201, 2), (400, 2), (401, 3)])
-def test_all_pages_are_read(clock: FakeClock, count: int, pages: int) -> None:
-    made, transport = client(clock, listing(*map(row, range(count)), sorts=None))
-    outcome = good(made)
-    assert [int(station.id) for station in outcome.stations] == list(range(count))
-    assert outcome.requests == pages
-    assert [asked.params["page"] for asked in transport.asked] == list(range(1, pages + 1))
-
-
-def test_a_stable_order_is_asked_for_once_there_are_pages_and_the_api_offers_it(clock: FakeClock) -> None:
-    made, transport = client(clock, listing(*map(row, range(250))))
-    good(made)
-    good(made)
-    sorted_by = [asked.params.get("sort[0]") for asked in transport.asked]
-    assert sorted_by == [None, "id", "id", "id", "id"], "the first page again, and from then on at once"
-    assert transport.asked[1].params["sort[1]"] == 1
-
-
-def test_filters_are_the_apis_own_parameters(clock: FakeClock) -> None:
-    made, transport = client(clock, listing())
-    made.stations(VENUE, 30, status=0, can_print=True)
-    assert transport.asked[0].params == {"limit": PAGE_SIZE, "page": 1, "status": 0, "can_print": "true"}
-
-
-def moved(asked: Asked) -> Answer:
-    return listing(*map(row, range(250 - asked.params["page"])))(asked)
-
-
-def short(asked: Asked) -> Answer:
-    return listing(row(1), total=2)(asked)
-
-
-def twice(asked: Asked) -> Answer:
-    return listing(row(1), row(1))(asked)
-
-
-@pytest.mark.parametrize("unsteady", [moved, short, twice])
-def test_a_list_that_moved_is_read_once_more(clock: FakeClock, unsteady: Script) -> None:
-    turns = [unsteady] * (2 if unsteady is moved else 1)
-    made, _ = client(clock, in_turn(*turns, listing(row(1), row(2), sorts=None)))
-    made._sort = {"sort[0]": "id", "sort[1]": 1}
-    assert len(good(made).stations) == 2
-
-
-@pytest.mark.parametrize("unsteady", [moved, short, twice])
-def test_a_list_that_moved_twice_is_incomplete(clock: FakeClock, unsteady: Script) -> None:
-    made, _ = client(clock, unsteady)
-    assert bad(made).reason is Reason.INCOMPLETE
-
-
-def test_a_claim_of_endless_stations_is_not_followed(clock: FakeClock) -> None:
-    made, transport = client(clock, listing(row(1), total=MOST_PAGES * PAGE_SIZE + 1))
-    assert bad(made).reason is Reason.TOO_LARGE
-    assert len(transport.asked) == 1
-
-
-def test_a_row_without_an_id_is_named_and_a_deleted_one_is_left_out_and_neither_hides_the_others(
-    clock: FakeClock,
-) -> None:
-    odd: list[tuple[Venue, str]] = []
-    rows = [row(1), {"name": "No id"}, row(2, deleted_at="2026-01-13T14:36:51Z")]
-    made, _ = client(clock, listing(*rows), on_unusable=lambda *told: odd.append(told))
-    assert [station.id for station in good(made).stations] == ["1"]
-    assert odd == [(VENUE, "{'name': 'No id'}")]
-
-
-@pytest.mark.parametrize("answer", [ok(), ok(data=[]), ok(data={}, total=0), ok(data=[], total="many")])
-def test_an_answer_that_is_no_list_is_malformed(clock: FakeClock, answer: Answer) -> None:
-    made, _ = client(clock, lambda _: answer)
-    assert bad(made).reason is Reason.MALFORMED
-
-
-@given(st.lists(st.lists(st.integers(1, 4), max_size=4), min_size=1, max_size=4), st.integers(0, 5))
-@settings(deadline=None)
-def test_whatever_pages_come_the_outcome_is_complete_or_a_failure(pages: list[list[int]], total: int) -> None:
-    def script(asked: Asked) -> Answer:
-        return ok(data=[row(id_) for id_ in pages[(asked.params["page"] - 1) % len(pages)]], total=total)
-
-    made, _ = client(FakeClock(), script)
-    outcome = made.poll(VENUE, 30)
-    if isinstance(outcome, Snapshot):
-        assert len({station.id for station in outcome.stations}) == len(outcome.stations) == total
-    else:
-        assert outcome.reason is Reason.INCOMPLETE
-
-
-def test_each_page_has_the_time_of_a_poll_however_many_there_are(clock: FakeClock) -> None:
-    made, _ = client(clock, listing(*map(row, range(2000)), sorts=None), requests_per_minute=60)
-    outcome = good(made, seconds=1.5)
-    assert outcome.requests == 10
-    assert outcome.duration > 5
 
 
 # Tokens
@@ -187,11 +37,6 @@ def test_each_page_has_the_time_of_a_poll_however_many_there_are(clock: FakeCloc
 def expired(token: str) -> Script:
     """Refuse one token, and serve every other."""
     return lambda asked: no(401, "Token expired") if asked.headers["x-token"] == token else listing(row(1))(asked)
-
-
-def with_login(clock: FakeClock, script: Script, auth: Callable[[], Answer] | None = None) -> Script:
-    tokens = auth or Tokens(clock)
-    return lambda asked: tokens() if asked.endpoint == "auth" else script(asked)
 
 
 @pytest.mark.parametrize("message", ["Token expired", "Invalid token"])
@@ -399,80 +244,6 @@ def test_an_address_that_failed_often_holds_back_before_clopos_shuts_it_out(cloc
     clock.forward(1)
     assert bad(made, seconds=5).reason is Reason.NOT_FOUND
     assert times
-
-
-# Discovery
-
-
-def discovered(made: Client, known: tuple[Venue, ...] = ()) -> tuple[Venue, ...]:
-    outcome = made.discover(30, known)
-    assert isinstance(outcome, Discovery), outcome
-    return outcome.venues
-
-
-VENUES = ok(data=[{"id": 1, "name": "Gəncə"}, {"id": 2, "name": "Bakı"}])
-
-
-def test_venues_are_those_that_clopos_tells(clock: FakeClock) -> None:
-    made, transport = client(clock, with_login(clock, lambda _: VENUES), CREDENTIALS)
-    assert discovered(made) == (venue("1", "Gəncə"), venue("2", "Bakı"))
-    assert [asked.endpoint for asked in transport.asked] == ["auth", "venues"]
-    assert "x-venue" not in transport.asked[1].headers
-
-
-def test_listed_venues_with_names_are_not_asked_for_but_the_login_is_tried(clock: FakeClock) -> None:
-    made, transport = client(clock, with_login(clock, lambda _: VENUES), CREDENTIALS, venues=(venue("9", "Mine"),))
-    assert discovered(made) == (venue("9", "Mine"),)
-    assert [asked.endpoint for asked in transport.asked] == ["auth"]
-
-
-def test_listed_venues_without_names_take_them_from_clopos_where_it_knows_them(clock: FakeClock) -> None:
-    listed = (venue("1", ""), venue("2", "Mine"), venue("9", ""))
-    made, _ = client(clock, lambda _: VENUES, venues=listed)
-    assert discovered(made) == (venue("1", "Gəncə"), venue("2", "Mine"), venue("9", "Venue 9"))
-
-
-@pytest.mark.parametrize("answer", [no(403, "forbidden"), no(404, "not found"), no(400, "bad")])
-def test_where_clopos_does_not_tell_the_tokens_default_venue_stands_for_the_brand(
-    clock: FakeClock, answer: Answer
-) -> None:
-    made, _ = client(clock, lambda _: answer)
-    assert discovered(made) == (Venue("tandir-group", DEFAULT_VENUE, "tandir-group"),)
-
-
-def test_being_refused_the_list_unmakes_no_venue_that_is_known(clock: FakeClock) -> None:
-    made, _ = client(clock, lambda _: no(403, "forbidden"))
-    outcome = made.discover(30, (venue("1"), venue("2")))
-    assert isinstance(outcome, Failure)
-    assert outcome.reason is Reason.FORBIDDEN
-
-
-def test_listed_venues_keep_their_known_names_while_the_list_is_refused(clock: FakeClock) -> None:
-    made, _ = client(clock, lambda _: no(403, "forbidden"), venues=(venue("1", ""), venue("2", "")))
-    assert discovered(made, (venue("1", "Gəncə"),)) == (venue("1", "Gəncə"), venue("2", "Venue 2"))
-
-
-@pytest.mark.parametrize(
-    ("answer", "reason"),
-    [
-        (no(401, "Invalid credentials"), Reason.CREDENTIALS),
-        (no(503, "no"), Reason.GATEWAY),
-        (ok(), Reason.MALFORMED),
-        (no(401, "Client is disabled"), Reason.CLIENT_DISABLED),
-    ],
-)
-def test_any_other_failure_of_discovery_is_one(clock: FakeClock, answer: Answer, reason: Reason) -> None:
-    made, _ = client(clock, lambda _: answer)
-    outcome = made.discover(30)
-    assert isinstance(outcome, Failure)
-    assert outcome.reason is reason
-
-
-def test_a_failed_login_is_brand_wide_wherever_it_is_met(clock: FakeClock) -> None:
-    made, _ = client(clock, lambda _: no(401, "Invalid credentials"), CREDENTIALS)
-    for outcome in (made.discover(30), made.poll(VENUE, 30)):
-        assert isinstance(outcome, Failure)
-        assert outcome.brand_wide
 
 
 # Secrets

@@ -15,11 +15,6 @@ from exporter.model import Reason
 WRONG = no(401, "Invalid credentials")
 
 
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
 class Script:
     """Answer logins with tokens until told otherwise."""
 

@@ -17,11 +17,6 @@ FOREVER = float("inf")
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
 def stop() -> Event:
     return Event()
 

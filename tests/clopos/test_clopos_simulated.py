@@ -17,11 +17,6 @@ from exporter.simulator import Simulator, World
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
 def simulator(clock: FakeClock) -> Iterator[Simulator]:
     """Two brands of sixty venues, with the API's own limits."""
     with Simulator(World.generate(brands=2, venues=60, stations=3, clock=clock)) as simulator:

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import pytest
+from clopos_fakes import (
+    CREDENTIALS,
+    client,
+    no,
+    ok,
+    with_login,
+)
+from fakes import FakeClock, venue
+
+from exporter.clopos.client import DEFAULT_VENUE, Client
+from exporter.clopos.transport import Answer
+from exporter.model import Discovery, Failure, Reason, Venue
+
+VENUE = venue()
+
+
+# Discovery
+
+
+def discovered(made: Client, known: tuple[Venue, ...] = ()) -> tuple[Venue, ...]:
+    outcome = made.discover(30, known)
+    assert isinstance(outcome, Discovery), outcome
+    return outcome.venues
+
+
+VENUES = ok(data=[{"id": 1, "name": "Gəncə"}, {"id": 2, "name": "Bakı"}])
+
+
+def test_venues_are_those_that_clopos_tells(clock: FakeClock) -> None:
+    made, transport = client(clock, with_login(clock, lambda _: VENUES), CREDENTIALS)
+    assert discovered(made) == (venue("1", "Gəncə"), venue("2", "Bakı"))
+    assert [asked.endpoint for asked in transport.asked] == ["auth", "venues"]
+    assert "x-venue" not in transport.asked[1].headers
+
+
+def test_listed_venues_with_names_are_not_asked_for_but_the_login_is_tried(clock: FakeClock) -> None:
+    made, transport = client(clock, with_login(clock, lambda _: VENUES), CREDENTIALS, venues=(venue("9", "Mine"),))
+    assert discovered(made) == (venue("9", "Mine"),)
+    assert [asked.endpoint for asked in transport.asked] == ["auth"]
+
+
+def test_listed_venues_without_names_take_them_from_clopos_where_it_knows_them(clock: FakeClock) -> None:
+    listed = (venue("1", ""), venue("2", "Mine"), venue("9", ""))
+    made, _ = client(clock, lambda _: VENUES, venues=listed)
+    assert discovered(made) == (venue("1", "Gəncə"), venue("2", "Mine"), venue("9", "Venue 9"))
+
+
+@pytest.mark.parametrize("answer", [no(403, "forbidden"), no(404, "not found"), no(400, "bad")])
+def test_where_clopos_does_not_tell_the_tokens_default_venue_stands_for_the_brand(
+    clock: FakeClock, answer: Answer
+) -> None:
+    made, _ = client(clock, lambda _: answer)
+    assert discovered(made) == (Venue("tandir-group", DEFAULT_VENUE, "tandir-group"),)
+
+
+def test_being_refused_the_list_unmakes_no_venue_that_is_known(clock: FakeClock) -> None:
+    made, _ = client(clock, lambda _: no(403, "forbidden"))
+    outcome = made.discover(30, (venue("1"), venue("2")))
+    assert isinstance(outcome, Failure)
+    assert outcome.reason is Reason.FORBIDDEN
+
+
+def test_listed_venues_keep_their_known_names_while_the_list_is_refused(clock: FakeClock) -> None:
+    made, _ = client(clock, lambda _: no(403, "forbidden"), venues=(venue("1", ""), venue("2", "")))
+    assert discovered(made, (venue("1", "Gəncə"),)) == (venue("1", "Gəncə"), venue("2", "Venue 2"))
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (no(401, "Invalid credentials"), Reason.CREDENTIALS),
+        (no(503, "no"), Reason.GATEWAY),
+        (ok(), Reason.MALFORMED),
+        (no(401, "Client is disabled"), Reason.CLIENT_DISABLED),
+    ],
+)
+def test_any_other_failure_of_discovery_is_one(clock: FakeClock, answer: Answer, reason: Reason) -> None:
+    made, _ = client(clock, lambda _: answer)
+    outcome = made.discover(30)
+    assert isinstance(outcome, Failure)
+    assert outcome.reason is reason
+
+
+def test_a_failed_login_is_brand_wide_wherever_it_is_met(clock: FakeClock) -> None:
+    made, _ = client(clock, lambda _: no(401, "Invalid credentials"), CREDENTIALS)
+    for outcome in (made.discover(30), made.poll(VENUE, 30)):
+        assert isinstance(outcome, Failure)
+        assert outcome.brand_wide

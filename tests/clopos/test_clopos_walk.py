@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import pytest
+from clopos_fakes import (
+    TOKEN,
+    Asked,
+    Script,
+    bad,
+    client,
+    good,
+    in_turn,
+    listing,
+    ok,
+    row,
+)
+from fakes import FakeClock, at, venue
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from exporter.clopos.client import DEFAULT_VENUE, MOST_PAGES, PAGE_SIZE
+from exporter.clopos.transport import Answer
+from exporter.model import Reason, Snapshot, Venue
+
+VENUE = venue()
+
+
+# Complete or nothing
+
+
+def test_one_page_is_one_request_for_the_venue_with_the_largest_pages(clock: FakeClock) -> None:
+    made, transport = client(clock, listing(row(1), row(2)), seconds=0.3)
+    outcome = good(made)
+    assert [station.id for station in outcome.stations] == ["1", "2"]
+    assert (outcome.requests, outcome.duration, outcome.at) == (1, pytest.approx(0.3), at(0.3))
+    (asked,) = transport.asked
+    assert asked.params == {"limit": 200, "page": 1}
+    assert asked.headers == {"x-token": TOKEN, "x-venue": "7"}
+
+
+def test_the_default_venue_is_the_one_that_the_token_itself_stands_for(clock: FakeClock) -> None:
+    made, transport = client(clock, listing())
+    made.poll(Venue("tandir-group", DEFAULT_VENUE, "tandir-group"), 30)
+    assert transport.asked[0].headers == {"x-token": TOKEN}
+
+
+def test_a_venue_without_stations_is_a_complete_answer(clock: FakeClock) -> None:
+    made, _ = client(clock, listing())
+    assert good(made).stations == ()
+
+
+@pytest.mark.parametrize(("count", "pages"), [(1, 1), (200, 1), (201, 2), (400, 2), (401, 3)])
+def test_all_pages_are_read(clock: FakeClock, count: int, pages: int) -> None:
+    made, transport = client(clock, listing(*map(row, range(count)), sorts=None))
+    outcome = good(made)
+    assert [int(station.id) for station in outcome.stations] == list(range(count))
+    assert outcome.requests == pages
+    assert [asked.params["page"] for asked in transport.asked] == list(range(1, pages + 1))
+
+
+def test_a_stable_order_is_asked_for_once_there_are_pages_and_the_api_offers_it(clock: FakeClock) -> None:
+    made, transport = client(clock, listing(*map(row, range(250))))
+    good(made)
+    good(made)
+    sorted_by = [asked.params.get("sort[0]") for asked in transport.asked]
+    assert sorted_by == [None, "id", "id", "id", "id"], "the first page again, and from then on at once"
+    assert transport.asked[1].params["sort[1]"] == 1
+
+
+def test_filters_are_the_apis_own_parameters(clock: FakeClock) -> None:
+    made, transport = client(clock, listing())
+    made.stations(VENUE, 30, status=0, can_print=True)
+    assert transport.asked[0].params == {"limit": PAGE_SIZE, "page": 1, "status": 0, "can_print": "true"}
+
+
+def moved(asked: Asked) -> Answer:
+    return listing(*map(row, range(250 - asked.params["page"])))(asked)
+
+
+def short(asked: Asked) -> Answer:
+    return listing(row(1), total=2)(asked)
+
+
+def twice(asked: Asked) -> Answer:
+    return listing(row(1), row(1))(asked)
+
+
+@pytest.mark.parametrize("unsteady", [moved, short, twice])
+def test_a_list_that_moved_is_read_once_more(clock: FakeClock, unsteady: Script) -> None:
+    turns = [unsteady] * (2 if unsteady is moved else 1)
+    made, _ = client(clock, in_turn(*turns, listing(row(1), row(2), sorts=None)))
+    made._sort = {"sort[0]": "id", "sort[1]": 1}
+    assert len(good(made).stations) == 2
+
+
+@pytest.mark.parametrize("unsteady", [moved, short, twice])
+def test_a_list_that_moved_twice_is_incomplete(clock: FakeClock, unsteady: Script) -> None:
+    made, _ = client(clock, unsteady)
+    assert bad(made).reason is Reason.INCOMPLETE
+
+
+def test_a_claim_of_endless_stations_is_not_followed(clock: FakeClock) -> None:
+    made, transport = client(clock, listing(row(1), total=MOST_PAGES * PAGE_SIZE + 1))
+    assert bad(made).reason is Reason.TOO_LARGE
+    assert len(transport.asked) == 1
+
+
+def test_a_row_without_an_id_is_named_and_a_deleted_one_is_left_out_and_neither_hides_the_others(
+    clock: FakeClock,
+) -> None:
+    odd: list[tuple[Venue, str]] = []
+    rows = [row(1), {"name": "No id"}, row(2, deleted_at="2026-01-13T14:36:51Z")]
+    made, _ = client(clock, listing(*rows), on_unusable=lambda *told: odd.append(told))
+    assert [station.id for station in good(made).stations] == ["1"]
+    assert odd == [(VENUE, "{'name': 'No id'}")]
+
+
+@pytest.mark.parametrize("answer", [ok(), ok(data=[]), ok(data={}, total=0), ok(data=[], total="many")])
+def test_an_answer_that_is_no_list_is_malformed(clock: FakeClock, answer: Answer) -> None:
+    made, _ = client(clock, lambda _: answer)
+    assert bad(made).reason is Reason.MALFORMED
+
+
+@given(st.lists(st.lists(st.integers(1, 4), max_size=4), min_size=1, max_size=4), st.integers(0, 5))
+@settings(deadline=None)
+def test_whatever_pages_come_the_outcome_is_complete_or_a_failure(pages: list[list[int]], total: int) -> None:
+    def script(asked: Asked) -> Answer:
+        return ok(data=[row(id_) for id_ in pages[(asked.params["page"] - 1) % len(pages)]], total=total)
+
+    made, _ = client(FakeClock(), script)
+    outcome = made.poll(VENUE, 30)
+    if isinstance(outcome, Snapshot):
+        assert len({station.id for station in outcome.stations}) == len(outcome.stations) == total
+    else:
+        assert outcome.reason is Reason.INCOMPLETE
+
+
+def test_each_page_has_the_time_of_a_poll_however_many_there_are(clock: FakeClock) -> None:
+    made, _ = client(clock, listing(*map(row, range(2000)), sorts=None), requests_per_minute=60)
+    outcome = good(made, seconds=1.5)
+    assert outcome.requests == 10
+    assert outcome.duration > 5
