@@ -1,0 +1,222 @@
+"""A witness between the simulator and its clients: what was truly told to a poller, and what it has to make of it.
+
+A poller can know no more than the answers it gets: what was changed and changed back between two of them leaves no
+trace. So a log is held not against every change that happened, but against the answers that carried them. An answer was
+taken in for sure once the same client, known by its token, asks for the same list again: it polls a list only when the
+poll before is over. The last answer before a kill may have been told, wholly, in part or not at all; and what was told
+may have been forgotten.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any, NamedTuple
+
+from exporter.simulator import Simulator
+from exporter.simulator.messages import Answer, Request, Wire
+
+List = tuple[str, str | None]
+"""What was asked for: the stations of (brand, venue), or the venues of (brand, None)."""
+
+Told = tuple[str, str, str | None]
+"""An event as it should stand in the log: its name, the name of what it is about, and that one's updated_at."""
+
+_MOST_HEADERS, _LONGEST_HEADER = 100, 60_000  # more than that and an HTTP client refuses the answer
+
+
+class Row(NamedTuple):
+    """What a poller reads of a station or, the name alone, of a venue."""
+
+    name: str
+    status: int = 1
+    type: int = 0
+    printable: int = 1
+    updated_at: str | None = None
+
+
+class Memory(NamedTuple):
+    """What a poller knows of a station or venue of a list that it has seen: its last row, None where it was absent.
+
+    `missing` counts the answers in a row that did not hold it.
+    """
+
+    row: Row | None
+    missing: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Sight:
+    """A complete list, by id, as a client was answered at a time (epoch seconds); `sure` once it surely took it in."""
+
+    at: float
+    token: str
+    rows: Mapping[str, Row]
+    sure: bool = False
+
+
+class Witness:
+    """Note what a simulator answers, from now on. `asked` counts the requests with a good token."""
+
+    def __init__(self, simulator: Simulator) -> None:
+        self.asked = 0
+        self._clock, self._find = simulator.world.clock, simulator.tokens.find
+        self._api, simulator._api = simulator._api, self  # type: ignore[assignment]
+        self._lock = Lock()
+        self._sights: defaultdict[List, list[Sight]] = defaultdict(list)
+
+    def serve(self, request: Request, wire: Wire) -> None:
+        """Stand in for the API."""
+        token = request.headers.get("x-token", "")
+        grant = self._find(token)
+        if grant is None:
+            self._api.serve(request, wire)
+            return
+        asked: List = (grant.brand, request.headers["x-venue"] if request.path.endswith("stations") else None)
+        with self._lock:
+            self.asked += 1
+            sights = self._sights[asked]
+            if sights and sights[-1].token == token:
+                sights[-1].sure = True
+        self._api.serve(request, _HeardWire(wire, lambda answer: self._note(asked, token, answer)))
+
+    @property
+    def lists(self) -> list[List]:
+        """Give what was ever asked for."""
+        with self._lock:
+            return list(self._sights)
+
+    def sights(self, asked: List) -> list[Sight]:
+        """Give the complete answers for a list, oldest first."""
+        with self._lock:
+            return list(self._sights[asked])
+
+    def faults(self, log: Sequence[Mapping[str, Any]]) -> str:
+        """Hold a log, from the first event on, against what was answered; give a line for whatever does not fit."""
+        told: defaultdict[tuple[List, str], list[Told]] = defaultdict(list)
+        for event in log:
+            if event["event"].startswith("station."):
+                key = ((event["brand"], event["venue_id"]), event["station_id"])
+                told[key].append((event["event"], event["station"], event.get("updated_at")))
+            elif event["event"] in ("venue.added", "venue.removed"):
+                told[(event["brand"], None), event["venue_id"]].append((event["event"], event["venue"], None))
+        faults = []
+        for asked in self.lists:
+            sights = self.sights(asked)
+            for id_ in {id_ for sight in sights for id_ in sight.rows}:
+                said = told.pop((asked, id_), [])
+                fault = _compare([(sight.rows.get(id_), sight.sure) for sight in sights], said, venue=asked[1] is None)
+                if fault:
+                    faults.append(f"{asked} {id_}: {fault}")
+        faults += [f"{asked} {id_}: nobody ever saw it, and yet {said}" for (asked, id_), said in told.items()]
+        return "\n".join(faults)
+
+    def _note(self, asked: List, token: str, answer: Answer) -> Callable[[], None]:
+        """Note an answer before it is sent, and give what takes that back."""
+        rows = _rows(answer)
+        if rows is None:
+            return lambda: None
+        sight = Sight(self._clock.wall(), token, rows)
+        with self._lock:
+            self._sights[asked].append(sight)
+        return lambda: self._sights[asked].remove(sight)
+
+
+class _HeardWire:
+    """A wire with somebody who hears every answer that goes over it whole."""
+
+    def __init__(self, wire: Wire, hear: Callable[[Answer], Callable[[], None]]) -> None:
+        self._wire, self._hear = wire, hear
+        self.head, self.write, self.wait = wire.head, wire.write, wire.wait
+        self.close, self.reset = wire.close, wire.reset
+
+    def send(self, answer: Answer) -> None:
+        take_back = self._hear(answer)
+        try:
+            self._wire.send(answer)
+        except OSError:
+            take_back()
+            raise
+
+
+def _rows(answer: Answer) -> dict[str, Row] | None:
+    """Give the rows of a complete list by id, None where a poller cannot take the answer for one."""
+    headers = answer.headers
+    if answer.status != 200 or len(headers) > _MOST_HEADERS or max(map(len, headers.values())) > _LONGEST_HEADER:
+        return None
+    try:
+        packed = headers.get("Content-Encoding") == "gzip"
+        document = json.loads(gzip.decompress(answer.body) if packed else answer.body)
+        rows = document["data"] if document["success"] else None
+    except (ValueError, TypeError, KeyError, RecursionError, OSError, EOFError, zlib.error):
+        return None
+    if not isinstance(rows, list) or document.get("total", len(rows)) != len(rows):
+        return None
+    found = {str(row["id"]): Row(**{name: row[name] for name in Row._fields if name in row}) for row in rows}
+    return found if len(found) == len(rows) else None
+
+
+def _compare(seen: Iterable[tuple[Row | None, bool]], told: Sequence[Told], *, venue: bool) -> str | None:
+    """Find a way in which a poller that saw this, of one station or venue, told that; say where there is none.
+
+    A way is what is remembered after an answer, and how many of the events are told by then.
+    """
+    ways: set[tuple[Memory | None, int]] = {(None, 0)}
+    for row, sure in seen:
+        after = set()
+        for known, done in ways:
+            events = list(_events(known, row, venue=venue))
+            right = 0
+            while right < len(events) and told[done + right : done + right + 1] == [events[right]]:
+                right += 1
+            if right == len(events):
+                after.add((_remember(known, row), done + right))
+            if not sure:  # never taken in; or told so far, and then forgotten
+                after.update((known, done + some) for some in range(right + 1))
+        if not after:
+            furthest = max(done for _, done in ways)
+            return f"{'surely' if sure else 'perhaps'} seen as {row}, yet told {list(told[furthest : furthest + 4])}"
+        ways = after
+    furthest = max(done for _, done in ways)
+    return None if furthest == len(told) else f"nobody saw why it told {list(told[furthest:])}"
+
+
+def _remember(known: Memory | None, row: Row | None) -> Memory:
+    if row is not None:
+        return Memory(row)
+    if known is None or known.row is None or known.missing:
+        return Memory(None)
+    return Memory(known.row, missing=1)
+
+
+def _events(known: Memory | None, row: Row | None, *, venue: bool) -> Iterator[Told]:
+    """Give what a poller has to tell that knows it so, None before it ever saw the list, and sees it so."""
+    what = "venue" if venue else "station"
+    old = known.row if known else None
+    if row is None:
+        if known and old and known.missing:
+            yield f"{what}.removed", old.name, old.updated_at
+        return
+    names = []
+    if old is None:
+        names += ["added"] if known else []
+        names += [] if row.status else ["found_inactive"]
+    elif not venue:
+        names += _differences(old, row) or (["touched"] if old.updated_at != row.updated_at else [])
+    for name in names:
+        yield f"{what}.{name}", row.name, row.updated_at
+
+
+def _differences(old: Row, new: Row) -> list[str]:
+    names = {
+        "activated" if new.status else "deactivated": old.status != new.status,
+        "renamed": old.name != new.name,
+        "kind_changed": old.type != new.type,
+        "printing_enabled" if new.printable else "printing_disabled": old.printable != new.printable,
+    }
+    return [name for name, differs in names.items() if differs]
