@@ -189,12 +189,9 @@ class Client:
                     self.login.dropped(token)
                     continue
                 if not self._again(error, attempt, deadline):
-                    refusal = CloposError(
-                        error.reason, self.login.secrets()(error.message), brand_wide=error.brand_wide
-                    )
                     if error.reason.is_configuration:
-                        self.login.refusals.add(BRAND if error.brand_wide else scope, refusal)
-                    raise refusal from error
+                        self.login.refusals.add(BRAND if error.brand_wide else scope, error)
+                    raise
                 attempt += 1
             else:
                 self._retries.succeeded()
@@ -218,7 +215,7 @@ class Client:
             self.quota.refused(verdict.wait_seconds(answer.headers))
         elif (told := verdict.quota(answer.headers)) is not None:
             self.quota.told(*told)
-        verdict.check(answer)
+        verdict.check(answer, self.login.secrets(token))
         return answer.document
 
     def _again(self, error: CloposError, attempt: int, deadline: float) -> bool:

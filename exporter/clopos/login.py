@@ -101,9 +101,9 @@ class Login:
         """Tell whether a token that is no longer good can be replaced."""
         return self._credentials is not None
 
-    def secrets(self) -> Callable[[str], str]:
-        """Give a function that masks the credentials in a text."""
-        known = [self._token, self._credentials and self._credentials.client_secret]
+    def secrets(self, token: str = "") -> Callable[[str], str]:
+        """Give a function that masks the credentials in a text, and a token that is perhaps no longer ours."""
+        known = [token, self._token, self._credentials and self._credentials.client_secret]
 
         def mask(text: str) -> str:
             for secret in known:
@@ -157,12 +157,12 @@ class Login:
             answer = self._transport.post("auth", body)
             if answer.status == 429:  # noqa: PLR2004 - the HTTP status
                 self._address.logins.hold(verdict.wait_seconds(answer.headers))
-            verdict.check(answer)
+            verdict.check(answer, self.secrets())
             token = wire.token(answer.document)
         except CloposError as error:
             if error.reason is Reason.THROTTLED:
                 raise  # Our own pacing is no refusal.
-            refusal = CloposError(error.reason, self.secrets()(error.message), brand_wide=True)
+            refusal = CloposError(error.reason, error.message, brand_wide=True)
             self.refusals.add(LOGIN, refusal)
             raise refusal from error
         life = self._life(token, answer)

@@ -6,7 +6,7 @@ by side, and a mismatch of test and production comes as HTTP 200 with `success: 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from urllib3.exceptions import InvalidHeader
@@ -37,12 +37,15 @@ _BY_STATUS = {
 _BRAND_WIDE = frozenset({Reason.TEST_MODE, Reason.CLIENT_DISABLED, Reason.INTEGRATOR, Reason.TOKEN, Reason.CREDENTIALS})
 
 
-def check(answer: Answer) -> None:
-    """Accept an answer that succeeded. Raises CloposError with the reason for any other."""
+def check(answer: Answer, hide: Callable[[str], str] = str) -> None:
+    """Accept an answer that succeeded. Raises CloposError with the reason for any other.
+
+    `hide` masks what the message must not repeat.
+    """
     document, status = answer.document, answer.status
     if document.get("success") is not False and status < 400:  # noqa: PLR2004 - the HTTP class
         return
-    text = wire.message(document) if document else f"HTTP {status} without a JSON body"
+    text = wire.message(document, hide) if document else f"HTTP {status} without a JSON body"
     reason = _reason(status, f"{text} {wire.identifier(document)}".lower())
     raise CloposError(reason, f"{text} (HTTP {status})" if document else text, brand_wide=reason in _BRAND_WIDE)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import reprlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -19,6 +19,8 @@ from exporter.model import Kind, Reason, Station, Venue
 NAME_LENGTH = 200
 """Characters of a name that are kept: a label, a log line and a page have to hold it."""
 
+_LONG = reprlib.Repr()
+_LONG.maxstring = _LONG.maxother = 1000  # characters: more than are ever shown
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _VISIBLE = re.compile("[!-~]{1,16384}")
 _FLAGS = {0: False, 1: True, "0": False, "1": True}
@@ -98,9 +100,9 @@ def token(document: Row) -> Token:
     return Token(value, _number(document.get("expires_at")), _number(document.get("expires_in")))
 
 
-def message(document: Row) -> str:
-    """Give what the answer says to people, in one bounded line."""
-    return _text(document.get("message") or document.get("error") or "no message", 200)
+def message(document: Row, hide: Callable[[str], str] = str) -> str:
+    """Give what the answer says to people, in one bounded line; `hide` masks what must not be repeated."""
+    return _text(document.get("message") or document.get("error") or "no message", 200, hide)
 
 
 def identifier(document: Row) -> str:
@@ -160,8 +162,9 @@ def _name(value: object, default: str) -> str:
     return value if value.isascii() else _SURROGATES.sub("\N{REPLACEMENT CHARACTER}", value)
 
 
-def _text(value: object, length: int) -> str:
+def _text(value: object, length: int, hide: Callable[[str], str] = str) -> str:
     """Put anything on one bounded line."""
-    text = value if isinstance(value, str) else reprlib.repr(value)
+    # Hidden before anything is cut: what is left of a secret would no longer be recognized.
+    text = hide(value if isinstance(value, str) else _LONG.repr(value))
     text = " ".join(_SURROGATES.sub("\N{REPLACEMENT CHARACTER}", text[: 4 * length]).split())
     return text if len(text) <= length else text[: length - 1] + "…"
