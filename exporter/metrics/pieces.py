@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import NamedTuple
 
 LEVEL = 1
@@ -24,25 +25,29 @@ _END = b"\x03\x00"  # RFC 1951: a last block that holds nothing
 
 
 class Piece(NamedTuple):
-    """Compressed bytes that do not end the stream, and what is needed to join them.
-
-    `shift` is x^(8 * length) modulo CRC-32's polynomial: what this piece does to the checksum of all before it.
-    """
+    """Compressed bytes that do not end the stream, with the checksum and length of what they hold."""
 
     deflated: bytes
     crc: int
     length: int
-    shift: int
+
+
+def _times_x(a: int) -> int:
+    """Multiply a polynomial by x, modulo that of CRC-32; bits run from x^0 downwards."""
+    return (a >> 1) ^ _POLYNOMIAL if a & 1 else a >> 1
+
+
+_TIMES_X2 = [_times_x(_times_x(a)) for a in range(4)]
+"""What the two lowest bits become, as they leave the end."""
 
 
 def _multiply(a: int, b: int) -> int:
-    """Multiply two polynomials over GF(2), modulo that of CRC-32; bits run from x^0 downwards."""
-    product = 0
-    while a:
-        if a & _ONE:
-            product ^= b
-        a = (a << 1) & 0xFFFFFFFF
-        b = (b >> 1) ^ _POLYNOMIAL if b & 1 else b >> 1
+    """Multiply two polynomials over GF(2), modulo that of CRC-32, two bits of `a` at a time (Horner's rule)."""
+    bx = _times_x(b)
+    times = (0, bx, b, b ^ bx)
+    product = times[a & 3]
+    for position in range(2, 32, 2):
+        product = (product >> 2) ^ _TIMES_X2[product & 3] ^ times[a >> position & 3]
     return product
 
 
@@ -57,15 +62,14 @@ def _squares() -> list[int]:
 _SHIFTS = _squares()
 
 
+@lru_cache(maxsize=2**14)
 def _shift(length: int) -> int:
-    """Give x^(8 * length)."""
-    shift, power = _ONE, 0
-    while length:
-        if length & 1:
-            shift = _multiply(_SHIFTS[power], shift)
-        length >>= 1
-        power += 1
-    return shift
+    """Give x^(8 * length): what so many bytes do to the checksum of all before them."""
+    if not length:
+        return _ONE
+    # The lowest bit goes first, so that lengths of about the same size share what is left.
+    lowest = length & -length
+    return _multiply(_shift(length ^ lowest), _SHIFTS[lowest.bit_length() - 1])
 
 
 def compress(data: bytes) -> Piece:
@@ -74,19 +78,18 @@ def compress(data: bytes) -> Piece:
         return EMPTY
     deflate = zlib.compressobj(LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
     deflated = deflate.compress(data) + deflate.flush(zlib.Z_SYNC_FLUSH)
-    return Piece(deflated, zlib.crc32(data), len(data), _shift(len(data)))
+    return Piece(deflated, zlib.crc32(data), len(data))
 
 
 def join(pieces: Iterable[Piece]) -> Piece:
     """Join pieces to one, in their order."""
-    crc, length, shift, deflated = 0, 0, _ONE, []
+    crc, length, deflated = 0, 0, []
     for piece in pieces:
         if piece.length:
-            crc = _multiply(piece.shift, crc) ^ piece.crc
+            crc = _multiply(crc, _shift(piece.length)) ^ piece.crc if length else piece.crc
             length += piece.length
-            shift = _multiply(piece.shift, shift)
             deflated.append(piece.deflated)
-    return Piece(b"".join(deflated), crc, length, shift)
+    return Piece(b"".join(deflated), crc, length)
 
 
 def gzip(piece: Piece) -> bytes:
@@ -95,4 +98,4 @@ def gzip(piece: Piece) -> bytes:
     return b"".join((_HEADER, piece.deflated, _END, ending))
 
 
-EMPTY = Piece(b"", 0, 0, _ONE)
+EMPTY = Piece(b"", 0, 0)
