@@ -8,7 +8,7 @@ the process itself changes all the time and is rendered at most once a second.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from itertools import chain
 from threading import Lock
 from typing import NamedTuple, Protocol
@@ -128,20 +128,23 @@ class Exposition:
             )
             body = pieces.gzip(pieces.join([*chain.from_iterable(families), pieces.compress(tail)]))
         else:
-            body = b"".join([*self._plain(openmetrics, range(len(VENUE_FAMILIES))), tail])
+            body = self._plain(openmetrics, range(len(VENUE_FAMILIES)), tail)
         self._documents[openmetrics, gzip] = (self._version, made, body)
         return body
 
     def _some(self, names: frozenset[str], openmetrics: bool, gzip: bool) -> bytes:  # noqa: FBT001 - as in _whole
         wanted = [i for i, family in enumerate(VENUE_FAMILIES) if family.name in names]
         tail = self._telemetry.text(names, openmetrics=openmetrics)
-        body = b"".join([*self._plain(openmetrics, wanted), tail])
+        body = self._plain(openmetrics, wanted, tail)
         return zlib.compress(body, pieces.LEVEL, 16 + zlib.MAX_WBITS) if gzip else body
 
-    def _plain(self, openmetrics: bool, wanted: range | list[int]) -> Iterator[bytes]:  # noqa: FBT001
+    def _plain(self, openmetrics: bool, wanted: Iterable[int], tail: bytes) -> bytes:  # noqa: FBT001 - as in _whole
+        chunks = []
         for i in wanted:
-            yield self._headers[openmetrics][i]
-            yield from self._columns[i]
+            chunks.append(self._headers[openmetrics][i])
+            chunks += self._columns[i]
+        chunks.append(tail)
+        return b"".join(chunks)
 
     def _packed(self, i: int) -> Piece:
         """Give a family's compressed lines, compressing what changed since."""
