@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from threading import Event
+
+import pytest
+from fakes import FakeClock
+
+from exporter.clock import Clock
+from exporter.scheduling.scheduler import Scheduler, SteadyZone, Turns
+
+
+class NoWall(Clock):
+    """A clock whose wall time jumps at every look."""
+
+    def __init__(self, speed: float = 1.0) -> None:
+        super().__init__(speed)
+        self._looks = 0
+
+    def wall(self) -> float:
+        self._looks += 1
+        return 1e9 * (-1) ** self._looks
+
+
+@pytest.fixture(params=[1.0, 20.0], ids=["real time", "20 times as fast"])
+def clock(request: pytest.FixtureRequest) -> Clock:
+    return NoWall(request.param)
+
+
+@pytest.fixture
+def scheduler(clock: Clock) -> Iterator[Scheduler]:
+    made = Scheduler(clock)
+    made.start()
+    yield made
+    made.shutdown()
+
+
+class Job:
+    """Due every `every` seconds of a clock, so many times; knows when it fired and how late."""
+
+    def __init__(self, clock: Clock, every: float, times: int) -> None:
+        self.clock, self.every, self.left = clock, every, times
+        self.due = clock.steady()
+        self.fired: list[float] = []
+        self.late: list[float] = []
+        self.early = 0
+        self.over = Event()
+
+    def next_at(self) -> float:
+        return self.due if self.left else float("inf")
+
+    def act(self) -> None:
+        now = self.clock.steady()
+        if now < self.due or not self.left:
+            self.early += 1
+            return
+        self.fired.append(now)
+        self.late.append(now - self.due)
+        self.due += self.every
+        self.left -= 1
+        if not self.left:
+            self.over.set()
+
+
+def test_a_job_fires_on_time_by_the_clock_whatever_the_wall_says(scheduler: Scheduler, clock: Clock) -> None:
+    job = Job(clock, 0.05 * clock.speed, 8)
+    scheduler.every_turn("job", job.next_at, job.act)
+    assert job.over.wait(5)
+    assert min(job.late) < 0.05 * clock.speed, "on a busy machine not every one is on time, but one is"
+    assert job.early <= 1
+
+
+def test_jobs_do_not_wait_for_each_other(scheduler: Scheduler, clock: Clock) -> None:
+    jobs = [Job(clock, 0.03 * clock.speed, 4) for _ in range(10)]
+    for number, job in enumerate(jobs):
+        scheduler.every_turn(f"job {number}", job.next_at, job.act)
+    for job in jobs:
+        assert job.over.wait(5)
+
+
+def test_a_job_that_crashes_is_logged_and_fires_again(scheduler: Scheduler, clock: Clock, caplog) -> None:
+    job = Job(clock, 0.02 * clock.speed, 3)
+
+    def crash() -> None:
+        job.act()
+        raise RuntimeError
+
+    with caplog.at_level(logging.ERROR):
+        scheduler.every_turn("job", job.next_at, crash)
+        assert job.over.wait(5)
+    assert "RuntimeError" in caplog.text
+
+
+def test_a_job_that_is_never_due_can_be_reconsidered(scheduler: Scheduler, clock: Clock) -> None:
+    job = Job(clock, 1.0, 0)
+    scheduler.every_turn("job", job.next_at, job.act)
+    assert not job.over.wait(0.05)
+    job.left, job.due = 1, clock.steady()
+    scheduler.reconsider("job")
+    assert job.over.wait(5)
+
+
+def test_a_job_that_was_forgotten_does_not_fire(scheduler: Scheduler, clock: Clock) -> None:
+    job = Job(clock, 0.0, 10**9)
+    scheduler.every_turn("job", job.next_at, job.act)
+    scheduler.forget("job")
+    fired = len(job.fired)
+    time.sleep(0.05)
+    assert len(job.fired) == fired
+    scheduler.forget("job")
+    scheduler.reconsider("job")
+
+
+def test_nothing_fires_after_the_shutdown_which_may_come_twice(scheduler: Scheduler, clock: Clock) -> None:
+    job = Job(clock, 0.01 * clock.speed, 10**9)
+    scheduler.every_turn("job", job.next_at, job.act)
+    time.sleep(0.05)
+    scheduler.shutdown()
+    scheduler.shutdown()
+    time.sleep(0.02)
+    fired = len(job.fired)
+    time.sleep(0.05)
+    assert len(job.fired) == fired
+    scheduler.forget("job")
+
+
+def test_jobs_added_before_the_start_fire_after_it(clock: Clock) -> None:
+    scheduler = Scheduler(clock)
+    job = Job(clock, 1.0, 1)
+    scheduler.every_turn("job", job.next_at, job.act)
+    assert not job.over.wait(0.05)
+    scheduler.start()
+    assert job.over.wait(5)
+    scheduler.shutdown()
+
+
+# The time zone and the trigger
+
+
+def at(seconds: float) -> Callable[[], float]:
+    return lambda: seconds
+
+
+def test_it_is_as_late_as_the_clock_says() -> None:
+    clock = FakeClock()
+    zone = SteadyZone(clock)
+    before = datetime.now(zone)
+    clock.forward(12.5)
+    assert datetime.now(zone) - before == timedelta(seconds=12.5)
+    assert datetime.now(zone) == zone.at(clock.steady())
+    assert (zone.tzname(None), zone.utcoffset(None), zone.dst(None)) == ("steady", timedelta(0), timedelta(0))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [(5.0, 5.0), (0.0, 0.001), (-100.0, 0.001), (float("inf"), 3600.0), (10**6, 3600.0)],
+    ids=["then", "now", "overdue", "never", "far away"],
+)
+def test_the_next_firing_is_after_now_and_within_the_hour(wanted: float, expected: float) -> None:
+    clock = FakeClock()
+    zone = SteadyZone(clock)
+    now = datetime.now(zone)
+    found = Turns(at(clock.steady() + wanted), zone).get_next_fire_time(None, now)
+    assert (found - now).total_seconds() == pytest.approx(expected)

@@ -1,0 +1,266 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import pairwise
+from threading import Event
+
+import pytest
+from fakes import FakeClock, venue
+from scheduling_fakes import FakePacing, ManualScheduler, venues
+from structlog.testing import capture_logs
+
+from exporter.model import Venue
+from exporter.scheduling.watch import WORKERS, Watch
+
+
+class Clopos:
+    """What a watch polls and discovers."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.clock = clock
+        self.venues: Iterable[Venue] | Exception | None = venues(3)
+        self.poll: Callable[[Venue], int | None] = lambda _: 1
+        self.polled: list[tuple[float, str]] = []
+        self.discovered: list[float] = []
+
+    def ask(self, polled: Venue) -> int | None:
+        self.polled.append((self.clock.steady(), polled.id))
+        return self.poll(polled)
+
+    def discover(self) -> Iterable[Venue] | None:
+        self.discovered.append(self.clock.steady())
+        if isinstance(self.venues, Exception):
+            raise self.venues
+        return self.venues
+
+    def ids(self) -> list[str]:
+        return [id_ for _, id_ in self.polled]
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def clopos(clock: FakeClock) -> Clopos:
+    return Clopos(clock)
+
+
+@pytest.fixture
+def scheduler(clock: FakeClock) -> ManualScheduler:
+    return ManualScheduler(clock)
+
+
+@pytest.fixture
+def pacing() -> FakePacing:
+    return FakePacing()
+
+
+@pytest.fixture
+def watch(clock: FakeClock, clopos: Clopos, scheduler: ManualScheduler, pacing: FakePacing) -> Iterator[Watch]:
+    made = Watch(
+        "tandir-group",
+        scheduler=scheduler,  # type: ignore[arg-type]
+        clock=clock,
+        pacing=pacing,
+        poll=clopos.ask,
+        discover=clopos.discover,
+        poll_interval=30.0,
+        discovery_interval=900.0,
+    )
+    scheduler.settled = lambda: made.join(5)
+    yield made
+    made.stop()
+
+
+def gaps(times: list[float]) -> list[float]:
+    return [round(later - first) for first, later in pairwise(times)]
+
+
+def test_venues_are_discovered_first_and_then_polled_in_turn(
+    watch: Watch, scheduler: ManualScheduler, clopos: Clopos
+) -> None:
+    watch.start()
+    scheduler.run(59)
+    assert len(clopos.discovered) == 1
+    assert clopos.ids() == ["0", "1", "2", "0", "1", "2", "0", "1"]
+    assert clopos.discovered[0] < clopos.polled[0][0]
+
+
+def test_the_list_of_venues_is_renewed(watch: Watch, scheduler: ManualScheduler, clopos: Clopos) -> None:
+    watch.start()
+    scheduler.run(1)
+    clopos.venues = venues(2, begin=7)
+    scheduler.run(900)
+    clopos.polled.clear()
+    scheduler.run(60)
+    assert set(clopos.ids()) == {"7", "8"}
+    assert gaps(clopos.discovered) == [900]
+
+
+def test_a_discovery_that_fails_is_repeated_after_a_growing_pause_of_a_minute_at_the_most(
+    watch: Watch, scheduler: ManualScheduler, clopos: Clopos
+) -> None:
+    clopos.venues = None
+    watch.start()
+    scheduler.run(300)
+    assert gaps(clopos.discovered) == [1, 2, 4, 8, 16, 32, 60, 60, 60]
+
+
+def test_the_pause_is_never_longer_than_the_interval(watch: Watch, scheduler: ManualScheduler, clopos: Clopos) -> None:
+    watch.discovery_interval = 5.0
+    clopos.venues = None
+    watch.start()
+    scheduler.run(30)
+    assert gaps(clopos.discovered) == [1, 2, 4, 5, 5, 5, 5]
+
+
+def test_a_discovery_that_worked_again_begins_with_short_pauses_when_it_fails(
+    watch: Watch, scheduler: ManualScheduler, clopos: Clopos
+) -> None:
+    clopos.venues = None
+    watch.start()
+    scheduler.run(20)
+    clopos.venues = venues(1)
+    scheduler.run(60)
+    clopos.discovered.clear()
+    clopos.venues = None
+    scheduler.run(905)
+    assert gaps(clopos.discovered)[:2] == [1, 2]
+
+
+def test_a_crash_in_a_discovery_is_repeated_like_a_failure(
+    watch: Watch, scheduler: ManualScheduler, clopos: Clopos
+) -> None:
+    clopos.venues = RuntimeError("no")
+    watch.start()
+    with capture_logs() as told:
+        scheduler.run(2)
+    assert [line["event"] for line in told] == ["worker.failed"] * 2
+    clopos.venues = venues(1)
+    scheduler.run(10)
+    assert clopos.ids() == ["0"]
+
+
+def test_venues_that_are_known_from_before_are_polled_though_the_discovery_fails(
+    watch: Watch, scheduler: ManualScheduler, clopos: Clopos
+) -> None:
+    clopos.venues = None
+    watch.start([venue("5")])
+    scheduler.run(20)
+    assert clopos.ids() == ["5"]
+
+
+def test_a_failed_discovery_keeps_the_venues(watch: Watch, scheduler: ManualScheduler, clopos: Clopos) -> None:
+    watch.start()
+    scheduler.run(1)
+    clopos.venues = None
+    scheduler.run(950)
+    clopos.polled.clear()
+    scheduler.run(31)
+    assert set(clopos.ids()) == {"0", "1", "2"}
+
+
+def test_a_discovery_can_be_asked_for_now(watch: Watch, scheduler: ManualScheduler, clopos: Clopos) -> None:
+    watch.start()
+    scheduler.run(100)
+    watch.discover_now()
+    scheduler.run(1)
+    assert gaps(clopos.discovered) == [100]
+
+
+def test_a_poll_that_fails_or_crashes_ends_its_turn(watch: Watch, scheduler: ManualScheduler, clopos: Clopos) -> None:
+    def fail(polled: Venue) -> int | None:
+        if polled.id == "1":
+            raise RuntimeError
+        return None
+
+    clopos.poll = fail
+    watch.start()
+    with capture_logs():
+        scheduler.run(95)
+    assert clopos.ids()[:9] == ["0", "1", "2"] * 3
+    assert watch.rota.skipped == 0
+
+
+def test_a_venue_that_hangs_delays_nobody(watch: Watch, scheduler: ManualScheduler, clopos: Clopos) -> None:
+    go = Event()
+    scheduler.settled = lambda: watch.join(0.02)
+    clopos.poll = lambda polled: int(go.wait(20)) if polled.id == "0" else 1
+    watch.start()
+    scheduler.run(60.5)
+    go.set()
+    assert clopos.ids() == ["0", "1", "2", "1", "2", "1"]
+    assert watch.rota.skipped == 2
+
+
+def test_when_all_workers_hang_nothing_is_taken_until_one_is_free(
+    watch: Watch, scheduler: ManualScheduler, clopos: Clopos, pacing: FakePacing
+) -> None:
+    go = Event()
+    pacing.per_second = 1000.0
+    clopos.venues = venues(WORKERS + 5)
+    clopos.poll = lambda _: int(go.wait(20))
+    scheduler.settled = lambda: None
+    watch.start()
+    scheduler.run(0.01)
+    watch.join(0.2)
+    scheduler.run(3)
+    watch.join(0.05)
+    assert len(clopos.polled) == WORKERS
+    assert watch.rota.skipped == 0
+    go.set()
+    watch.join(5)
+    scheduler.settled = lambda: watch.join(5)
+    scheduler.run(30)
+    assert len(set(clopos.ids())) == WORKERS + 5
+
+
+def test_nothing_starts_after_the_stop(watch: Watch, scheduler: ManualScheduler, clopos: Clopos) -> None:
+    watch.start()
+    scheduler.run(1)
+    watch.stop()
+    polled = len(clopos.polled)
+    scheduler.run(100)
+    assert len(clopos.polled) == polled
+    assert not scheduler.jobs
+
+
+def test_an_interval_that_has_to_be_stretched_is_told_once_with_why(
+    watch: Watch, scheduler: ManualScheduler, clopos: Clopos
+) -> None:
+    clopos.venues = venues(300)
+    watch.start()
+    with capture_logs() as told:
+        scheduler.run(200)
+    (line,) = told
+    assert line["event"] == "poll_interval.changed"
+    assert line["seconds"] == 76.5
+    assert line["venues"] == 300
+    assert line["why"] == "stretched to stay within the API quota"
+
+
+def test_an_interval_that_is_as_configured_again_is_told_too(
+    watch: Watch, scheduler: ManualScheduler, clopos: Clopos, pacing: FakePacing
+) -> None:
+    clopos.venues = venues(100)
+    pacing.per_second = 1.0
+    watch.start()
+    with capture_logs() as told:
+        scheduler.run(120)
+        pacing.per_second = 4.0
+        scheduler.run(120)
+    assert [line["why"] for line in told] == ["stretched to stay within the API quota", "as configured"]
+
+
+def test_an_interval_that_goes_on_changing_is_told_once_a_minute(
+    watch: Watch, scheduler: ManualScheduler, clopos: Clopos, pacing: FakePacing
+) -> None:
+    clopos.venues = venues(300)
+    watch.start()
+    with capture_logs() as told:
+        for _ in range(18):
+            pacing.per_second = 6.0 - pacing.per_second
+            scheduler.run(10)
+    assert len(told) <= 4
