@@ -63,8 +63,8 @@ def build() -> Dashboard:
                 "Switched off",
                 "How often a station was seen to be switched off.",
                 query(
-                    "sum(max by (brand, venue_id, kind) "
-                    '(increase(clopos_station_transitions_total{brand=~"$brand",to="inactive"}[$__range])))',
+                    "round(sum(max by (brand, venue_id, kind) "
+                    '(increase(clopos_station_transitions_total{brand=~"$brand",to="inactive"}[$__range]))))',
                     now=True,
                 ),
                 width=6,
@@ -75,7 +75,9 @@ def build() -> Dashboard:
                 "Minutes lost by venue",
                 "The twenty venues whose stations lost most minutes of opening hours.",
                 query(
-                    kit.named(f"topk(20, sum by ({VENUE}) (sum_over_time({LOST}[$__range])))", BRAND, venue_only=True),
+                    kit.named(
+                        f"topk(20, sum by ({VENUE}) (sum_over_time({LOST}[$__range])) > 0)", BRAND, venue_only=True
+                    ),
                     "{{venue}}",
                     now=True,
                 ),
@@ -88,7 +90,7 @@ def build() -> Dashboard:
                 "Worst stations",
                 "The twenty stations that lost most minutes of opening hours.",
                 query(
-                    kit.named(f"topk(20, sum by ({STATION}, kind) (sum_over_time({LOST}[$__range])))", BRAND),
+                    kit.named(f"topk(20, sum by ({STATION}, kind) (sum_over_time({LOST}[$__range])) > 0)", BRAND),
                     rows=True,
                 ),
                 {"brand": "Brand", "venue": "Venue", "station": "Station", "kind": "Kind", "Value": "Minutes lost"},
@@ -120,8 +122,8 @@ def build() -> Dashboard:
                 "Changes by venue",
                 "The twenty venues whose stations are switched most often, on and off together.",
                 query(
-                    f"topk(20, sum by (brand, venue) "
-                    f"(max by (brand, venue, venue_id, kind, to) (increase({TURNS}[$__range]))))",
+                    f"round(topk(20, sum by (brand, venue) "
+                    f"(max by (brand, venue, venue_id, kind, to) (increase({TURNS}[$__range])))))",
                     "{{venue}}",
                     now=True,
                 ),

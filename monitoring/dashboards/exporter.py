@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard, Row
 from grafana_foundation_sdk.models import units
+from grafana_foundation_sdk.models.common import BigValueTextMode
 
 from monitoring.dashboards import kit
 from monitoring.dashboards.kit import query
@@ -68,7 +69,7 @@ def build() -> Dashboard:
                 "The version of each exporter.",
                 query("count by (version) (clopos_exporter_build_info)", "{{version}}", now=True),
                 width=2,
-            )
+            ).text_mode(BigValueTextMode.NAME)
         )
         .with_row(Row("Freshness"))
         .with_panel(

@@ -175,7 +175,7 @@ def bars(
 ) -> bargauge.Panel:
     """Make one bar for each series."""
     panel: bargauge.Panel = _dressed(bargauge.Panel(), title, text, unit, [target])
-    panel = panel.span(width).height(10).min(0).orientation(c.VizOrientation.HORIZONTAL).thresholds(thresholds)
+    panel = panel.span(width).height(8).min(0).orientation(c.VizOrientation.HORIZONTAL).thresholds(thresholds)
     panel = panel.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"])).show_unfilled(show_unfilled=True)
     return panel if most is None else panel.max(most)
 
@@ -187,10 +187,12 @@ def rows(
     columns: Mapping[str, str],
     *,
     unit: str = units.Short,
-    width: int = 12,
-    url: str | None = None,
+    first: str = "Value",
 ) -> table.Panel:
-    """Make a table of these columns, from label (or `Value`) to heading, in this order; `unit` is the value's."""
+    """Make a table of these columns, from label to heading, in this order, sorted by one of them.
+
+    `Value`, whose unit is `unit`, is sorted from the greatest, a label by the alphabet.
+    """
     panel: table.Panel = _dressed(table.Panel(), title, text, units.Short, [target])
     options = {"include": {"names": list(columns)}}
     order = {name: index for index, name in enumerate(columns)}
@@ -201,10 +203,10 @@ def rows(
     )
     if "Value" in columns:
         panel = panel.override_by_name(columns["Value"], [d.DynamicConfigValue(id_val="unit", value=unit)])
-    if url is not None:
-        link = dashboard.DashboardLink("Open").url(url).type(d.DashboardLinkType.LINK)
-        panel = panel.data_links([link])
-    return panel.span(width).height(8)
+    if first in columns:
+        by = common.TableSortByFieldState().display_name(columns[first])
+        panel = panel.sort_by([by.desc(desc=True) if first == "Value" else by])
+    return panel.span(12).height(8)
 
 
 def log(title: str, text: str, expr: str) -> logs.Panel:

@@ -11,8 +11,8 @@ from monitoring.dashboards.kit import STATION, VENUE, query
 BRAND = '{brand=~"$brand"}'
 OPEN = "station:clopos_station_active:open"
 DRILL = "/d/clopos-venue?var-brand=${__field.labels.brand}&var-venue=${__field.labels.venue_id}&${__url_time_range}"
-DRILL_ROW = "/d/clopos-venue?var-brand=${__data.fields.brand}&var-venue=${__data.fields.venue_id}&${__url_time_range}"
 
+FIRING = 'ALERTS{alertstate="firing",audience="business",brand=~"$brand"}'
 KITCHEN = f'{OPEN}{{brand=~"$brand",kind="kitchen"}} == 0'
 UP = f"venue:clopos_venue_up:max{BRAND}"
 VENUE_STATE = f"""4 + ({UP} == 0)
@@ -93,14 +93,19 @@ def build() -> Dashboard:
             kit.rows(
                 "Firing alerts",
                 "What fires now for the restaurants, critical first.",
-                query('ALERTS{alertstate="firing",audience="business",brand=~"$brand"}', rows=True),
+                query(
+                    f"{kit.named(FIRING, BRAND)}\nor on (alertname, {STATION})\n"
+                    f"{kit.named(FIRING, BRAND, venue_only=True)}\nor on (alertname, {STATION})\n{FIRING}",
+                    rows=True,
+                ),
                 {
                     "severity": "Severity",
                     "alertname": "Alert",
                     "brand": "Brand",
-                    "venue_id": "Venue id",
-                    "station_id": "Station id",
+                    "venue": "Venue",
+                    "station": "Station",
                 },
+                first="severity",
             )
         )
         .with_panel(
@@ -128,6 +133,7 @@ def build() -> Dashboard:
                 "Stations that are inactive although their venue opens within half an hour.",
                 query(kit.named(f"({NOT_READY}) + 1", BRAND), rows=True),
                 {"brand": "Brand", "venue": "Venue", "station": "Station", "kind": "Kind"},
+                first="venue",
             )
         )
         .with_panel(

@@ -144,6 +144,10 @@ class Server:
         assert answer.ok, answer.text
         return answer.json()
 
+    def post(self, path: str, body: object) -> None:
+        """Send JSON to its API."""
+        assert requests.post(f"{self.url}{path}", json=body, timeout=10).ok
+
 
 class Prometheus(Server):
     """A Prometheus that scrapes exporters every second and evaluates the rules that ship, in less time."""

@@ -1,0 +1,72 @@
+"""What the example of an Alertmanager leaves unsaid, because something wider says it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from alerting import Alertmanager, Receiver, until
+
+from monitoring.rules import ALERTS
+from monitoring.rules.model import Scope
+
+MUTED = (
+    ("CloposManyVenuesInactive", "CloposVenueNoActiveStation"),
+    ("CloposManyVenuesInactive", "CloposKitchenStationInactive"),
+    ("CloposBrandUnreachable", "CloposVenueDataStale"),
+    ("CloposBrandUnreachable", "CloposKitchenStationInactive"),
+    ("CloposBrandUnreachable", "CloposPollErrorBudgetBurn"),
+    ("CloposLoginFailing", "CloposBrandUnreachable"),
+    ("CloposLoginFailing", "CloposStationInactive"),
+    ("CloposVenueNoActiveStation", "CloposKitchenStationInactive"),
+    ("CloposVenueNoActiveStation", "CloposVenueNoPrintingStation"),
+    ("CloposVenueNoPrintingStation", "CloposStationPrintingDisabled"),
+    ("CloposVenueDataStale", "CloposStationInactive"),
+    ("CloposVenueMissing", "CloposStationDisappeared"),
+    ("CloposKitchenStationInactive", "CloposStationFlapping"),
+    ("CloposExporterAbsent", "CloposExporterDown"),
+)
+HEARD = (
+    ("CloposKitchenStationInactive", "CloposVenueNoActiveStation"),
+    ("CloposVenueDataStale", "CloposBrandUnreachable"),
+    ("CloposVenueNoPrintingStation", "CloposKitchenStationInactive"),
+    ("CloposQuotaNearlyExhausted", "CloposKitchenStationInactive"),
+    ("CloposHoursMissing", "CloposKitchenStationInactive"),
+    ("CloposPollErrorBudgetBurn", "CloposKitchenStationInactive"),
+)
+
+
+@pytest.fixture
+def alertmanager(tmp_path: Path, program: Callable[..., str]) -> Iterator[Alertmanager]:
+    found = program("prometheus-alertmanager", "alertmanager")
+    with Receiver() as receiver, Alertmanager(found, tmp_path / "alertmanager", receiver) as server:
+        yield server
+
+
+def fired(name: str, brand: str, **changed: str) -> dict[str, object]:
+    """Give an alert as Prometheus sends it."""
+    alert = next(alert for alert in ALERTS if alert.name == name)
+    labels = {"alertname": name, **alert.as_dict()["labels"]}
+    ids = {"brand": brand, "venue_id": "7", "station_id": "1"}
+    known = {Scope.STATION: 3, Scope.VENUE: 2, Scope.BRAND: 1, Scope.EXPORTER: 0}[alert.scope]
+    return {"labels": labels | dict(list(ids.items())[:known]) | changed, "annotations": alert.as_dict()["annotations"]}
+
+
+@pytest.mark.slow
+def test_a_wider_alert_mutes_the_narrower_ones_and_nothing_else(alertmanager: Alertmanager) -> None:
+    pairs = list(enumerate([*MUTED, *HEARD]))
+    sent = [fired(name, f"brand-{number}") for number, pair in pairs for name in pair]
+    # Another venue of the same brand is none of a venue's business.
+    sent += [fired("CloposVenueNoActiveStation", "other"), fired("CloposStationInactive", "other", venue_id="8")]
+    alertmanager.post("/api/v2/alerts", sent)
+    shown = until(lambda: len(found := alertmanager.get("/api/v2/alerts")) == len(sent) and found, "alerts", 10)
+    muted = {
+        (alert["labels"].get("brand", ""), alert["labels"]["alertname"])
+        for alert in shown
+        if alert["status"]["inhibitedBy"]
+    }
+    for number, (_, narrower) in pairs:
+        brand = "" if narrower == "CloposExporterDown" else f"brand-{number}"
+        assert ((brand, narrower) in muted) is (number < len(MUTED)), narrower
+    assert all(brand != "other" for brand, _ in muted)
