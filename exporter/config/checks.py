@@ -60,12 +60,13 @@ def _take_from_file(document: Document, keys: Keys, brand: dict[str, Any], key: 
                 text = file.read(_LARGEST_FILE + 1).decode().strip()
         except (OSError, ValueError) as error:
             why = error.strerror if isinstance(error, OSError) else "it is no text file"
-            document.fault(where, f"{shown(path)} cannot be read: {why}")
+            # Its name is not repeated: now and then somebody puts the secret itself here.
+            document.fault(where, f"the file cannot be read: {why}")
         else:
             if text and len(text) <= _LARGEST_FILE:
                 brand[key] = text
                 return
-            document.fault(where, f"{shown(path)} is {'too large' if text else 'empty'}")
+            document.fault(where, f"the file is {'too large' if text else 'empty'}")
     brand[key] = _STAND_IN  # so that it does not count as missing too
 
 

@@ -151,11 +151,11 @@ MISTAKES = {
     ),
     "a secret file that is absent": (
         "brands:\n  - brand: b\n    token_file: nowhere",
-        "clopos.yml:3: brands[0].token_file: 'nowhere' cannot be read: No such file or directory",
+        "clopos.yml:3: brands[0].token_file: the file cannot be read: No such file or directory",
     ),
     "a secret file that is a folder": (
         "brands:\n  - brand: b\n    token_file: .",
-        "clopos.yml:3: brands[0].token_file: '.' cannot be read: Is a directory",
+        "clopos.yml:3: brands[0].token_file: the file cannot be read: Is a directory",
     ),
     "a secret file without a name": (
         "brands:\n  - brand: b\n    token_file: {}",
@@ -347,7 +347,7 @@ def test_a_file_that_is_absent_is_named() -> None:
 def test_a_useless_secret_file_is_named(content: bytes, why: str) -> None:
     Path("secret").write_bytes(content)
     assert faults("brands:\n  - brand: b\n    token_file: secret") == [
-        f"clopos.yml:3: brands[0].token_file: 'secret' {why}"
+        f"clopos.yml:3: brands[0].token_file: the file {why}"
     ]
 
 
@@ -378,7 +378,7 @@ LOGIN = {"CLOPOS_BRAND": "b", "CLOPOS_CLIENT_ID": "i", "CLOPOS_CLIENT_SECRET": "
         ),
         (
             {"CLOPOS_TOKEN_FILE": "nowhere"},
-            "CLOPOS_TOKEN_FILE: 'nowhere' cannot be read: No such file or directory",
+            "CLOPOS_TOKEN_FILE: the file cannot be read: No such file or directory",
         ),
         ({**LOGIN, "CLOPOS_VENUE_ID": "7, 8, 7"}, "CLOPOS_VENUE_ID: venue '7' is there already, as venues[0]"),
         ({**LOGIN, "CLOPOS_VENUE_ID": ","}, "CLOPOS_VENUE_ID: must not be empty"),
