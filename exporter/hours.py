@@ -17,14 +17,12 @@ from exporter.model import Opening, Tracked
 _COMMENT = re.compile(r'"[^"]*"')
 _UNKNOWABLE = {
     re.compile(r"\b[PS]H\b"): "needs a calendar of holidays: write the dates, as 'Jan 1 off'",
-    re.compile(
-        r"\b(?:sunrise|sunset|dawn|dusk)\b", re.IGNORECASE
-    ): "needs the venue's position: write a clock time, as '18:00'",
-    re.compile(r"\bunknown\b", re.IGNORECASE): "is neither open nor closed: choose one",
+    re.compile(r"(?i)\b(?:sunrise|sunset|dawn|dusk)\b"): "needs the venue's position: write a clock time, as '18:00'",
+    re.compile(r"(?i)\bunknown\b"): "is neither open nor closed: choose one",
 }
 _SPAN = re.compile(r"(\d{1,2}):(\d{2})\s*-\s*(\d{1,2}):(\d{2})")
-_OFF = re.compile(r"\b(?:off|closed)\b", re.IGNORECASE)
-_TIME_OR_STATE = re.compile(r"\d{1,2}:\d{2}|\b(?:off|closed|open)\b|$", re.IGNORECASE)
+_OFF = re.compile(r"(?i)\b(?:off|closed)\b")
+_TIME_OR_STATE = re.compile(r"(?i)\d{1,2}:\d{2}|24/7|\b(?:off|closed|open)\b|$")
 _DAY = 24 * 60
 _HORIZON = timedelta(days=9 * 366)  # two leap days are at most eight years apart
 
