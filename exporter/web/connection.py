@@ -25,8 +25,8 @@ class Limits(NamedTuple):
     connects once. `request` is the time from the first byte of a request to its last, `answer` the time from there
     until the answer has left. `grace` is what answers under way have to finish when the server stops.
 
-    `chunk` is how much of an answer is handed to the transport at once; what the kernel does not take at once is copied
-    there, so it bounds the copies. `held` bounds the different large answers that are being sent.
+    `chunk` is how much of an answer is handed to the transport at once; what the kernel does not take is copied there,
+    and what TLS encrypts is copied three times. `held` bounds the different large answers that are being sent.
     """
 
     keep_alive: float = 120.0
@@ -39,6 +39,7 @@ class Limits(NamedTuple):
     pipelined: int = 16
     request_size: int = 64 * 1024
     chunk: int = 512 * 1024
+    tls_chunk: int = 64 * 1024
     held: int = 32 * 1024 * 1024
 
 
@@ -89,6 +90,7 @@ class Connection(HttpToolsProtocol):
         self._limits = host.limits
         self._in_head = False
         self._in_request = False
+        self._said_all = False
         self._received = 0
 
     @property
@@ -133,7 +135,12 @@ class Connection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the client."""
         super().connection_lost(exc)
+        self.forget()
+
+    def forget(self) -> None:
+        """Leave nothing that only the garbage collector finds: each TLS connection has a buffer of 256 KiB."""
         self._host.clients.discard(self)
+        self.parser = self.app = cast("Any", None)
 
     def data_received(self, data: bytes) -> None:
         """Read a piece of a request, and no more of one that is too large."""
@@ -143,6 +150,11 @@ class Connection(HttpToolsProtocol):
             if self._in_head:
                 self.transport.write(_TOO_LARGE)
             self.transport.close()
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Go on answering a client that has said all it will, as far as asyncio can: not over TLS."""
+        self._said_all = True
+        return self.is_answering and self.scheme == "http"
 
     def on_message_begin(self) -> None:
         """Note that a request begins."""
@@ -168,7 +180,8 @@ class Connection(HttpToolsProtocol):
         """Wait for the next request, unless too much of this one is still to come."""
         self.since = self.loop.time()
         super().on_response_complete()
-        if self._in_request and self._received > self._limits.request_size:
+        too_much_left = self._in_request and self._received > self._limits.request_size
+        if too_much_left or (self._said_all and not self.is_answering):
             self.transport.close()
 
     def send_400_response(self, msg: str) -> None:
@@ -181,7 +194,7 @@ class Connection(HttpToolsProtocol):
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_in_chunks(message: Message) -> None:
             body = message.get("body", b"")
-            size = self._limits.chunk
+            size = self._limits.tls_chunk if self.scheme == "https" else self._limits.chunk
             if len(body) <= size:
                 await send(message)
                 return
@@ -190,5 +203,7 @@ class Connection(HttpToolsProtocol):
                 for start in range(0, len(view), size):
                     more = message.get("more_body", False) or start + size < len(view)
                     await send({"type": message["type"], "body": view[start : start + size], "more_body": more})
+                    # Others have their turn, and uvicorn hears of a client that went away in the middle.
+                    await asyncio.sleep(0)
 
         await self._host.app(scope, receive, send_in_chunks)

@@ -119,7 +119,7 @@ class Server:
 
         def forget_unless_connected(_: asyncio.Task[None]) -> None:
             if not connection.has_arrived:
-                self._host.clients.discard(connection)
+                connection.forget()
                 client.close()
 
         self._host.clients.add(connection)
@@ -129,10 +129,14 @@ class Server:
     async def _connect(self, client: socket.socket, connection: Connection) -> None:
         context = None if self._door is None else self._door.context()
         timeout = None if context is None else self._limits.handshake
-        with suppress(OSError):  # the client's handshake failed or it went away: not our trouble
+        try:
             await asyncio.get_running_loop().connect_accepted_socket(
                 lambda: connection, client, ssl=context, ssl_handshake_timeout=timeout, ssl_shutdown_timeout=timeout
             )
+        except OSError as error:
+            # The handshake failed, or the client went away. The traceback and its frames keep each other, and the
+            # connection's 256 KiB with them, until the garbage collector comes by.
+            error.__traceback__ = None
 
     def _make_room(self, limit: int) -> None:
         """Drop the client with the least claim to stay, if there are more than `limit`."""

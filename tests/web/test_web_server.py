@@ -8,19 +8,24 @@ import http.client
 import logging
 import random
 import socket
+import ssl
+import struct
 import threading
 import time
-from collections.abc import Iterator
+from asyncio.sslproto import SSLProtocol
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import requests
+from certificates import Authority
 from starlette.types import Receive, Scope, Send
 
 from exporter.web.addresses import Address, listen
-from exporter.web.connection import Limits
+from exporter.web.connection import Connection, Limits
+from exporter.web.door import Door
 from exporter.web.endpoints import Checks, create_app
 from exporter.web.server import Server
 
@@ -241,6 +246,28 @@ def test_when_there_are_too_many_the_longest_idle_goes_first(serving: Serving, e
             connection.close()
 
 
+def test_a_client_that_stops_talking_still_gets_its_answers(serving: Serving, exposition: FakeExposition) -> None:
+    exposition.answer = exposition.answer._replace(body=b"x" * 8_000_000)
+    with serving(create_app(exposition, Checks(list, lambda: None))) as site, client(site) as connection:
+        connection.sendall(SCRAPE * 2)
+        connection.shutdown(socket.SHUT_WR)
+        assert len(everything(connection)) > 16_000_000
+
+
+def test_a_client_that_goes_away_in_the_middle_is_not_worth_a_word(
+    serving: Serving, exposition: FakeExposition, caplog: pytest.LogCaptureFixture
+) -> None:
+    exposition.answer = exposition.answer._replace(body=b"x" * 20_000_000)
+    with serving(create_app(exposition, Checks(list, lambda: None))) as site:
+        for _ in range(20):
+            with client(site) as connection:
+                connection.sendall(SCRAPE)
+                connection.recv(1000)
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        assert requests.get(f"{site.url}/-/healthy", timeout=TIMEOUT).status_code == 200
+    assert not [record for record in caplog.records if record.name.startswith(("asyncio", "uvicorn"))]
+
+
 def test_a_head_that_is_too_large_is_refused(site: Site) -> None:
     with client(site) as connection:
         connection.sendall(b"GET /metrics HTTP/1.1\r\n" + b"X: " + b"y" * 100_000)
@@ -305,7 +332,7 @@ def test_absurd_requests_harm_nobody(site: Site, request_line: bytes, caplog: py
         connection.shutdown(socket.SHUT_WR)
         everything(connection)
     assert scrapes(site)
-    assert not [record for record in caplog.records if "uvicorn" in record.name]
+    assert not [record for record in caplog.records if record.name.startswith(("asyncio", "uvicorn"))]
 
 
 def test_random_bytes_harm_nobody(site: Site, caplog: pytest.LogCaptureFixture) -> None:
@@ -320,7 +347,46 @@ def test_random_bytes_harm_nobody(site: Site, caplog: pytest.LogCaptureFixture) 
                 connection.shutdown(socket.SHUT_WR)
                 everything(connection)
     assert scrapes(site)
-    assert not [record for record in caplog.records if "uvicorn" in record.name]
+    assert not [record for record in caplog.records if record.name.startswith(("asyncio", "uvicorn"))]
+
+
+@pytest.mark.parametrize("said", [None, b"", b"GET /met", b"GET /-/healthy HTTP/1.1\r\n\r\n", SCRAPE])
+@pytest.mark.parametrize("tls", [False, True])
+def test_a_client_that_left_is_forgotten_without_the_garbage_collector(
+    serving: Serving, exposition: FakeExposition, tmp_path: Path, said: bytes | None, *, tls: bool
+) -> None:
+    def kept() -> int:
+        return sum(isinstance(thing, Connection | SSLProtocol) for thing in gc.get_objects())
+
+    exposition.answer = exposition.answer._replace(body=b"x" * 8_000_000)
+    authority = Authority(tmp_path)
+    authority.issue("server")
+    (tmp_path / "web.yml").write_text("tls_server_config: {cert_file: server.pem, key_file: server.key}")
+    door = Door(tmp_path / "web.yml") if tls else None
+    trust = ssl.create_default_context(cafile=str(authority.file))
+    with serving(create_app(exposition, Checks(list, lambda: None)), door=door) as site:
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(5):
+                with client(site) as raw:
+                    if said is None:
+                        continue
+                    connection = trust.wrap_socket(raw, server_hostname="localhost") if tls else raw
+                    connection.sendall(said)
+                    if said.endswith(b"\r\n\r\n"):
+                        connection.recv(1000)
+                    connection.close()
+            wait_until(lambda: kept() == 0)
+        finally:
+            gc.enable()
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + TIMEOUT
+    while not condition():
+        assert time.monotonic() < end, "it never came"
+        time.sleep(0.05)
 
 
 def open_files() -> int:
