@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import re
+
+import yaml
+
+from exporter.events import record
+from exporter.model import Change, Event, Kind, Station, Venue
+from monitoring.rules.render import ROOT
+
+RULES = ROOT / "monitoring/loki/clopos.rules.yml"
+SOURCES = [RULES, *(ROOT / "monitoring/dashboards").glob("*.json")]
+
+
+def test_every_event_that_a_query_names_is_told() -> None:
+    code = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "exporter").rglob("*.py"))
+    for path in SOURCES:
+        for event in re.findall(r'\bevent=\\?"([a-z_.]+)\\?"', path.read_text(encoding="utf-8")):
+            assert event == "event" or event in set(Event) or f'"{event}"' in code, path.name
+
+
+def test_every_field_that_a_query_reads_is_in_an_event() -> None:
+    station = Station("1", "Grill", Kind.KITCHEN, active=True, printable=True, created_at=None, updated_at=None)
+    told = record(Change(Event.STATION_TOUCHED, "tandir", 0.0, Venue("tandir", "7", "White City"), station))
+    for path in SOURCES:
+        for fields in re.findall(r"\| json ([^|]+)", path.read_text(encoding="utf-8")):
+            assert set(re.findall(r'=\\?"(\w+)\\?"', fields)) <= told.keys() | {"level"}, path.name
+
+
+def test_the_rules_are_as_complete_as_those_for_prometheus() -> None:
+    for group in yaml.safe_load(RULES.read_text(encoding="utf-8"))["groups"]:
+        for rule in group["rules"]:
+            if "alert" in rule:
+                assert rule["labels"].keys() == {"severity", "scope", "audience"}
+                page = rule["annotations"]["runbook_url"].rpartition("/")[2]
+                assert (ROOT / "docs/runbooks" / page).exists()
