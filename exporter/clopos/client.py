@@ -105,7 +105,7 @@ class Client:
         except CloposError as error:
             return self._failure(error, began)
         at = self._clock.now()
-        return Discovery(venues, at, at.steady - began)
+        return Discovery(venues, at, at.steady - began, listed=self._venues is not None)
 
     def stations(
         self, venue: Venue, seconds: float, *, status: int | None = None, can_print: bool | None = None
@@ -205,11 +205,11 @@ class Client:
         headers = {"x-token": token}
         if venue is not None and venue.id != DEFAULT_VENUE:
             headers["x-venue"] = venue.id
-        self._wait_for_failures(deadline)
+        counted = self._address.failures.admit(deadline)
         self.quota.acquire(deadline)
         answer = self._transport.get(endpoint, params, headers)
-        if answer.status >= 400:  # noqa: PLR2004 - the HTTP class that Clopos counts as failed
-            self._address.failures.spend()
+        failed = answer.status >= 400  # noqa: PLR2004 - the HTTP class that Clopos counts as failed
+        self._address.failures.settle(failed=failed, counted=counted)
         if answer.status == 429:  # noqa: PLR2004 - the HTTP status
             # What it says of a rest may be about another tier's window: it sets no pace beyond this wait.
             self.quota.refused(verdict.wait_seconds(answer.headers))
@@ -229,17 +229,6 @@ class Client:
         if self._clock.wait(self._stop, pause):
             raise Stopped
         return True
-
-    def _wait_for_failures(self, deadline: float) -> None:
-        """Hold back while this address has failed so often that Clopos would shut it out."""
-        now = self._clock.steady()
-        wait = self._address.failures.next_at() - now
-        if wait <= 0:
-            return
-        if now + wait > deadline:
-            raise CloposError(Reason.THROTTLED, "too many requests of this address failed in the last minute")
-        if self._clock.wait(self._stop, wait):
-            raise Stopped
 
     def _failure(self, error: CloposError, began: float) -> Failure:
         at = self._clock.now()

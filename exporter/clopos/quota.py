@@ -130,6 +130,31 @@ class Quota(Pace):
         self.hold(seconds)
 
 
+class Failures(Pace):
+    """Pace requests by how many failed: freely while few did, and counted beforehand once many have.
+
+    If they were counted only afterwards then, all that wait would start together as soon as one more may fail.
+    """
+
+    def admit(self, deadline: float) -> bool:
+        """Wait until one more may fail, and tell whether it was counted beforehand. Raises like `acquire`."""
+        if self.next_at() <= self._clock.steady():
+            return False
+        try:
+            self.acquire(deadline)
+        except CloposError as error:
+            raise CloposError(error.reason, "too many requests of this address failed in the last minute") from error
+        return True
+
+    def settle(self, *, failed: bool, counted: bool) -> None:
+        """Count what failed, or give back what was counted beforehand and did not."""
+        if failed and not counted:
+            self.spend()
+        elif counted and not failed:
+            with self._lock:
+                self._next -= self.spacing
+
+
 class Address:
     """Hold the limits that Clopos counts per IP address, shared by all brands of the process.
 
@@ -138,7 +163,7 @@ class Address:
 
     def __init__(self, clock: Clock, stop: Event) -> None:
         self.logins = Pace(40, clock, stop, burst=10)
-        self.failures = Pace(300, clock, stop, burst=200)
+        self.failures = Failures(300, clock, stop, burst=200)
 
 
 class RetryBudget:
