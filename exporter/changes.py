@@ -86,7 +86,8 @@ def advance_brand(state: BrandState, outcome: Discovery | LoggedIn | Failure) ->
     """Decide what a login or a venue discovery of a brand means.
 
     The first discovery tells nothing: the venues were there before we looked. A venue is removed when two discoveries
-    in a row did not list it. A failure that is not the login's says nothing of the login.
+    in a row did not list it, or when the configuration lists others. A failure that is not the login's says nothing of
+    the login.
     """
     at = outcome.at.wall
     if isinstance(outcome, Failure):
@@ -101,7 +102,7 @@ def advance_brand(state: BrandState, outcome: Discovery | LoggedIn | Failure) ->
     listed = {venue.id: venue for venue in outcome.venues}
     known = {venue.id: venue for venue in state.venues or ()}
     absent = {id_: state.missing.get(id_, 0) + 1 for id_ in known if id_ not in listed}
-    removed = {id_ for id_, times in absent.items() if times >= CONFIRMING}
+    removed = {id_ for id_, times in absent.items() if outcome.listed or times >= CONFIRMING}
     noted = {"detected": AFTER_RESTART} if state.restored else NOTHING
     if state.venues is not None:
         added = [venue for id_, venue in listed.items() if id_ not in known]

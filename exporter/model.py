@@ -150,11 +150,15 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Discovery:
-    """The outcome of a working login and venue discovery."""
+    """The outcome of a working login and venue discovery.
+
+    `listed` says that the configuration lists the venues, so that one it does not list is gone for certain.
+    """
 
     venues: tuple[Venue, ...]
     at: Instant
     duration: float = 0.0
+    listed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

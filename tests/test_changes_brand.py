@@ -52,6 +52,12 @@ def test_a_venue_missing_twice_in_a_row_is_removed() -> None:
     assert [one.id for one in state.venues or ()] == ["1"]
 
 
+def test_a_venue_that_the_configuration_no_longer_lists_is_removed_at_once() -> None:
+    state, changes = advance_brand(brand_after(discovered("1", "2")), replace(discovered("1"), listed=True))
+    assert [(change.event, change.venue) for change in changes] == [(Event.VENUE_REMOVED, venue("2", "Venue 2"))]
+    assert [one.id for one in state.venues or ()] == ["1"]
+
+
 def test_a_venue_that_came_back_has_to_be_missing_twice_again() -> None:
     both = discovered("1", "2")
     assert brand_told(brand_after(both, discovered("1"), both), discovered("1")) == []
