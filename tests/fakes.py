@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from threading import Event
 from typing import Any
 
@@ -40,6 +41,35 @@ class FakeClock(Clock):
         self.waited.append(seconds)
         self.forward(max(0.0, seconds))
         return event.is_set()
+
+
+class ManualScheduler:
+    """Fire jobs when a fake clock says so; `settled` is called after each firing."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.clock = clock
+        self.jobs: dict[str, tuple[Callable[[], float], Callable[[], None]]] = {}
+        self.settled: Callable[[], None] = lambda: None
+
+    def every_turn(self, name: str, next_at: Callable[[], float], act: Callable[[], None]) -> None:
+        self.jobs[name] = (next_at, act)
+
+    def reconsider(self, name: str) -> None:
+        """Do nothing: every step looks at every job."""
+
+    def forget(self, name: str) -> None:
+        self.jobs.pop(name, None)
+
+    def run(self, seconds: float) -> None:
+        until = self.clock.steady() + seconds
+        while self.jobs:
+            at, name = min((next_at(), name) for name, (next_at, _) in self.jobs.items())
+            if at > until:
+                break
+            self.clock.forward(max(0.001, at - self.clock.steady()))
+            self.jobs[name][1]()
+            self.settled()
+        self.clock.forward(max(0.0, until - self.clock.steady()))
 
 
 def at(seconds: float = 0.0) -> Instant:

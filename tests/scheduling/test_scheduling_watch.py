@@ -5,8 +5,8 @@ from itertools import pairwise
 from threading import Event
 
 import pytest
-from fakes import FakeClock, venue
-from scheduling_fakes import FakePacing, ManualScheduler, venues
+from fakes import FakeClock, ManualScheduler, venue
+from scheduling_fakes import FakePacing, venues
 from structlog.testing import capture_logs
 
 from exporter.model import Venue
