@@ -1,0 +1,291 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from threading import Event, Thread
+from typing import Any
+
+import pytest
+from app_fakes import Work, samples, settings
+from fakes import FakeClock, snapshot, station, venue
+from structlog.testing import capture_logs
+
+from exporter.errors import Stopped
+from exporter.model import Reason, Venue, VenueState
+from exporter.simulator import Simulator, World
+from exporter.store.memory import MemoryStore
+
+BRAND = "openapitest"
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def simulator(clock: FakeClock) -> Iterator[Simulator]:
+    """One brand, `openapitest`, with two venues, `1` and `2`, of three stations each."""
+    with Simulator(World.generate(venues=2, stations=3, clock=clock), tiers=None) as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def start(simulator: Simulator, clock: FakeClock) -> Iterator[Callable[..., Work]]:
+    made: list[Work] = []
+
+    def one(store: MemoryStore | None = None, **rest: Any) -> Work:
+        work = Work(settings(simulator, **rest).brands[0], clock, store)
+        made.append(work)
+        work.brand.start()
+        return work
+
+    yield one
+    for work in made:
+        work.stop.set()
+        work.brand.stop()
+
+
+@pytest.fixture
+def work(start: Callable[..., Work]) -> Work:
+    return start()
+
+
+def switch_off(simulator: Simulator, venue_id: str = "1") -> None:
+    simulator.world.set_status(BRAND, venue_id, "1", 0)
+
+
+def test_what_clopos_holds_is_read_remembered_and_shown_and_nothing_is_told(work: Work) -> None:
+    work.run(5)
+    assert work.events() == []
+    assert {state.venue.id: len(state.stations or ()) for state in work.store.venues()} == {"1": 3, "2": 3}
+    assert len(samples(work.exposition, "clopos_station_active")) == 6
+    assert samples(work.exposition, "clopos_brand_up") == {(BRAND,): 1.0}
+
+
+def test_a_change_is_told_remembered_and_shown(work: Work, simulator: Simulator) -> None:
+    work.run(5)
+    switch_off(simulator)
+    work.run(35)
+    assert work.events() == ["station.deactivated"]
+    state = work.store.venue(venue("1", brand=BRAND))
+    assert state.stations is not None
+    assert state.stations["1"].status is False
+    assert list(samples(work.exposition, "clopos_station_active").values()).count(0.0) == 1
+
+
+def test_it_is_not_ready_before_the_first_outcome_of_any_kind(start: Callable[..., Work], simulator: Simulator) -> None:
+    with simulator.faults.during("unavailable"):
+        work = start()
+        assert work.brand.not_ready == f"brand {BRAND}: no outcome of the first poll yet"
+        work.run(200)
+    assert work.brand.not_ready is None
+
+
+def test_a_brand_without_venues_is_ready_once_that_is_known(start: Callable[..., Work], simulator: Simulator) -> None:
+    for id_ in ("1", "2"):
+        simulator.world.remove_venue(BRAND, id_)
+    work = start()
+    work.run(5)
+    assert work.brand.not_ready is None
+
+
+def test_a_failing_login_is_told_once_shown_and_told_to_have_recovered(
+    start: Callable[..., Work], simulator: Simulator
+) -> None:
+    with simulator.faults.during("wrong_credentials", endpoint="auth"):
+        work = start()
+        work.run(100)
+        assert work.events() == ["brand.login_failed"]
+        assert samples(work.exposition, "clopos_brand_up") == {(BRAND,): 0.0}
+        assert samples(work.exposition, "clopos_exporter_poll_failures_total")[BRAND, "credentials"] > 1
+    work.run(100)
+    assert work.events() == ["brand.login_recovered"]
+    assert samples(work.exposition, "clopos_brand_up") == {(BRAND,): 1.0}
+
+
+def test_a_brand_that_is_disabled_while_it_is_polled_fails_as_a_whole_and_its_polls_recover_it(
+    work: Work, simulator: Simulator
+) -> None:
+    work.run(5)
+    with simulator.faults.during("client_disabled"):
+        work.run(60)
+        assert sorted(work.events()) == ["brand.login_failed", "venue.lost", "venue.lost"]
+    work.run(120)
+    assert sorted(work.events()) == ["brand.login_recovered", "venue.recovered", "venue.recovered"]
+
+
+def test_trouble_of_the_network_does_not_make_a_failing_login_recover(
+    start: Callable[..., Work], simulator: Simulator
+) -> None:
+    work = start(client_id=None, client_secret=None, integrator_id=None, token="not-good-any-more")
+    work.run(5)
+    assert work.events() == ["brand.login_failed"]
+    with simulator.faults.during("unavailable"):
+        work.run(100)
+    assert work.events() == []
+
+
+def test_a_venue_that_is_gone_is_removed_from_everywhere_after_two_discoveries(
+    work: Work, simulator: Simulator
+) -> None:
+    work.run(5)
+    simulator.world.remove_venue(BRAND, "2")
+    work.run(310)
+    assert work.events() == ["venue.lost"]
+    work.run(310)
+    assert work.events() == ["venue.removed"]
+    assert [state.venue.id for state in work.store.venues()] == ["1"]
+    assert {labels[-1] for labels in samples(work.exposition, "clopos_venue_up")} == {"1"}
+
+
+def test_a_new_venue_is_told_and_polled(work: Work, simulator: Simulator) -> None:
+    work.run(5)
+    simulator.world.add_venue(BRAND, "New")
+    work.run(310)
+    assert work.events() == ["venue.added"]
+    assert {labels[-1] for labels in samples(work.exposition, "clopos_venue_up")} == {"1", "2", "3"}
+
+
+def test_a_renamed_venue_is_known_by_its_new_name(work: Work, simulator: Simulator) -> None:
+    work.run(5)
+    simulator.world.rename_venue(BRAND, "2", "New name")
+    work.run(340)
+    assert work.events() == []
+    assert {labels[-2] for labels in samples(work.exposition, "clopos_station_active") if labels[-1] == "2"} == {
+        "New name"
+    }
+
+
+def test_a_poll_that_ends_after_its_venue_was_removed_leaves_no_trace(work: Work) -> None:
+    work.run(5)
+    with pytest.raises(Stopped):
+        work.brand._venues.take(venue("gone", brand=BRAND), snapshot(station(active=False)))
+    assert work.events() == []
+    assert {state.venue.id for state in work.store.venues()} == {"1", "2"}
+
+
+def test_after_the_stop_nothing_is_told_remembered_or_counted(work: Work) -> None:
+    work.run(5)
+    before = work.store.venues()
+    requests = samples(work.exposition, "clopos_exporter_api_requests_total")
+    work.brand.stop()
+    for take in (
+        lambda: work.brand._venues.take(venue("1", brand=BRAND), snapshot()),
+        work.brand._discover,
+    ):
+        with pytest.raises(Stopped):
+            take()
+    work.brand._observe("stations", "error", 1.0)
+    assert work.events() == []
+    assert work.store.venues() == before
+    assert samples(work.exposition, "clopos_exporter_api_requests_total") == requests
+
+
+def test_the_stop_waits_for_an_outcome_that_is_being_taken_in(work: Work) -> None:
+    work.run(5)
+    telling, go, stopped = Event(), Event(), Event()
+    tell = work.tell
+
+    def slow(changes: Any) -> None:
+        telling.set()
+        go.wait(5)
+        tell(changes)
+
+    object.__setattr__(work.brand._venues, "tell", slow)
+    one = venue("1", brand=BRAND)
+    taking = Thread(target=lambda: work.brand._venues.take(one, snapshot()))
+    taking.start()
+    assert telling.wait(5)
+    stopping = Thread(target=lambda: (work.brand.stop(), stopped.set()))
+    stopping.start()
+    assert not stopped.wait(0.05)
+    go.set()
+    assert stopped.wait(5)
+    taking.join(5)
+    assert work.store.venue(one).polls == 2, "what was told is remembered"
+
+
+def test_a_mistake_of_ours_is_a_failure_with_its_trace_in_the_log(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    work.run(5)
+
+    def crash(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(work.brand.client, "poll", crash)
+    with capture_logs() as told:
+        assert work.brand._poll(venue("1", brand=BRAND)) is None
+    assert [(line["event"], line["exc_info"]) for line in told] == [("poll.crashed", True)]
+    assert [change.details["reason"] for change in work.told] == ["internal"]
+    assert samples(work.exposition, "clopos_exporter_poll_failures_total") == {(BRAND, Reason.INTERNAL.value): 1.0}
+
+
+def test_rows_without_an_id_are_counted_each_time_and_named_once(work: Work, simulator: Simulator) -> None:
+    simulator.world.serve_raw(BRAND, "1", "1", '{"name":"No id"}')
+    with capture_logs() as told:
+        work.run(65)
+    named = [line for line in told if line["event"] == "station.unusable_row"]
+    assert [(line["venue_id"], line["row"]) for line in named] == [("1", "{'name': 'No id'}")]
+    assert samples(work.exposition, "clopos_exporter_unusable_rows_total")[(BRAND,)] > 1
+
+
+def test_what_is_remembered_of_an_earlier_process_is_polled_though_the_discovery_fails(
+    start: Callable[..., Work], simulator: Simulator, work: Work
+) -> None:
+    work.run(5)
+    brand = replace(work.store.brand(BRAND), restored=True, seen=False)
+    store = MemoryStore()
+    store.remember(brand, [])
+    for state in work.store.venues():
+        store.remember(replace(state, restored=True, polls=0), [])
+    work.brand.stop()
+    switch_off(simulator)
+    with simulator.faults.during("unavailable", endpoint="venues"):
+        again = start(store)
+        again.run(60)
+    assert again.events() == ["station.deactivated"]
+
+
+def test_changes_that_happened_meanwhile_say_so(start: Callable[..., Work], simulator: Simulator, work: Work) -> None:
+    work.run(5)
+    store = MemoryStore()
+    store.remember(work.store.brand(BRAND), [])
+    for state in work.store.venues():
+        store.remember(replace(state, restored=True), [])
+    work.brand.stop()
+    switch_off(simulator)
+    again = start(store)
+    again.run(60)
+    assert [change.details["detected"] for change in again.told] == ["after_restart"]
+
+
+def test_the_view_tells_of_quota_token_and_pace(clock: FakeClock, work: Work) -> None:
+    work.run(5)
+    view = work.brand.view()
+    assert view.token_expires_at == pytest.approx(clock.wall() + 3600, abs=10)
+    assert (view.interval, view.polls_skipped) == (30.0, 0)
+    assert view.state.venues is not None
+    assert (view.quota_limit, view.quota_remaining) == (None, None), "this simulator has no limits"
+
+
+def test_somebody_who_says_it_is_mended_is_believed(start: Callable[..., Work], simulator: Simulator) -> None:
+    with simulator.faults.during("wrong_credentials", endpoint="auth"):
+        work = start()
+        work.run(300)
+    work.events()
+    work.brand.ask_again()
+    work.run(1)
+    assert work.events() == ["brand.login_recovered"]
+
+
+def test_the_rules_of_a_venue_are_read_once_until_they_are_forgotten(work: Work) -> None:
+    one = Venue(BRAND, "1", "")
+    rules = work.brand.rules(one, 300.0)
+    assert work.brand.rules(one, 9.0) is rules
+    work.brand.forget_rules()
+    assert work.brand.rules(one, 9.0).stale_after == 9.0
+
+
+def test_a_venue_that_was_never_polled_starts_with_an_empty_state(work: Work) -> None:
+    work.run(1)
+    assert work.store.venue(venue("nowhere")) == VenueState(venue("nowhere"))

@@ -1,0 +1,237 @@
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from app_fakes import FakeOutput, samples, settings
+from structlog.testing import capture_logs
+
+from exporter.app.daemon import Daemon
+from exporter.clock import Clock
+from exporter.config import Settings
+from exporter.errors import ConfigError, Fault
+from exporter.log import Output
+from exporter.simulator import Simulator, World
+
+FIRST, SECOND = "openapitest", "tandir-group"
+Start = Callable[[Settings], Daemon]
+
+
+@pytest.fixture
+def simulator() -> Iterator[Simulator]:
+    """Two brands of one venue with two stations each, and no limits."""
+    with Simulator(World.generate(brands=2, venues=1, stations=2), tiers=None) as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def both(simulator: Simulator) -> Settings:
+    return settings(simulator)
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    made: list[Daemon] = []
+
+    def one(of: Settings) -> Daemon:
+        configured = {"now": of}
+
+        def load() -> Settings:
+            if configured["now"] is None:
+                raise ConfigError([Fault("clopos.yml:1: brands", "is missing")])
+            return configured["now"]
+
+        daemon = Daemon(load, FakeOutput(), Clock(20.0))  # type: ignore[arg-type]
+        daemon.configured = configured  # type: ignore[attr-defined]
+        made.append(daemon)
+        daemon.start()
+        return daemon
+
+    yield one
+    for daemon in made:
+        daemon.stop()
+
+
+def configure(daemon: Daemon, of: Settings | None) -> None:
+    daemon.configured["now"] = of  # type: ignore[attr-defined]
+
+
+def until(true: Callable[[], object], seconds: float = 10.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def shown(daemon: Daemon) -> set[str]:
+    """Give the brands whose stations are in the scrape."""
+    return {labels[0] for labels in samples(daemon.exposition, "clopos_station_active")}
+
+
+def only(of: Settings, *brands: str) -> Settings:
+    return of.model_copy(update={"brands": tuple(brand for brand in of.brands if brand.brand in brands)})
+
+
+def test_every_brand_is_watched_and_shown(start: Start, both: Settings) -> None:
+    daemon = start(both)
+    assert set(daemon.not_ready()) <= {f"brand {name}: no outcome of the first poll yet" for name in (FIRST, SECOND)}
+    until(lambda: shown(daemon) == {FIRST, SECOND})
+    assert list(daemon.not_ready()) == []
+    assert {view.state.brand for view in daemon.brands()} == {FIRST, SECOND}
+
+
+def test_secrets_are_hidden_from_the_log_before_anything_is_done(start: Start, both: Settings) -> None:
+    daemon = start(both)
+    output: Output = daemon._output
+    assert set(output.hidden) == set(both.secrets)  # type: ignore[attr-defined]
+
+
+def test_a_reload_adds_and_removes_brands_and_leaves_the_others_alone(start: Start, both: Settings) -> None:
+    daemon = start(only(both, FIRST))
+    until(lambda: shown(daemon) == {FIRST})
+    configure(daemon, both)
+    assert daemon.reload() is None
+    until(lambda: shown(daemon) == {FIRST, SECOND})
+    second = daemon._brands[SECOND]
+    configure(daemon, only(both, SECOND))
+    assert daemon.reload() is None
+    assert shown(daemon) == {SECOND}
+    assert daemon._brands == {SECOND: second}
+    assert FIRST not in daemon.exposition.scrape("", "").body.decode()
+    assert [state.brand for state in daemon.store.brands()] == [SECOND]
+
+
+def test_a_brand_that_is_configured_otherwise_keeps_what_is_known_of_it(start: Start, both: Settings) -> None:
+    daemon = start(only(both, FIRST))
+    until(lambda: shown(daemon) == {FIRST})
+    before = daemon._brands[FIRST]
+    (brand,) = only(both, FIRST).brands
+    configure(daemon, both.model_copy(update={"brands": (brand.model_copy(update={"requests_per_minute": 60}),)}))
+    assert daemon.reload() is None
+    assert daemon._brands[FIRST] is not before
+    assert shown(daemon) == {FIRST}
+    (polls,) = samples(daemon.exposition, "clopos_venue_polls_total").values()
+    until(lambda: max(samples(daemon.exposition, "clopos_venue_polls_total").values()) > polls)
+
+
+def test_a_new_interval_is_in_force_after_a_reload(start: Start, both: Settings) -> None:
+    daemon = start(only(both, FIRST))
+    until(lambda: shown(daemon) == {FIRST})
+    configure(daemon, only(both, FIRST).model_copy(update={"poll_interval": 7.0}))
+    assert daemon.reload() is None
+    assert set(samples(daemon.exposition, "clopos_venue_poll_interval_seconds").values()) == {7.0}
+
+
+def test_a_refused_configuration_leaves_everything_as_it_was_and_says_so(start: Start, both: Settings) -> None:
+    daemon = start(both)
+    until(lambda: shown(daemon) == {FIRST, SECOND})
+    brands = dict(daemon._brands)
+    configure(daemon, None)
+    with capture_logs() as told:
+        assert daemon.reload() == (Fault("clopos.yml:1: brands", "is missing"),)
+    assert [line["event"] for line in told if line["event"].startswith("config")] == ["config.refused"]
+    assert daemon._brands == brands
+    assert samples(daemon.exposition, "clopos_exporter_config_last_reload_successful") == {(): 0.0}
+    configure(daemon, both)
+    assert daemon.reload() is None
+    daemon._clock = Clock()
+    until(lambda: samples(daemon.exposition, "clopos_exporter_config_last_reload_successful") == {(): 1.0})
+    assert daemon._brands == brands
+
+
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        ({"total_shards": 2}, "--total-shards"),
+        ({"state": {"path": "/elsewhere.db"}}, "state.path"),
+        ({"state": {"journal_retention": 60.0}}, "state.journal_retention"),
+    ],
+)
+def test_what_cannot_change_while_running_is_refused(
+    start: Start, both: Settings, change: dict[str, object], place: str
+) -> None:
+    daemon = start(only(both, FIRST))
+    changed = Settings.model_validate({**only(both, FIRST).model_dump(), **change})
+    configure(daemon, changed)
+    assert daemon.reload() == (Fault(place, "cannot change while running: restart"),)
+
+
+def test_a_reload_asks_again_where_clopos_refused(start: Start, both: Settings, simulator: Simulator) -> None:
+    with simulator.faults.during("wrong_credentials", endpoint="auth"):
+        daemon = start(only(both, FIRST))
+        until(lambda: not daemon.not_ready())
+    daemon._brands[FIRST].client.login.refusals._known = {
+        key: (error, until_ + 10**6, times)
+        for key, (error, until_, times) in daemon._brands[FIRST].client.login.refusals._known.items()
+    }
+    assert daemon.reload() is None
+    until(lambda: shown(daemon) == {FIRST})
+
+
+def test_what_is_remembered_is_shown_from_the_start_and_brands_that_are_gone_are_forgotten(
+    start: Start, both: Settings, simulator: Simulator, tmp_path: Path
+) -> None:
+    kept = {"state": {"path": str(tmp_path / "state.db")}}
+    daemon = start(Settings.model_validate({**both.model_dump(), **kept}))
+    until(lambda: shown(daemon) == {FIRST, SECOND})
+    daemon.stop()
+    with simulator.faults.during("unavailable"):
+        again = start(Settings.model_validate({**only(both, SECOND).model_dump(), **kept}))
+        assert shown(again) == {SECOND}
+        assert [state.brand for state in again.store.brands()] == [SECOND]
+
+
+def test_stopping_ends_everything_in_time_though_a_request_hangs(
+    start: Start, both: Settings, simulator: Simulator
+) -> None:
+    simulator.faults.add("hang", endpoint="stations")
+    daemon = start(both)
+    until(lambda: simulator.traffic.entries(endpoint="stations"))
+    began = time.monotonic()
+    daemon.stop()
+    assert time.monotonic() - began < 3
+
+
+class FakeServer:
+    """A web server that runs until it is stopped, sending itself what a test wants."""
+
+    def __init__(self, *signals: signal.Signals) -> None:
+        self.urls = ["http://127.0.0.1:1"]
+        self.signals = signals
+        self.stopped = False
+
+    def run(self) -> None:
+        for number in self.signals:
+            signal.raise_signal(number)
+        until(lambda: self.stopped)
+
+    def stop(self) -> None:
+        self.stopped = True
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_serving_ends_with_a_signal_and_says_when_it_began_and_ended(both: Settings, number: signal.Signals) -> None:
+    before = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
+    daemon = Daemon(lambda: both, FakeOutput(), Clock())  # type: ignore[arg-type]
+    try:
+        with capture_logs() as told:
+            daemon.serve(FakeServer(signal.SIGHUP, number))  # type: ignore[arg-type]
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+    events = [line["event"] for line in told]
+    assert events[0] == "exporter.started"
+    assert events[-1] == "exporter.stopped"
+
+
+def test_pages_read_the_same_as_the_scrape(start: Start, both: Settings) -> None:
+    daemon = start(both)
+    until(lambda: shown(daemon) == {FIRST, SECOND})
+    source = daemon.source
+    assert {view.state.venue.brand for view in source.venues()} == {FIRST, SECOND}
+    assert {view.state.brand for view in source.brands()} == {FIRST, SECOND}
+    assert source.journal() == []
+    assert abs(source.now().steady - daemon._clock.steady()) < 60
