@@ -13,8 +13,13 @@ from exporter.errors import ConfigError, Fault
 Keys = tuple[str | int, ...]
 """The way from the top to a value: names of keys and positions in lists."""
 
+MAX_BYTES = 512 * 1024
 MAX_DEPTH = 20
-MAX_VALUES = 100_000
+MAX_VALUES = 50_000
+"""Bounds of a file: within them it is read in about two seconds, whatever it holds. Keys count as values."""
+
+MAX_MESSAGE = 500
+"""Characters of a fault that are kept: some quote what they are about."""
 
 _TAG = "tag:yaml.org,2002:"
 _MERGE = f"{_TAG}merge"
@@ -67,6 +72,7 @@ class Document:
     def fault(self, keys: Keys, message: str) -> None:
         """Note a fault of the value at these keys."""
         name, line, _ = self.origin(keys)
+        message = message if len(message) <= MAX_MESSAGE else f"{message[:MAX_MESSAGE]}..."
         way = "".join(f"[{key}]" if isinstance(key, int) else f".{_shown_key(key)}" for key in keys)
         self.faults.append(Fault(f"{name}:{line}: {way.removeprefix('.')}" if line else name, message))
 
@@ -86,8 +92,12 @@ def read(path: Path) -> Document:
 def _fill(document: Document, path: Path) -> Fault | None:
     line = 0
     try:
-        text = path.read_bytes().decode("utf-8-sig")
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
+            return Fault(str(path), f"is larger than {MAX_BYTES // 1024} KiB")
+        text = data.decode("utf-8-sig")
+        node = yaml.compose(text, Loader=_Loader)
         if node is not None:
             _Reader(document, path).read(node)
     except OSError as error:
@@ -96,6 +106,8 @@ def _fill(document: Document, path: Path) -> Fault | None:
         message = "is not UTF-8 text"
     except RecursionError:
         message = "is nested too deeply"
+    except _TooManyError:
+        message = f"holds more than {MAX_VALUES} values"
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 0
         message = _syntax(error)
@@ -124,6 +136,29 @@ def _shown_key(key: str) -> str:
     return key if key.isprintable() and len(key) <= 60 else shown(key)  # noqa: PLR2004 - half a line
 
 
+class _TooManyError(Exception):
+    """Say that there are more values than anybody means to write."""
+
+
+class _Loader(yaml.SafeLoader):
+    """Compose nodes, and give up as soon as they are too many or too deep: the time that the rest takes is spared."""
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self._depth = self._nodes = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        self._nodes += 1
+        self._depth += 1
+        if self._nodes > MAX_VALUES:
+            raise _TooManyError
+        if self._depth > MAX_DEPTH + 1:
+            raise RecursionError
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
+
+
 class _Reader:
     """Turn nodes into plain values. Nodes that an alias repeats are read again, and count again."""
 
@@ -142,7 +177,7 @@ class _Reader:
     def _value(self, node: yaml.Node, keys: Keys) -> Any:
         self._values += 1
         if self._values > MAX_VALUES:
-            raise ConfigError([Fault(str(self._path), f"holds more than {MAX_VALUES} values")])
+            raise _TooManyError
         if len(keys) > MAX_DEPTH:
             raise RecursionError
         if node.tag not in _PLAIN_TAGS:

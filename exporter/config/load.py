@@ -21,6 +21,9 @@ NO_BRAND = (
     "no brand is configured: set CLOPOS_BRAND, CLOPOS_CLIENT_ID, CLOPOS_CLIENT_SECRET and CLOPOS_INTEGRATOR_ID (or "
     "CLOPOS_TOKEN), or list brands in a file and name it with --config.file; clopos-exporter demo needs neither"
 )
+MOST_GUESSES = 100
+"""Faults, from the first on, for which what was meant is looked for: that takes its time."""
+
 _ROOMS: dict[str, tuple[type[BaseModel], str]] = {
     "": (Settings, "at the top level"),
     "brands": (Brand, "in a brand"),
@@ -59,28 +62,28 @@ def load(path: Path | None, environ: Mapping[str, str], flags: Mapping[str, Any]
     try:
         settings = Settings.model_validate(document.data)
     except ValidationError as error:
-        for found in error.errors(include_url=False, include_input=False):
+        for number, found in enumerate(error.errors(include_url=False, include_input=False)):
             keys = tuple(key for key in found["loc"] if key != "[key]")
-            document.fault(keys, _message(keys, found))
+            document.fault(keys, _message(keys, found, guess=number < MOST_GUESSES))
     if document.faults:
         raise ConfigError(sorted(set(document.faults), key=_reading_order))
     return settings
 
 
-def _message(keys: Keys, found: Mapping[str, Any]) -> str:
+def _message(keys: Keys, found: Mapping[str, Any], *, guess: bool) -> str:
     kind, context = found["type"], found.get("ctx", {})
     if keys == ("brands",) and kind in ("missing", "value_error"):
         return NO_BRAND
     if kind == "extra_forbidden":
-        return _unknown(keys)
+        return _unknown(keys, guess=guess)
     if kind == "value_error":
         return str(context["error"])
     return _MESSAGES[kind].format_map(context) if kind in _MESSAGES else str(found["msg"])
 
 
-def _unknown(keys: Keys) -> str:
+def _unknown(keys: Keys, *, guess: bool) -> str:
     here = str(next((key for key in reversed(keys[:-1]) if key in _ROOMS), ""))
-    for room in (here, "", "brands"):
+    for room in (here, "", "brands") if guess else ():
         for meant in difflib.get_close_matches(str(keys[-1]), _known(room), n=1, cutoff=0.75):
             where = "" if room == here else f", {_ROOMS[room][1]}"
             return f"is not known here: did you mean {meant}{where}?"
@@ -92,5 +95,6 @@ def _known(room: str) -> list[str]:
     return sorted([*_ROOMS[room][0].model_fields, *files])
 
 
-def _reading_order(fault: Fault) -> list[str | int]:
-    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", str(fault))]
+def _reading_order(fault: Fault) -> list[str]:
+    # Filled up rather than made numbers of: Python refuses to for those of thousands of digits.
+    return [part.zfill(9) if part.isdecimal() else part for part in re.split(r"(\d+)", str(fault))]

@@ -65,7 +65,7 @@ def _one_line(value: _Text) -> _Text:
 
 
 def _path(value: object) -> object:
-    if str(value).strip() in ("", "."):
+    if str(value).strip() in ("", ".") or _CONTROL.search(str(value)):
         raise ValueError("must be the path of a file")
     return value
 
