@@ -50,9 +50,9 @@ class StateFile:
         self._path = path
         self._retention = journal_retention
         self.kept: Path | None = None
-        if not path.parent.is_dir():
-            raise StoreError(f"the folder {path.parent} does not exist")
         with ExitStack() as stack, _translated():
+            if not path.parent.is_dir():
+                raise StoreError(f"the folder {path.parent} does not exist")
             stack.callback(os.close, _lock(path))
             # Asked before SQLite, which opens such a file all the same and leaves unwritable ones of its own beside it.
             if path.exists() and not os.access(path, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
