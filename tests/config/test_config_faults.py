@@ -291,7 +291,7 @@ MISTAKES = {
     "a merge of itself": ("brands: &a [{<<: *a}]", "clopos.yml: is nested too deeply"),
     "a billion laughs": (
         "a0: &a0 [1]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 10)),
-        "clopos.yml: holds more than 100000 values",
+        "clopos.yml: holds more than 50000 values",
     ),
 }
 
