@@ -1,0 +1,131 @@
+"""The real processes: the simulator and the exporter as a user starts them, and a client that only gets."""
+
+from __future__ import annotations
+
+import multiprocessing
+import re
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import requests
+import yaml
+
+STATIONS = 20
+START_SECONDS = 20.0
+_LINES = 5  # that the simulator prints of each brand
+
+Section = dict[str, Any]
+"""A brand in the configuration."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exporter:
+    """A running exporter."""
+
+    pid: int
+    port: int
+    started: float
+    """When it was started, `time.perf_counter()`."""
+
+    def scrape(self, query: str = "") -> str:
+        """Scrape it; `query` may filter."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics{query}") as answer:
+            return str(answer.read().decode())
+
+    def polls(self) -> int:
+        """Give how many polls there were so far."""
+        lines = self.scrape("?name[]=clopos_venue_polls_total").splitlines()
+        return sum(round(float(line.rpartition(" ")[2])) for line in lines if line.startswith("clopos"))
+
+    def until(self, polls: int) -> None:
+        """Wait for so many polls."""
+        while self.polls() < polls:
+            time.sleep(0.2)
+
+
+@contextmanager
+def simulator(*, brands: int, venues: int) -> Iterator[list[Section]]:
+    """Run a simulator without limits, and give the sections that configure its brands."""
+    command = ["simulate", "--listen-address=127.0.0.1:0", "--scenario=calm", "--no-limits"]
+    with _program([*command, f"--brands={brands}", f"--venues={venues}", f"--stations={STATIONS}"]) as (_, output):
+        printed = _until(output, lambda text: text if text.count("\nCLOPOS_") == _LINES * brands else None)
+        sections: list[Section] = []
+        for name, value in re.findall(r"^CLOPOS_(\w+)=(.*)$", printed, re.MULTILINE):
+            if name == "BASE_URL":
+                sections.append({"requests_per_minute": 300})
+            sections[-1][name.lower()] = value
+        yield sections
+
+
+@contextmanager
+def exporter(brands: list[Section], **settings: Any) -> Iterator[Exporter]:
+    """Run an exporter."""
+    with tempfile.NamedTemporaryFile("w", suffix=".yml") as config:
+        yaml.safe_dump({"brands": brands, **settings}, config)
+        config.flush()
+        began = time.perf_counter()
+        command = ["serve", f"--config.file={config.name}", "--web.listen-address=127.0.0.1:0", "--log.format=json"]
+        with _program(command) as (process, output):
+            port = int(_until(output, _port))
+            yield Exporter(process.pid, port, began)
+
+
+@contextmanager
+def bare_gets(brand: Section, venues: int, rate: float) -> Iterator[int]:
+    """Get stations with `requests` and do nothing else, so many times a second; give the process' id."""
+    process = multiprocessing.get_context("spawn").Process(target=_get, args=(brand, venues, rate), daemon=True)
+    process.start()
+    try:
+        yield process.pid or 0
+    finally:
+        process.terminate()
+        process.join()
+
+
+def _get(brand: Section, venues: int, rate: float) -> None:
+    session = requests.Session()
+    names = ("client_id", "client_secret", "brand", "integrator_id")
+    login = session.post(f"{brand['base_url']}/auth", json={name: brand[name] for name in names})
+    session.headers["x-token"] = login.json()["token"]
+    due = time.perf_counter()
+    while True:
+        for venue in range(1, venues + 1):
+            session.get(f"{brand['base_url']}/stations", params={"limit": 200}, headers={"x-venue": str(venue)})
+            due += 1 / rate
+            time.sleep(max(0.0, due - time.perf_counter()))
+
+
+@contextmanager
+def _program(arguments: list[str]) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+    with tempfile.NamedTemporaryFile() as output:
+        process = subprocess.Popen(  # noqa: S603 - our own
+            [sys.executable, "-m", "exporter", *arguments], stdout=output
+        )
+        try:
+            yield process, Path(output.name)
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def _port(text: str) -> str | None:
+    found = re.search(r"http://127\.0\.0\.1:(\d+)", text)
+    return found[1] if found else None
+
+
+def _until(output: Path, found: Callable[[str], str | None]) -> str:
+    """Wait until something is found in what a program has written."""
+    end = time.monotonic() + START_SECONDS
+    while (what := found(output.read_text())) is None:
+        if time.monotonic() > end:
+            raise TimeoutError(output.read_text())
+        time.sleep(0.005)
+    return what
