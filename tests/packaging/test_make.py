@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -20,9 +21,18 @@ def make(program: Callable[..., str], tmp_path: Path) -> Callable[..., subproces
     for path in (ROOT / "Makefile", *ROOT.glob("*.lock"), ROOT / "pyproject.toml"):
         shutil.copy(path, folder)
 
+    # Below another make, as in `make test`, it would say so.
+    environment = {key: value for key, value in os.environ.items() if key not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
+
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [program("make"), *arguments], cwd=folder, capture_output=True, text=True, check=False, timeout=60
+            [program("make"), *arguments],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+            env=environment,
         )
 
     return run
