@@ -123,7 +123,7 @@ def build() -> Dashboard:
                 "The twenty venues whose stations are switched most often, on and off together.",
                 query(
                     f"round(topk(20, sum by (brand, venue) "
-                    f"(max by (brand, venue, venue_id, kind, to) (increase({TURNS}[$__range])))))",
+                    f"(max by (brand, venue, venue_id, kind, to) (increase({TURNS}[$__range]))) > 0))",
                     "{{venue}}",
                     now=True,
                 ),

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from html import escape
+from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +22,7 @@ COLUMN, LINE, GAP, TITLE = 50, 34, 8, 26
 INK, FAINT, PAPER = "#1f2328", "#8c959f", "#ffffff"
 COLORS = {"green": "#2da44e", "orange": "#d4881c", "red": "#cf222e", "blue": "#4a7fc1"}
 SERIES = ("#4a7fc1", "#2da44e", "#d4881c", "#8250df", "#cf222e", "#1b7c83", "#9a6700", "#57606a")
-SECONDS = 600.0
+SECONDS, POINTS = 600.0, 120
 LEGENDS = 4
 
 
@@ -81,7 +82,11 @@ class Look(NamedTuple):
         if unit == "dateTimeFromNow":
             minutes = abs(value / 1000 - time.time()) / 60
             return f"{minutes:.0f} min ago" if value / 1000 < time.time() else f"in {minutes:.0f} min"
-        shown = {"percentunit": f"{100 * value:.1f} %", "s": f"{value:.2g} s", "m": f"{value:.0f} min"}
+        shown = {
+            "percentunit": f"{100 * value:.1f} %",
+            "s": f"{value:.{0 if value >= 10 else 2}f} s",
+            "m": f"{value:.0f} min",
+        }
         shown |= {"bytes": f"{value / 2**20:.0f} MiB", "opm": f"{value:.3g} /min"}
         return shown.get(unit, f"{value:.4g}")
 
@@ -139,15 +144,16 @@ def _bands(box: Box, look: Look, found: Sequence[Series], _: Mapping[str, Any]) 
     for index, one in enumerate(found):
         y = box.y + index * height
         yield text(box.x + 92, y + height / 2 + 4, one.name, 11, INK, anchor="end")
-        for (at, value), (after, _zero) in zip(one.points, [*one.points[1:], (end, 0.0)], strict=True):
-            begin = box.x + 100 + (1 - (end - at) / SECONDS) * (box.width - 110)
-            width = min(after - at, SECONDS / 60) / SECONDS * (box.width - 110)
-            yield block(begin, y + 2, width + 0.5, height - 4, look.color(value))
+        for value, run in groupby(one.points, key=lambda point: point[1]):
+            times = [at for at, _value in run]
+            begin, after = (1 - (end - at) / SECONDS for at in (times[0], times[-1] + SECONDS / POINTS))
+            left, span = box.x + 100, box.width - 110
+            yield block(left + begin * span, y + 2, (min(after, 1) - begin) * span, height - 4, look.color(value))
 
 
 def _bars(box: Box, look: Look, found: Sequence[Series], panel: Mapping[str, Any]) -> Iterator[str]:
     top = panel["fieldConfig"]["defaults"].get("max") or max((one.last for one in found), default=0) or 1
-    for index, one in enumerate(sorted(found, key=lambda one: -one.last)[:10]):
+    for index, one in enumerate(sorted(found, key=lambda one: -one.last)[: int(box.height / 28)]):
         y = box.y + index * 28
         yield text(box.x + 110, y + 16, one.name, 11, INK, anchor="end")
         yield block(box.x + 120, y + 4, box.width - 210, 16, "#eef1f4")
@@ -167,7 +173,7 @@ def _table(box: Box, look: Look, found: Sequence[Series], panel: Mapping[str, An
         yield text(box.x + 10 + column * step, box.y + 14, heading, 11, FAINT)
         for row, one in enumerate(ordered[:7]):
             value = look.word(one.last, *units) if label == "Value" else one.labels.get(label, "")
-            yield text(box.x + 10 + column * step, box.y + 36 + row * 22, value[: int(step / 7)], 11)
+            yield text(box.x + 10 + column * step, box.y + 36 + row * 22, value[: int(step / 6.2)], 11)
 
 
 def _log(box: Box, *_: object) -> Iterator[str]:
@@ -191,7 +197,7 @@ def ask(url: str, target: Mapping[str, Any], variables: Mapping[str, str]) -> It
     for name, value in variables.items():
         expr = expr.replace(name, value)
     now = time.time()
-    span = {"start": now - SECONDS, "end": now, "step": SECONDS / 120}
+    span = {"start": now - SECONDS, "end": now, "step": SECONDS / POINTS}
     answer = requests.get(f"{url}/api/v1/query_range", {"query": expr, **span}, timeout=30).json()
     for series in answer["data"]["result"]:
         labels = series["metric"]
