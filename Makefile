@@ -23,7 +23,7 @@ help: ## Show this list
 demo: $(VENV)/runtime ## Run the exporter against the built-in Clopos simulator
 	@exec $(PY) -m exporter demo $(ARGS)
 
-.PHONY: test test-all test-lowest lint fmt docs rules dashboards lock audit
+.PHONY: test test-all test-lowest lint fmt docs rules dashboards lock screenshots bench torture audit
 test: $(VENV)/dev ## Run the fast tests
 	$(PY) -m pytest -n 2 -m "not slow" $(ARGS)
 
@@ -62,6 +62,15 @@ lock: $(BIN)/uv ## Renew the lock files from pyproject.toml
 	$(LOCK) $(ARGS) -c requirements-dev.lock pyproject.toml -o requirements.lock
 	$(LOCK) $(ARGS) -c requirements-dev.lock --group build -o requirements-build.lock
 	$(LOCK) $(ARGS) -c requirements-dev.lock --group release -o requirements-release.lock
+
+screenshots: $(VENV)/dev ## Take the README's pictures of the page
+	SCREENSHOTS="$(CURDIR)/docs/images" $(PY) -m pytest tests/e2e/test_page.py -k pictures $(ARGS)
+
+bench: $(VENV)/dev ## Measure polling, scraping and cost against their targets
+	$(PY) -m benchmarks $(ARGS)
+
+torture: $(VENV)/dev ## Attack the server and measure what a scrape notices
+	$(PY) -m benchmarks.torture $(ARGS)
 
 audit: $(VENV)/release ## Ask the advisory databases about the locked dependencies
 	$(BIN)/pip-audit --strict --require-hashes --disable-pip -r requirements.lock $(ARGS)
