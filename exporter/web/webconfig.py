@@ -63,6 +63,8 @@ _HEADERS: dict[str, tuple[str, ...]] = {
 }
 _GO_DURATION = re.compile(r"(?:\d+(?:\.\d*)?(?:ns|us|µs|ms|s|m|h))+")
 _GO_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_NO_PATH = re.compile("[\0\ud800-\udfff]")
+_GO_LONGEST = 2**63 / 1e9
 _BCRYPT = re.compile(r"\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{53}")
 
 
@@ -88,6 +90,8 @@ def _without_faults(section: _S, faults: Iterable[tuple[str, str]]) -> _S:
 
 
 def _in_folder(path: Path, info: ValidationInfo) -> Path:
+    if _NO_PATH.search(str(path)):
+        raise ValueError("must be the path of a file")
     return Path((info.context or {}).get("folder", ".")) / path
 
 
@@ -154,7 +158,10 @@ def _go_duration(value: object) -> object:
         return 0.0
     if not _GO_DURATION.fullmatch(text):
         raise ValueError(f"{text!r} is not a duration: use one such as 100ms, 1s or 1m30s")
-    return sum(float(number) * _GO_UNITS[unit] for number, unit in re.findall(r"([\d.]+)([a-zµ]+)", text))
+    seconds = sum(float(number) * _GO_UNITS[unit] for number, unit in re.findall(r"([\d.]+)([a-zµ]+)", text))
+    if seconds > _GO_LONGEST:
+        raise ValueError("is longer than any duration: use one such as 100ms, 1s or 1m30s")
+    return seconds
 
 
 def _bcrypt_hash(secret: SecretStr) -> SecretStr:
