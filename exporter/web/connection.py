@@ -138,8 +138,9 @@ class Connection(HttpToolsProtocol):
         self.forget()
 
     def forget(self) -> None:
-        """Leave nothing that only the garbage collector finds: each TLS connection has a buffer of 256 KiB."""
+        """Leave nothing to a timer or to the garbage collector: each TLS connection has a buffer of 256 KiB."""
         self._host.clients.discard(self)
+        self._unset_keepalive_if_required()
         self.parser = self.app = cast("Any", None)
 
     def data_received(self, data: bytes) -> None:
