@@ -84,7 +84,7 @@ class Look(NamedTuple):
             return f"{minutes:.0f} min ago" if value / 1000 < time.time() else f"in {minutes:.0f} min"
         shown = {
             "percentunit": f"{100 * value:.1f} %",
-            "s": f"{value:.{0 if value >= 10 else 2}f} s",
+            "s": f"{float(f'{value:.2g}'):g} s",
             "m": f"{value:.0f} min",
         }
         shown |= {"bytes": f"{value / 2**20:.0f} MiB", "opm": f"{value:.3g} /min"}

@@ -63,7 +63,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory, program: Callable[..., 
         world.set_status(BRAND, CLOSED, GRILL, 0)
         world.set_status(BRAND, TROUBLED, BAR, 0)
         world.set_status(BRAND, TROUBLED, GRILL, 0)
-        stack.enter_context(simulator.faults.during("status", code=503, probability=0.1))
+        stack.enter_context(simulator.faults.during("status", code=503, venue=OPEN, endpoint="stations"))
         until(lambda: server.firing(audience="business"), "alert", 40)
         time.sleep(20)
         yield server
