@@ -76,6 +76,7 @@ class Chaos:
         }
 
 
+@pytest.mark.slow
 def test_chaos_costs_nothing_but_time(tmp_path: Path) -> None:
     try_chaos(tmp_path, seed=1, rounds=1, seconds=6, kinds=CATALOGUE.keys() - UNHURRIED)
 

@@ -57,6 +57,7 @@ def test_a_brand_that_is_added_is_watched_and_the_others_go_on(two_brands: Simul
     assert len(exporter.events("station.")) == 1
 
 
+@pytest.mark.slow
 def test_a_brand_that_is_removed_is_forgotten(two_brands: Simulator, start: Start) -> None:
     exporter = start(**configuration(two_brands))
     exporter.until_ready(3)
@@ -70,6 +71,7 @@ def test_a_brand_that_is_removed_is_forgotten(two_brands: Simulator, start: Star
     assert not exporter.events("venue.")
 
 
+@pytest.mark.slow
 def test_a_brand_that_changes_keeps_what_is_known_of_it(two_brands: Simulator, start: Start) -> None:
     exporter = start(**configuration(two_brands))
     exporter.until_ready(3)
@@ -92,6 +94,7 @@ def test_a_brand_that_changes_keeps_what_is_known_of_it(two_brands: Simulator, s
     assert not exporter.events("venue.")
 
 
+@pytest.mark.slow
 def test_the_pace_can_change_while_it_runs(simulator: Simulator, start: Start) -> None:
     exporter = start(poll_interval="1h")
     exporter.until_ready()
@@ -109,7 +112,7 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize("number", [None, signal.SIGHUP])
+@pytest.mark.parametrize("number", [None, pytest.param(signal.SIGHUP, marks=pytest.mark.slow)])
 def test_a_bad_file_changes_nothing_and_is_told(
     simulator: Simulator, start: Start, number: signal.Signals | None, subtests: pytest.Subtests
 ) -> None:
@@ -120,9 +123,9 @@ def test_a_bad_file_changes_nothing_and_is_told(
             exporter.configure(text)
             told = refuse(exporter, number, times)
             assert fault in told, told
-            exporter.until_value(0, SUCCESSFUL)
-            exporter.until_polled()
-            assert exporter.metrics().value("clopos_venue_up", brand=BRAND, venue_id="1") == 1
+    exporter.until_value(0, SUCCESSFUL)
+    exporter.until_polled()
+    assert exporter.metrics().value("clopos_venue_up", brand=BRAND, venue_id="1") == 1
     exporter.configure(configuration(simulator))
     exporter.send(signal.SIGHUP)
     exporter.until_value(1, SUCCESSFUL)

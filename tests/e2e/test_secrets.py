@@ -203,6 +203,7 @@ def mistakes(good: str) -> Iterator[str]:
         yield good.replace(line, wrong)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [["check"], ["stations"], ["stations", "--output=json"]])
 def test_no_secret_comes_out_of_a_command(simulator: Simulator, echo: Echo, tmp_path: Path, command: list[str]) -> None:
     config, env = every_way_in(simulator, tmp_path)
