@@ -16,6 +16,7 @@ from scraping import scrape
 
 from exporter.simulator import Simulator
 
+FULL_NAME = "r-clopos-exporter"
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("containers")]
 
 
@@ -43,7 +44,18 @@ def test_the_rendered_pod_runs_and_is_scraped(
         for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
             path = container[probe]["httpGet"]["path"]
             assert requests.get(f"http://127.0.0.1:{port}{path}", timeout=5).status_code == 200
+        assert _asked(engine, manifests, port) == "ready"
         assert running.stop()[1] == 0, running.logs()
+
+
+def _asked(engine: Engine, manifests: list[Manifest], port: int) -> str:
+    """Run the pod of `helm test`; give what it heard."""
+    (container,) = next(m for m in manifests if m["kind"] == "Pod")["spec"]["containers"]
+    program, *arguments = [*container["command"], *container["args"]]
+    arguments[-1] = arguments[-1].replace(f"{FULL_NAME}:10110", f"127.0.0.1:{port}")
+    with engine.run(container["image"], *arguments, options=("--entrypoint", program)) as asking:
+        assert asking.wait() == 0, asking.logs()
+        return asking.logs().strip()
 
 
 def _user(pod: Manifest) -> Iterator[str]:
