@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import platform
 import sys
+from io import TextIOWrapper
 from typing import Any
 
 import click
@@ -39,6 +40,8 @@ class Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; what a person can mend ends in clear lines and exit code 1, not in a trace."""
+        if isinstance(sys.stdout, TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")  # A terminal may lack the letters of a name.
         try:
             return super().invoke(ctx)
         except ConfigError as error:

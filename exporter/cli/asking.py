@@ -12,6 +12,7 @@ from typing import TypeVar
 import click
 
 from exporter.app.brand import connect
+from exporter.cli import options
 from exporter.clock import Clock
 from exporter.clopos.client import Client
 from exporter.clopos.quota import Address
@@ -62,4 +63,5 @@ def of_each(venues: Sequence[Venue], ask: Callable[[Venue], T], label: str) -> I
 
 def explain(error: CloposError) -> str:
     """Say what failed and what a person should do."""
-    return f"{error.message}\n    {error.reason.remedy}" if error.reason.is_configuration else error.message
+    message = options.visible(error.message)
+    return f"{message}\n    {error.reason.remedy}" if error.reason.is_configuration else message

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from exporter.cli import asking, options
 from exporter.clopos.client import Client
-from exporter.config import Settings
+from exporter.config import Brand
 from exporter.errors import CloposError
 from exporter.web.door import load as load_web_config
 
@@ -23,16 +24,17 @@ def command(*, config_file: Path | None, web_config_file: Path | None, offline: 
 
     Prints every fault of the files at once, each with its place. Exit code 0, or 1 with what failed.
     """
-    settings = options.settings(config_file)
-    if web_config_file is not None:
-        load_web_config(web_config_file)
-    click.echo(f"configuration  ok: {_count(len(settings.brands), 'brand')}")
-    if not offline and not _ask(settings):
+    with options.every_fault() as collect:
+        settings = collect(lambda: options.settings(config_file))
+        collect(lambda: load_web_config(web_config_file) if web_config_file else None)
+    brands = settings.brands if settings else ()
+    click.echo(f"configuration  ok: {_count(len(brands), 'brand')}")
+    if not offline and not _ask(brands):
         sys.exit(1)
 
 
-def _ask(settings: Settings) -> bool:
-    with asking.clients(settings.brands) as clients:
+def _ask(brands: Sequence[Brand]) -> bool:
+    with asking.clients(brands) as clients:
         # All of them, even after one failed: a person wants to mend everything in one go.
         outcomes = [_ask_brand(client) for client in clients]
     return all(outcomes)

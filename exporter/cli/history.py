@@ -14,7 +14,7 @@ from tabulate import tabulate
 
 from exporter.cli import options
 from exporter.config.values import seconds
-from exporter.errors import ExporterError
+from exporter.errors import ExporterError, StoreError
 from exporter.events import iso
 from exporter.model import Event
 from exporter.store import Entry, JournalQuery, read_journal
@@ -88,7 +88,10 @@ def command(
         since=since,
         limit=limit,
     )
-    entries = read_journal(path, query)[::-1]
+    try:
+        entries = read_journal(path, query)[::-1]
+    except StoreError as error:
+        raise ExporterError(f"{path}: {error}") from error
     if output == "json":
         for entry in entries:
             click.echo(json.dumps(_record(entry), ensure_ascii=False))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -11,8 +12,10 @@ from urllib.parse import urlsplit
 import click
 
 from exporter.config import Settings, load, owned
+from exporter.errors import ConfigError, Fault
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+T = TypeVar("T")
 
 LISTEN_ADDRESS = ":10110"
 
@@ -88,6 +91,23 @@ def settings(config_file: Path | None, *, shard: int | None = None, total_shards
     whole = load(config_file, os.environ, {"shard": shard, "total_shards": total_shards})
     ours = owned(whole.brands, whole.shard, whole.total_shards)
     return whole if len(ours) == len(whole.brands) else whole.model_copy(update={"brands": ours})
+
+
+@contextmanager
+def every_fault() -> Iterator[Callable[[Callable[[], T]], T | None]]:
+    """Run several readers of configuration, and raise one ConfigError with the faults of all at the end."""
+    faults: list[Fault] = []
+
+    def collect(read: Callable[[], T]) -> T | None:
+        try:
+            return read()
+        except ConfigError as error:
+            faults.extend(error.faults)
+            return None
+
+    yield collect
+    if faults:
+        raise ConfigError(faults)
 
 
 def visible(text: str) -> str:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 import click
 
@@ -17,15 +15,12 @@ from exporter.app.daemon import Daemon
 from exporter.cli import options
 from exporter.clock import Clock
 from exporter.config import Settings
-from exporter.errors import ConfigError, Fault
 from exporter.web.addresses import Address, listen, parse_address
 from exporter.web.api import api_routes
 from exporter.web.door import Door
 from exporter.web.endpoints import create_app
 from exporter.web.pages import page_routes
 from exporter.web.server import Server
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +68,7 @@ def command(
     def load() -> Settings:
         return options.settings(config_file, shard=shard, total_shards=total_shards)
 
-    with every_fault() as collect:
+    with options.every_fault() as collect:
         collect(load)
         addresses = [collect(partial(parse_address, text)) for text in web_listen_address or [options.LISTEN_ADDRESS]]
         door = collect(lambda: Door(web_config_file) if web_config_file else None)
@@ -84,23 +79,6 @@ def command(
         external_url=web_external_url,
     )
     run(load, web, log_level=log_level, log_format=log_format)
-
-
-@contextmanager
-def every_fault() -> Iterator[Callable[[Callable[[], T]], T | None]]:
-    """Run several readers of configuration, and raise one ConfigError with the faults of all at the end."""
-    faults: list[Fault] = []
-
-    def collect(read: Callable[[], T]) -> T | None:
-        try:
-            return read()
-        except ConfigError as error:
-            faults.extend(error.faults)
-            return None
-
-    yield collect
-    if faults:
-        raise ConfigError(faults)
 
 
 def run(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,14 @@ import click
 from tabulate import tabulate
 
 from exporter.cli import asking, options
-from exporter.clopos.client import Listing
+from exporter.clopos.client import Client, Listing
 from exporter.errors import CloposError
 from exporter.events import iso
-from exporter.model import Station, Venue
+from exporter.model import Reason, Station, Venue
+
+Found = tuple[Venue, Station]
+Failed = tuple[str, CloposError]
+Ask = Callable[[Client, Venue], Listing]
 
 _FLAG = {True: "yes", False: "no", None: "?"}
 _STATUS = {True: "active", False: "INACTIVE", None: "?"}
@@ -47,35 +52,43 @@ def command(
     unknown = set(brands) - {brand.brand for brand in chosen}
     if unknown:
         raise click.BadParameter(f"not configured: {', '.join(sorted(unknown))}", param_hint="--brand")
-    found: list[tuple[Venue, Station]] = []
-    failures: list[tuple[str, CloposError]] = []
     wanted = None if status is None else int(status in ("1", "active"))
     with asking.clients(chosen) as clients:
-        for client in clients:
-            try:
-                known = [v for v in client.venues(asking.SECONDS) if not venues or v.id in venues]
-            except CloposError as error:
-                failures.append((client.brand, error))
-                continue
-
-            def ask(venue: Venue, client: Any = client) -> Listing:
-                listing: Listing = client.stations(venue, asking.SECONDS, status=wanted, can_print=can_print)
-                return listing
-
-            for venue, answer in asking.of_each(known, ask, client.brand):
-                if isinstance(answer, CloposError):
-                    failures.append((f"{client.brand} venue {venue.id}", answer))
-                else:
-                    found += [(venue, station) for station in answer.stations]
+        found, failures = _read(
+            clients, venues, lambda one, of: one.stations(of, asking.SECONDS, status=wanted, can_print=can_print)
+        )
     if output == "json":
         failed = [{"place": place, "reason": e.reason.value, "message": e.message} for place, e in failures]
         click.echo(json.dumps({"stations": [_record(*row) for row in found], "failures": failed}, ensure_ascii=False))
     else:
         click.echo(_table(found))
         for place, failure in failures:
-            click.echo(f"{place}  failed: {asking.explain(failure)}", err=True)
+            click.echo(f"{options.visible(place)}  failed: {asking.explain(failure)}", err=True)
     if failures:
         sys.exit(1)
+
+
+def _read(clients: Sequence[Client], wanted: Sequence[str], ask: Ask) -> tuple[list[Found], list[Failed]]:
+    """Read the wanted venues of all brands, every venue where none is named."""
+    found: list[Found] = []
+    failures: list[Failed] = []
+    unseen = set(wanted)
+    for client in clients:
+        try:
+            venues = [venue for venue in client.venues(asking.SECONDS) if not wanted or venue.id in wanted]
+        except CloposError as error:
+            failures.append((client.brand, error))
+            continue
+        unseen -= {venue.id for venue in venues}
+        for venue, answer in asking.of_each(venues, partial(ask, client), client.brand):
+            if isinstance(answer, CloposError):
+                failures.append((f"{client.brand} venue {venue.id}", answer))
+            else:
+                found += [(venue, station) for station in answer.stations]
+    if not failures:
+        nowhere = CloposError(Reason.NOT_FOUND, "no brand has such a venue")
+        failures = [(f"venue {id_}", nowhere) for id_ in sorted(unseen)]
+    return found, failures
 
 
 def _record(venue: Venue, station: Station) -> dict[str, Any]:
@@ -93,7 +106,7 @@ def _record(venue: Venue, station: Station) -> dict[str, Any]:
     }
 
 
-def _table(found: Sequence[tuple[Venue, Station]]) -> str:
+def _table(found: Sequence[Found]) -> str:
     headers = ("BRAND", "VENUE", "STATION", "KIND", "STATUS", "PRINTS", "UPDATED")
     return tabulate([_row(venue, station) for venue, station in found], headers, "plain", disable_numparse=True)
 
