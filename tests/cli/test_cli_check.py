@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from cli_fakes import run, write
+
+from exporter.simulator import Simulator
+
+
+def test_a_good_configuration_ends_with_every_venue_read(config: str) -> None:
+    result = run("check", "--config.file", config)
+    assert result.exit_code == 0
+    lines = result.output.splitlines()
+    assert lines[0] == "configuration  ok: 2 brands"
+    assert lines[1] == "openapitest  login ok, 2 venues"
+    assert lines[2].startswith("openapitest  venue 1 '")
+    assert lines[2].endswith("  ok: 2 stations")
+    assert len(lines) == 7
+
+
+def test_offline_reads_the_files_alone(config: str, simulator: Simulator) -> None:
+    assert run("check", "--offline", "--config.file", config).output == "configuration  ok: 2 brands\n"
+    assert not simulator.traffic.entries()
+
+
+def test_one_brand_needs_no_file(simulator: Simulator) -> None:
+    credentials = {f"CLOPOS_{key.upper()}": value for key, value in simulator.credentials("openapitest").items()}
+    result = run("check", env={**credentials, "CLOPOS_BASE_URL": simulator.url})
+    assert result.exit_code == 0
+    assert "openapitest  login ok, 2 venues" in result.output
+
+
+def test_every_brand_is_tried_though_the_first_fails_and_the_failure_says_what_to_do(
+    config: str, simulator: Simulator
+) -> None:
+    with simulator.faults.during("wrong_credentials", brand="openapitest"):
+        result = run("check", "--config.file", config)
+    assert result.exit_code == 1
+    assert "openapitest  failed: Invalid credentials (HTTP 401)\n    Check client_id, client_secret" in result.output
+    assert "tandir-group  login ok, 2 venues" in result.output
+
+
+def test_a_venue_that_cannot_be_read_is_named(config: str, simulator: Simulator) -> None:
+    with simulator.faults.during("forbidden", venue="2", brand="openapitest"):
+        result = run("check", "--config.file", config)
+    assert result.exit_code == 1
+    (line,) = [line for line in result.output.splitlines() if "failed" in line]
+    assert line.startswith("openapitest  venue 2 ")
+    assert "This action is unauthorized (HTTP 403)" in line
+
+
+def test_rows_without_an_id_are_counted(config: str, simulator: Simulator) -> None:
+    simulator.world.serve_raw("openapitest", "1", "1", '{"name":"No id"}')
+    result = run("check", "--config.file", config)
+    assert result.exit_code == 0
+    assert "ok: 1 station, 1 row without a usable id" in result.output
+
+
+def test_a_server_that_is_not_there_is_said_to_be_so(tmp_path: Path, simulator: Simulator) -> None:
+    config = write(tmp_path, simulator, brands=["openapitest"])
+    simulator.stop()
+    result = run("check", "--config.file", config)
+    assert result.exit_code == 1
+    assert "openapitest  failed: cannot be reached: Connection refused" in result.output
+
+
+def test_what_a_hostile_server_says_does_not_steer_the_terminal(config: str, simulator: Simulator) -> None:
+    body = '{"success":false,"message":"\\u001b[31mred\\u202e"}'
+    with simulator.faults.during("status", code=403, body=body, endpoint="stations"):
+        result = run("check", "--config.file", config)
+    assert "\x1b" not in result.output
+    assert "\u202e" not in result.output
+    assert r"\x1b[31mred\u202e" in result.output
+
+
+def test_faults_of_all_files_are_told_at_once(tmp_path: Path) -> None:
+    (tmp_path / "clopos.yml").write_text("brands:\n  - brand: tandir-group\n    secret: x\n")
+    (tmp_path / "web.yml").write_text("tls_server_config: {cert: x}\n")
+    result = run("check", "--config.file", str(tmp_path / "clopos.yml"), "--web.config.file", str(tmp_path / "web.yml"))
+    assert result.exit_code == 1
+    assert "clopos.yml:3: brands[0].secret" in result.output
+    assert "web.yml:1: tls_server_config.key_file" in result.output
+
+
+@pytest.mark.parametrize("name", ["nowhere.yml", ""])
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str) -> None:
+    result = run("check", "--config.file", str(tmp_path / name))
+    assert result.exit_code == 1
+    assert result.output.startswith(f"error: {tmp_path / name}: ")
+
+
+def test_no_secret_is_printed_whatever_fails(simulator: Simulator, tmp_path: Path) -> None:
+    path = write(tmp_path, simulator, client_secret="marked-s3cret")
+    body = '{"success":false,"message":"wrong: marked-s3cret"}'
+    with simulator.faults.during("status", code=401, body=body):
+        result = run("check", "--config.file", path)
+    assert result.exit_code == 1
+    assert "marked-s3cret" not in result.output

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from time import time
+
+import pytest
+from cli_fakes import run
+from fakes import station, venue
+
+from exporter.clock import Clock
+from exporter.model import Change, Event, Venue, VenueState
+from exporter.store import open_store
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    """A journal of three events: two hours, one hour and a minute ago."""
+    store = open_store(tmp_path / "state.db", Clock(), 90 * 86400.0)
+    now = time()
+    store.remember(
+        VenueState(venue()),
+        [
+            Change(Event.STATION_ADDED, "tandir-group", now - 7200, venue(), station("1", "Bar")),
+            Change(
+                Event.STATION_DEACTIVATED,
+                "tandir-group",
+                now - 3600,
+                venue(),
+                station("2", "Odd\x1b[31m"),
+                {"previous_for_seconds": 60.0},
+            ),
+        ],
+    )
+    other = Venue("other", "9", "Bakı")
+    store.remember(
+        VenueState(other), [Change(Event.VENUE_LOST, "other", now - 60, other, details={"reason": "timeout"})]
+    )
+    store.close()
+    return str(tmp_path / "state.db")
+
+
+@pytest.fixture
+def events(path: str) -> Callable[..., list[str]]:
+    def ask(*arguments: str) -> list[str]:
+        result = run("history", "--state.path", path, "--output", "json", *arguments)
+        assert result.exit_code == 0, result.output
+        return [json.loads(line)["event"] for line in result.stdout.splitlines()]
+
+    return ask
+
+
+def test_the_journal_is_printed_with_the_newest_last(path: str) -> None:
+    result = run("history", "--state.path", path)
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    assert lines[0].split() == ["TIME", "EVENT", "BRAND", "VENUE", "STATION", "DETAILS"]
+    assert [line.split()[2] for line in lines[1:]] == ["station.added", "station.deactivated", "venue.lost"]
+    assert "previous_for_seconds 60.0" in lines[2]
+    assert "7 Gəncə" in lines[1]
+    assert "\x1b" not in result.stdout
+
+
+def test_json_is_one_object_a_line_with_the_fields_of_the_event(path: str) -> None:
+    result = run("history", "--state.path", path, "--output", "json", "--station", "2")
+    record = json.loads(result.stdout)
+    assert record.pop("observed_at").endswith("Z")
+    assert record == {
+        "event": "station.deactivated",
+        "brand": "tandir-group",
+        "venue_id": "7",
+        "venue": "Gəncə",
+        "station_id": "2",
+        "station": "Odd\x1b[31m",
+        "kind": "kitchen",
+        "updated_at": "1970-01-01T00:00:02.000000Z",
+        "previous_for_seconds": 60.0,
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ([], ["station.added", "station.deactivated", "venue.lost"]),
+        (["--brand", "other"], ["venue.lost"]),
+        (["--venue", "7"], ["station.added", "station.deactivated"]),
+        (["--station", "1"], ["station.added"]),
+        (["--event", "venue.lost", "--event", "station.added"], ["station.added", "venue.lost"]),
+        (["--since", "90m"], ["station.deactivated", "venue.lost"]),
+        (["--since", "1970-01-01T00:00"], ["station.added", "station.deactivated", "venue.lost"]),
+        (["--since", "2999-01-01T00:00+04:00"], []),
+        (["--limit", "1"], ["venue.lost"]),
+    ],
+)
+def test_it_can_be_filtered(events: Callable[..., list[str]], arguments: list[str], expected: list[str]) -> None:
+    assert events(*arguments) == expected
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--since", "yesterday"], ["--since", "-5m"], ["--limit", "0"], ["--event", "nonsense"], ["--output", "xml"]],
+)
+def test_a_wrong_filter_is_refused(path: str, arguments: list[str]) -> None:
+    assert run("history", "--state.path", path, *arguments).exit_code == 2
+
+
+def test_the_path_is_that_of_the_configuration(path: str, tmp_path: Path) -> None:
+    (tmp_path / "clopos.yml").write_text(f"state: {{path: {path}}}\nbrands: [{{brand: b, token: ready-made-token}}]\n")
+    result = run("history", "--config.file", str(tmp_path / "clopos.yml"))
+    assert result.exit_code == 0
+    assert "venue.lost" in result.stdout
+
+
+def test_without_a_path_it_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "clopos.yml").write_text("brands: [{brand: b, token: ready-made-token}]\n")
+    result = run("history", "--config.file", str(tmp_path / "clopos.yml"))
+    assert result.exit_code == 1
+    assert "set state.path, or give --state.path" in result.output
+
+
+@pytest.mark.parametrize("content", [None, b"", b"nonsense" * 1000])
+def test_a_file_that_is_no_journal_is_said_to_be_none(tmp_path: Path, content: bytes | None) -> None:
+    if content is not None:
+        (tmp_path / "state.db").write_bytes(content)
+    result = run("history", "--state.path", str(tmp_path / "state.db"))
+    assert result.exit_code == 1
+    assert result.output.startswith("error: ")
+    assert "state.db" in result.output

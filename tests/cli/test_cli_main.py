@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+from cli_fakes import run
+
+from exporter import __version__
+from exporter.cli import COMMANDS
+
+
+def test_without_a_command_it_explains_itself() -> None:
+    result = run()
+    assert "clopos-exporter demo" in result.output
+    positions = [result.output.index(f"\n  {name} ") for name in COMMANDS]
+    assert positions == sorted(positions)
+
+
+@pytest.mark.parametrize("flag", ["--help", "-h"])
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_a_help_worth_reading(command: str, flag: str) -> None:
+    result = run(command, flag)
+    assert result.exit_code == 0
+    assert result.output.startswith("Usage: ")
+    assert len(result.output.splitlines()) > 8
+    assert all(len(line) <= 100 for line in result.output.splitlines())
+
+
+def test_the_help_of_serve_names_the_flags_of_the_contract() -> None:
+    output = run("serve", "--help").output
+    for flag in (
+        "--config.file",
+        "--web.listen-address",
+        "--web.telemetry-path",
+        "--web.config.file",
+        "--web.external-url",
+        "--log.level",
+        "--log.format",
+        "--shard",
+        "--total-shards",
+    ):
+        assert f"  {flag} " in output
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_an_unknown_flag_is_named(command: str) -> None:
+    result = run(command, "--no-such-flag")
+    assert result.exit_code == 2
+    assert "--no-such-flag" in result.output
+
+
+def test_an_unknown_command_is_named() -> None:
+    result = run("observe")
+    assert result.exit_code == 2
+    assert "'observe'" in result.output
+
+
+def test_the_version_is_told() -> None:
+    assert run("--version").output.startswith(f"clopos-exporter {__version__} (Python 3.")
+
+
+def test_several_faults_are_told_at_once_one_a_line() -> None:
+    result = run("check", "--offline", env={"CLOPOS_BRAND": "tandir-group", "CLOPOS_BASE_URL": "nowhere"})
+    assert result.exit_code == 1
+    lines = result.output.splitlines()
+    assert len(lines) > 2
+    assert all(line.startswith("error: ") for line in lines)
+
+
+def python(*arguments: str, **rest: object) -> subprocess.CompletedProcess[str]:
+    """Run Python for real, where standard output has a mind of its own."""
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False, **rest)  # type: ignore[call-overload,no-any-return]
+
+
+def test_a_reader_that_had_enough_is_no_failure_to_talk_about() -> None:
+    shell = f"{sys.executable} -m exporter simulate --list-faults | head -n 1"
+    result = subprocess.run(["sh", "-c", shell], capture_output=True, text=True, check=False)
+    assert result.stdout.startswith("KIND")
+    assert result.stderr == ""
+
+
+def test_letters_that_the_terminal_lacks_are_spelt_out() -> None:
+    code = """
+import click
+from exporter.cli import COMMANDS, main
+import sys, types
+sys.modules["say"] = types.SimpleNamespace(command=click.Command("say", callback=lambda: click.echo("T\u0259ndir")))
+COMMANDS["say"] = "say"
+main(["say"])
+"""
+    result = python("-c", code, env={**os.environ, "PYTHONIOENCODING": "latin-1"})
+    assert (result.stdout, result.stderr) == ("T\\u0259ndir\n", "")
