@@ -103,6 +103,8 @@ class Exporter:
     environment reaches the process.
     """
 
+    PROGRAM: Sequence[str] = ("-m", "exporter")
+
     def __init__(
         self,
         folder: Path,
@@ -162,7 +164,7 @@ class Exporter:
         """Start it, and do not wait for anything."""
         with self.log_file.open("ab") as log, self.error_file.open("ab") as errors:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "exporter", *self._arguments],
+                [sys.executable, *self.PROGRAM, *self._arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=errors,

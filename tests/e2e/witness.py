@@ -52,11 +52,14 @@ class Memory(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class Sight:
-    """A complete list, by id, as a client was answered at a time (epoch seconds); `sure` once it surely took it in."""
+    """A complete list, by id, as a client was answered at a time (epoch seconds); `sure` once it surely took it in.
+
+    Without rows it is not an answer: it marks that all was forgotten on purpose.
+    """
 
     at: float
     token: str
-    rows: Mapping[str, Row]
+    rows: Mapping[str, Row] | None
     sure: bool = False
 
 
@@ -96,6 +99,13 @@ class Witness:
         with self._lock:
             return list(self._sights[asked])
 
+    def forget(self, brand: str) -> None:
+        """Take note that the exporter was told to watch a brand no more: whatever it sees later it sees first."""
+        with self._lock:
+            for asked, sights in self._sights.items():
+                if asked[0] == brand:
+                    sights.append(Sight(self._clock.wall(), "", None))
+
     def faults(self, log: Sequence[Mapping[str, Any]]) -> str:
         """Hold a log, from the first event on, against what was answered; give a line for whatever does not fit."""
         told: defaultdict[tuple[List, str], list[Told]] = defaultdict(list)
@@ -108,9 +118,9 @@ class Witness:
         faults = []
         for asked in self.lists:
             sights = self.sights(asked)
-            for id_ in {id_ for sight in sights for id_ in sight.rows}:
+            for id_ in {id_ for sight in sights for id_ in sight.rows or ()}:
                 said = told.pop((asked, id_), [])
-                fault = _compare([(sight.rows.get(id_), sight.sure) for sight in sights], said, venue=asked[1] is None)
+                fault = _compare(id_, sights, said, venue=asked[1] is None)
                 if fault:
                     faults.append(f"{asked} {id_}: {fault}")
         faults += [f"{asked} {id_}: nobody ever saw it, and yet {said}" for (asked, id_), said in told.items()]
@@ -161,13 +171,17 @@ def _rows(answer: Answer) -> dict[str, Row] | None:
     return found if len(found) == len(rows) else None
 
 
-def _compare(seen: Iterable[tuple[Row | None, bool]], told: Sequence[Told], *, venue: bool) -> str | None:
+def _compare(id_: str, sights: Iterable[Sight], told: Sequence[Told], *, venue: bool) -> str | None:
     """Find a way in which a poller that saw this, of one station or venue, told that; say where there is none.
 
     A way is what is remembered after an answer, and how many of the events are told by then.
     """
     ways: set[tuple[Memory | None, int]] = {(None, 0)}
-    for row, sure in seen:
+    for sight in sights:
+        if sight.rows is None:
+            ways = {(None, done) for _, done in ways}
+            continue
+        row = sight.rows.get(id_)
         after = set()
         for known, done in ways:
             events = list(_events(known, row, venue=venue))
@@ -176,11 +190,13 @@ def _compare(seen: Iterable[tuple[Row | None, bool]], told: Sequence[Told], *, v
                 right += 1
             if right == len(events):
                 after.add((_remember(known, row), done + right))
-            if not sure:  # never taken in; or told so far, and then forgotten
+            if not sight.sure:  # never taken in; or told so far, and then forgotten
                 after.update((known, done + some) for some in range(right + 1))
         if not after:
             furthest = max(done for _, done in ways)
-            return f"{'surely' if sure else 'perhaps'} seen as {row}, yet told {list(told[furthest : furthest + 4])}"
+            return (
+                f"{'surely' if sight.sure else 'perhaps'} seen as {row}, yet told {list(told[furthest : furthest + 4])}"
+            )
         ways = after
     furthest = max(done for _, done in ways)
     return None if furthest == len(told) else f"nobody saw why it told {list(told[furthest:])}"
