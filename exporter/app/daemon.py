@@ -63,7 +63,7 @@ class Daemon:
             clock=clock,
             stop=self._stopping,
             scheduler=self._scheduler,
-            address=Address(clock, self._stopping),
+            address=Address(clock, self._stopping, self.settings.total_shards),
             store=self.store,
             overview=self.overview,
             telemetry=self.telemetry,

@@ -7,7 +7,7 @@ what others take shows in the `RateLimit-Remaining` of each answer.
 
 from __future__ import annotations
 
-from math import expm1
+from math import ceil, expm1
 from threading import Event, Lock
 
 from exporter.clock import Clock
@@ -158,12 +158,13 @@ class Failures(Pace):
 class Address:
     """Hold the limits that Clopos counts per IP address, shared by all brands of the process.
 
-    60 logins a minute, and 600 failed requests a minute; both are kept with room to spare for neighbours.
+    60 logins a minute, and 600 failed requests a minute; both are kept with room to spare for neighbours. `processes` is
+    how many of us share the address, as the shards of one cluster do.
     """
 
-    def __init__(self, clock: Clock, stop: Event) -> None:
-        self.logins = Pace(40, clock, stop, burst=10)
-        self.failures = Failures(300, clock, stop, burst=200)
+    def __init__(self, clock: Clock, stop: Event, processes: int = 1) -> None:
+        self.logins = Pace(40 / processes, clock, stop, burst=ceil(10 / processes))
+        self.failures = Failures(300 / processes, clock, stop, burst=ceil(200 / processes))
 
 
 class RetryBudget:
