@@ -22,6 +22,9 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from exporter.simulator import Simulator
 
+PATIENCE = 30.0
+"""Seconds that a test waits for what should take one or two: the machine may be busy."""
+
 STOP_SECONDS = 5.0
 """What the contract gives the daemon to end."""
 
@@ -274,7 +277,7 @@ class Exporter:
 
     # Patience
 
-    def until(self, seen: Callable[[], T | None], what: str, *, seconds: float = 10.0) -> T:
+    def until(self, seen: Callable[[], T | None], what: str, *, seconds: float = PATIENCE) -> T:
         """Wait until something is seen, and give it."""
         end = time.monotonic() + seconds
         while not (found := seen()):
@@ -288,12 +291,12 @@ class Exporter:
         self.until(lambda: self.metrics(name).value(name, **labels) == value, f"{name}{labels} of {value}")
         return self.metrics()
 
-    def until_event(self, name: str, *, times: int = 1, seconds: float = 10.0, **fields: Any) -> dict[str, Any]:
+    def until_event(self, name: str, *, times: int = 1, seconds: float = PATIENCE, **fields: Any) -> dict[str, Any]:
         """Wait until an event was told so many times, and give the last one."""
         self.until(lambda: len(self.events(name, **fields)) >= times, f"{name} {fields} x {times}", seconds=seconds)
         return self.events(name, **fields)[-1]
 
-    def until_ready(self, venues: int = 2, *, seconds: float = 10.0) -> None:
+    def until_ready(self, venues: int = 2, *, seconds: float = PATIENCE) -> None:
         """Wait until it is ready and so many venues had their first poll."""
 
         def seen() -> bool:
@@ -302,7 +305,7 @@ class Exporter:
 
         self.until(seen, f"first polls of {venues} venues", seconds=seconds)
 
-    def until_polled(self, times: int = 1, *, seconds: float = 10.0, **labels: str) -> None:
+    def until_polled(self, times: int = 1, *, seconds: float = PATIENCE, **labels: str) -> None:
         """Wait until each of these venues was polled so many times more."""
 
         def polls() -> dict[tuple[str, str], float]:

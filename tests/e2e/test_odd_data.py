@@ -174,7 +174,7 @@ def test_a_venue_of_many_pages_is_read_whole(large: tuple[Simulator, int], tmp_p
     simulator, size = large
     pages = math.ceil(size / 200)
     with Exporter(tmp_path, configuration(simulator, poll_interval="20s")) as exporter:
-        exporter.until_ready(1, seconds=30)
+        exporter.until_ready(1, seconds=60)
         samples = exporter.metrics()
         asked = simulator.traffic.entries(endpoint="stations")
         assert {entry.page for entry in asked} == set(range(1, pages + 1))

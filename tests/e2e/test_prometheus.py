@@ -35,7 +35,7 @@ def test_prometheus_sees_what_is_there_and_forgets_what_vanishes(
             matchers = ",".join(f'{name}="{value}"' for name, value in labels.items())
             return [found["metric"] for found in prometheus.query(f"clopos_station_active{{{matchers}}}")]
 
-        exporter.until(lambda: matching(venue_id="names"), "the first scrape", seconds=20)
+        exporter.until(lambda: matching(venue_id="names"), "the first scrape")
         [seen] = matching(**gone)
         assert {key: value for key, value in seen.items() if key not in ("instance", "job")} == {
             "__name__": "clopos_station_active",
@@ -50,17 +50,16 @@ def test_prometheus_sees_what_is_there_and_forgets_what_vanishes(
         exporter.until(
             lambda: prometheus.query('increase(clopos_station_transitions_total{to="inactive"}[30s]) > 0'),
             "a transition",
-            seconds=20,
         )
         simulator.world.remove_station(BRAND, "1", "3")
-        removed = exporter.until_event("station.removed", seconds=20)
+        removed = exporter.until_event("station.removed")
         assert removed["station_id"] == "3"
         began = time.monotonic()
-        exporter.until(lambda: not matching(**gone), "the series to go", seconds=20)
+        exporter.until(lambda: not matching(**gone), "the series to go")
         assert time.monotonic() - began < 10, "at once, not after the five minutes of a series that is merely missing"
 
         exporter.stop()
-        exporter.until(lambda: not prometheus.query("up == 1"), "up of 0", seconds=20)
+        exporter.until(lambda: not prometheus.query("up == 1"), "up of 0")
         log = (tmp_path / "prometheus" / "log").read_text()
     worries = [line for line in log.splitlines() if "level=info" not in line]
     assert not worries

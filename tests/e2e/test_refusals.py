@@ -97,7 +97,7 @@ def test_a_token_is_renewed_before_it_ends(simulator: Simulator, start: Start) -
     simulator.tokens.lifetime = 22  # it is used for twenty seconds at least
     exporter = start()
     exporter.until_ready()
-    exporter.until(lambda: len(simulator.traffic.entries(endpoint="auth")) > 1, "renewal", seconds=25)
+    exporter.until(lambda: len(simulator.traffic.entries(endpoint="auth")) > 1, "renewal", seconds=60)
     exporter.until_polled()
     assert 401 not in {entry.code for entry in simulator.traffic.entries()}
 

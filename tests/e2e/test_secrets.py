@@ -160,7 +160,7 @@ def test_no_secret_comes_out_anywhere(simulator: Simulator, echo: Echo, tmp_path
         for _ in range(3):
             reload_with_mistakes(exporter, outlets)  # the good one, at the end, lets it ask again what was refused
             look(exporter, outlets)
-            exporter.until(lambda seen=echo.echoed: echo.echoed > seen + 10, "failures", seconds=20)
+            exporter.until(lambda seen=echo.echoed: echo.echoed > seen + 10, "failures")
     outlets.add("log", exporter.log)
     outlets.add("standard error", exporter.errors)
     for file in exporter.folder.glob("state.db*"):

@@ -102,8 +102,8 @@ def test_promtool_finds_nothing_to_say(full_scrape: str, program: Callable[..., 
 def test_the_first_complete_scrape_follows_the_start_at_once(simulator: Simulator, start: Start) -> None:
     exporter = start()
     began = time.monotonic()
-    exporter.until(lambda: len(exporter.metrics().all("clopos_station_active")) == 8, "every station", seconds=5)
-    assert time.monotonic() - began < 3, "a second is the aim, the rest is for a busy machine"
+    exporter.until(lambda: len(exporter.metrics().all("clopos_station_active")) == 8, "every station")
+    assert time.monotonic() - began < 5, "a second is the aim, the rest is for a busy machine"
     samples = exporter.metrics()
     for venue in ("1", "2"):
         assert samples.value("clopos_venue_up", brand=BRAND, venue_id=venue) == 1
