@@ -158,8 +158,8 @@ class Failures(Pace):
 class Address:
     """Hold the limits that Clopos counts per IP address, shared by all brands of the process.
 
-    60 logins a minute, and 600 failed requests a minute; both are kept with room to spare for neighbours. `processes` is
-    how many of us share the address, as the shards of one cluster do.
+    60 logins a minute, and 600 failed requests a minute; both are kept with room to spare for neighbours. `processes`
+    is how many of us share the address, as the shards of one cluster do.
     """
 
     def __init__(self, clock: Clock, stop: Event, processes: int = 1) -> None:
