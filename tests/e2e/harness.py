@@ -252,13 +252,13 @@ class Exporter:
             and fields.items() <= event.items()
         ]
 
-    def get(self, path: str, *, method: str = "GET", body: bytes | None = None, **headers: str) -> Answer:
+    def get(self, path: str, *, method: str = "GET", **headers: str) -> Answer:
         """Ask it something; header names have underscores for dashes."""
         target = urlsplit(self._url)
         connection = http.client.HTTPConnection(str(target.hostname), target.port, timeout=10)
         try:
             sent = {name.replace("_", "-"): value for name, value in headers.items()}
-            connection.request(method, path, body, sent)
+            connection.request(method, path, headers=sent)
             response = connection.getresponse()
             got = {name.lower(): value for name, value in response.getheaders()}
             return Answer(response.status, got, response.read())

@@ -118,7 +118,7 @@ def every_way_in(simulator: Simulator, folder: Path) -> tuple[dict[str, object],
     ]
     env = {f"CLOPOS_{key.upper()}": str(value) for key, value in logins["environment"].items()}
     env |= {"CLOPOS_CLIENT_SECRET": secret_of["environment"]}
-    config = {
+    config: dict[str, object] = {
         "poll_interval": "1s",
         "discovery_interval": "1s",
         "state": {"path": "state.db"},
@@ -160,7 +160,7 @@ def test_no_secret_comes_out_anywhere(simulator: Simulator, echo: Echo, tmp_path
         for _ in range(3):
             reload_with_mistakes(exporter, outlets)  # the good one, at the end, lets it ask again what was refused
             look(exporter, outlets)
-            exporter.until(lambda seen=echo.echoed: echo.echoed > seen + 10, "failures")
+            wait_for_failures(exporter, echo)
     outlets.add("log", exporter.log)
     outlets.add("standard error", exporter.errors)
     for file in exporter.folder.glob("state.db*"):
@@ -183,6 +183,11 @@ def reload_with_mistakes(exporter: Exporter, outlets: Outlets) -> None:
     answer = exporter.get("/-/reload", method="POST", **LOGIN)
     assert answer.status == 200
     outlets.add("reload", answer.body)
+
+
+def wait_for_failures(exporter: Exporter, echo: Echo) -> None:
+    enough = echo.echoed + 10
+    exporter.until(lambda: echo.echoed > enough, "failures")
 
 
 def mistakes(good: str) -> Iterator[str]:
