@@ -189,6 +189,13 @@ def test_help_of_a_cached_value_names_the_metric_that_tells_its_age(family) -> N
         assert "clopos_venue_last_success_timestamp_seconds" in family.help
 
 
+def test_all_families_of_a_view_stand_in_their_order() -> None:
+    chunks = lines(VENUE_FAMILIES, view(TANDIR))
+    assert [chunk.split(b"{")[0].decode() for chunk in chunks if chunk] == [
+        family.name for family in VENUE_FAMILIES if rendered(family.name, view(TANDIR))
+    ]
+
+
 def test_no_metric_is_declared_twice() -> None:
     names = [family.name for family in (*VENUE_FAMILIES, *BRAND_FAMILIES)]
     assert len(set(names)) == len(names)
