@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from cli_fakes import run, write
+
+from exporter.cli.demo import _free_address
+from exporter.cli.options import LISTEN_ADDRESS
+from exporter.simulator import Simulator
+from exporter.web.addresses import Address
+
+
+def test_what_is_wrong_with_files_and_flags_is_told_at_once_and_nothing_starts(tmp_path: Path) -> None:
+    (tmp_path / "clopos.yml").write_text("brand: tandir-group\n")
+    (tmp_path / "web.yml").write_text("tls_server_config: {}\nunknown: 1\n")
+    result = run(
+        "serve",
+        f"--config.file={tmp_path / 'clopos.yml'}",
+        f"--web.config.file={tmp_path / 'web.yml'}",
+        "--web.listen-address=nowhere",
+    )
+    assert result.exit_code == 1
+    lines = result.output.splitlines()
+    assert all(line.startswith("error: ") for line in lines)
+    for place in ("clopos.yml:1: brand:", "web.yml:2: unknown:", "error: --web.listen-address:"):
+        assert sum(place in line for line in lines) == 1, place
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [["--shard", "-1"], ["--total-shards", "0"], ["--log.level", "loud"], ["--log.format", "xml"]],
+)
+def test_a_flag_out_of_its_range_is_refused(flags: list[str]) -> None:
+    result = run("serve", *flags)
+    assert result.exit_code == 2
+    assert flags[0] in result.output
+
+
+def test_a_shard_beyond_the_number_of_shards_is_a_fault(config: str) -> None:
+    result = run("serve", "--config.file", config, "--shard", "4", "--total-shards", "4")
+    assert result.exit_code == 1
+    assert "--shard" in result.output
+
+
+def serve(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run `serve` in a process of its own, for it takes the log of the whole process over."""
+    command = [sys.executable, "-m", "exporter", "serve", *arguments]
+    env = {name: value for name, value in os.environ.items() if not name.startswith("CLOPOS_")}
+    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False, env=env)
+
+
+def test_a_port_that_is_taken_is_said_to_be_with_what_to_do(config: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
+        result = serve("--config.file", config, "--web.listen-address", address)
+    assert result.returncode == 1
+    assert result.stderr.startswith(f"error: cannot listen on {address}: the port is taken")
+    assert "Traceback" not in result.stderr
+
+
+def test_a_telemetry_path_that_is_none_is_a_fault(tmp_path: Path, simulator: Simulator) -> None:
+    result = serve(
+        "--config.file", write(tmp_path, simulator), "--web.listen-address=127.0.0.1:0", "--web.telemetry-path=metrics"
+    )
+    assert result.returncode == 1
+    assert result.stderr.startswith("error: --web.telemetry-path: ")
+
+
+def test_the_demo_takes_any_free_port_where_the_usual_one_is_taken() -> None:
+    usual = int(LISTEN_ADDRESS.removeprefix(":"))
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            taken.bind(("127.0.0.1", usual))
+            taken.listen()
+        except OSError:
+            pass  # Somebody else has it, which is as good.
+        assert _free_address() == Address("127.0.0.1", 0)
