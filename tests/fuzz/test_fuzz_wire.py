@@ -1,0 +1,53 @@
+"""Whatever Clopos answers becomes a snapshot or a reason, is told, served and remembered, and never crashes."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from hostile import REPLIES, ROWS, listing
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from targets import Reply, polled, remembered_wholly, served_rightly, told_plainly
+
+bounded = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+seldom = settings(bounded, max_examples=25)
+
+LOGIN = Reply(b'{"success":true,"token":"jwt","expires_in":3600}')
+VENUES = Reply(b'{"success":true,"data":[{"id":7,"name":"Port"}]}')
+
+
+@bounded
+@given(st.lists(REPLIES, min_size=2, max_size=6))
+def test_any_answers_are_taken_or_refused_with_a_reason(replies: list[Reply]) -> None:
+    state, told = polled([LOGIN, VENUES, *replies])
+    told_plainly(told)
+    served_rightly(state)
+
+
+@seldom
+@given(st.lists(st.lists(ROWS, max_size=4, unique_by=lambda row: str(row["id"])), min_size=1, max_size=4))
+def test_a_history_of_hostile_rows_is_told_served_and_remembered(pages: list[list[Any]]) -> None:
+    state, told = polled([LOGIN, VENUES, *(Reply(json.dumps(listing(rows, {})).encode()) for rows in pages)])
+    assert (state.polls, state.failures) == (len(pages), 0)
+    told_plainly(told)
+    served_rightly(state)
+    remembered_wholly(state, told)
+
+
+@bounded
+@given(st.lists(REPLIES, min_size=1, max_size=4))
+def test_any_answers_to_the_login_are_taken_or_refused_with_a_reason(replies: list[Reply]) -> None:
+    polled(replies)
+
+
+def test_ten_thousand_stations_are_served() -> None:
+    rows = [{"id": id_, "name": f"Tandir {id_}", "status": id_ % 2, "type": 1, "printable": 1} for id_ in range(10_000)]
+    pages = [
+        Reply(json.dumps({"success": True, "data": rows[at : at + 200], "total": len(rows)}).encode())
+        for at in range(0, len(rows), 200)
+    ]
+    state, told = polled([LOGIN, VENUES, *pages])
+    assert len(state.stations or {}) == 10_000
+    assert len(told) == 5_000
+    served_rightly(state)
