@@ -23,7 +23,7 @@ help: ## Show this list
 demo: $(VENV)/runtime ## Run the exporter against the built-in Clopos simulator
 	@exec $(PY) -m exporter demo $(ARGS)
 
-.PHONY: test test-all test-lowest lint fmt docs rules dashboards lock screenshots bench torture audit
+.PHONY: test test-all test-lowest lint fmt docs rules dashboards lock screenshots bench torture soak audit
 test: $(VENV)/dev ## Run the fast tests
 	$(PY) -m pytest -n 2 -m "not slow" $(ARGS)
 
@@ -71,6 +71,9 @@ bench: $(VENV)/dev ## Measure polling, scraping and cost against their targets
 
 torture: $(VENV)/dev ## Attack the server and measure what a scrape notices
 	$(PY) -m benchmarks.torture $(ARGS)
+
+soak: $(VENV)/dev ## Run the real process through hours in minutes and watch what it keeps
+	$(PY) tests/e2e/soak.py $(ARGS)
 
 audit: $(VENV)/release ## Ask the advisory databases about the locked dependencies
 	$(BIN)/pip-audit --strict --require-hashes --disable-pip -r requirements.lock $(ARGS)
