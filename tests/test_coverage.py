@@ -29,7 +29,7 @@ TESTS = [
 
 @pytest.mark.slow
 def test_what_is_decided_and_what_is_shown_is_covered_to_the_last_branch(tmp_path: Path) -> None:
-    covered = [f"--cov=exporter.{module}" for module in COVERED]
+    covered = [f"--cov={module}" for module in COVERED]
     result = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *TESTS, *covered, "--cov-branch",
          "--cov-report=term-missing", "--cov-fail-under=100"],

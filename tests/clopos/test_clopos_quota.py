@@ -5,7 +5,7 @@ from threading import Event
 
 import pytest
 from fakes import FakeClock
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.clopos.quota import Address, Pace, Quota, RetryBudget
@@ -106,7 +106,6 @@ def test_what_was_spent_without_asking_counts(clock: FakeClock, stop: Event) -> 
     burst=st.integers(1, 20),
     pauses=st.lists(st.floats(0, 90), min_size=1, max_size=40),
 )
-@settings(deadline=None)
 def test_no_minute_ever_holds_more_than_the_pace_and_its_burst(
     per_minute: int, burst: int, pauses: list[float]
 ) -> None:

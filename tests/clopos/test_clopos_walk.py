@@ -14,7 +14,7 @@ from clopos_fakes import (
     row,
 )
 from fakes import FakeClock, at, venue
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.clopos.client import DEFAULT_VENUE, MOST_PAGES, PAGE_SIZE
@@ -121,7 +121,6 @@ def test_an_answer_that_is_no_list_is_malformed(clock: FakeClock, answer: Answer
 
 
 @given(st.lists(st.lists(st.integers(1, 4), max_size=4), min_size=1, max_size=4), st.integers(0, 5))
-@settings(deadline=None)
 def test_whatever_pages_come_the_outcome_is_complete_or_a_failure(pages: list[list[int]], total: int) -> None:
     def script(asked: Asked) -> Answer:
         return ok(data=[row(id_) for id_ in pages[(asked.params["page"] - 1) % len(pages)]], total=total)

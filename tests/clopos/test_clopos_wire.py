@@ -5,7 +5,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.clopos import wire
@@ -296,12 +296,13 @@ KEYS = st.one_of(
 JSON = st.recursive(
     SCALARS,
     lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(KEYS, inner, max_size=8)),
-    max_leaves=20,
+    max_leaves=12,
 )
 DOCUMENTS = st.dictionaries(KEYS, JSON, max_size=8)
 
 
 @given(DOCUMENTS)
+@settings(max_examples=60)
 def test_decoding_any_answer_gives_a_value_or_a_reason(document: dict[str, Any]) -> None:
     for decode in (wire.page, lambda answer: wire.venues(answer, "b"), wire.token):
         with suppress(CloposError):
@@ -311,6 +312,7 @@ def test_decoding_any_answer_gives_a_value_or_a_reason(document: dict[str, Any])
         assert b"\n" not in text.encode()
 
 
+@settings(max_examples=60)
 @given(st.lists(st.one_of(JSON, st.builds(lambda row, more: {**row, **more}, st.just(ROW), DOCUMENTS)), max_size=5))
 def test_any_rows_become_stations_that_labels_logs_and_stores_can_hold(rows: list[Any]) -> None:
     stations, unusable = wire.stations(rows)

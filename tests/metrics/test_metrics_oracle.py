@@ -41,7 +41,7 @@ def exposition(views: Iterable[VenueView], telemetry: Brands | Telemetry) -> Exp
 
 
 @given(views=VENUES, brands=BRANDS)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_a_scrape_is_byte_for_byte_what_prometheus_client_writes(
     views: list[VenueView], brands: list[BrandView]
 ) -> None:
@@ -52,7 +52,7 @@ def test_a_scrape_is_byte_for_byte_what_prometheus_client_writes(
 
 
 @given(views=VENUES, brands=BRANDS, names=FILTERS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_any_state_parses_to_the_same_samples(
     views: list[VenueView], brands: list[BrandView], names: frozenset[str]
 ) -> None:
@@ -101,7 +101,7 @@ STEPS = st.lists(
 
 
 @given(steps=STEPS)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_any_sequence_of_updates_and_removals_leaves_what_is_there_now(
     steps: list[VenueView | tuple[str, str]],
 ) -> None:

@@ -157,7 +157,7 @@ def test_no_burst_follows_a_hold_and_nobody_waits_longer_for_it_than_it_took(
     slow=st.dictionaries(st.integers(0, 39), st.floats(0.0, 40.0), max_size=5),
     many=st.dictionaries(st.integers(0, 39), st.integers(1, 4), max_size=5),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_whatever_hangs_nobody_waits_more_than_twice_the_interval_beyond_their_own_poll(
     number: int, poll_interval: float, per_second: float, slow: dict[int, float], many: dict[int, int]
 ) -> None:
