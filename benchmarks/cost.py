@@ -19,20 +19,14 @@ EVENTS = 20_000
 
 def figures() -> Iterator[Figure]:
     """Measure a single venue, then 2,000."""
-    yield from _one_venue()
     with simulator(brands=BRANDS, venues=VENUES) as many, exporter(many, poll_interval="60s") as large:
-        # The small one is measured while the large one comes round for the first time.
+        # The large fleet comes round for the first time meanwhile.
+        yield from _one_venue()
+        yield from _flood()
         with simulator(brands=BRANDS, venues=1) as few, exporter(few, poll_interval="1s") as small:
-            small.until(3 * BRANDS)
-            _, small_ratio = _cpu(small, few[0], 1)
-        large.until(BRANDS * VENUES * 11 // 10)
-        busy, large_ratio = _cpu(large, many[0], VENUES)
-        yield Figure.at_most("CPU per poll / bare requests GET, 10 venues", small_ratio, 2.0)
-        yield Figure.at_most("CPU per poll / bare requests GET, 2,000 venues", large_ratio, 2.0)
-        yield Figure.at_most("the same, 2,000 venues / 10 venues", large_ratio / small_ratio, 1.2)
-        yield Figure.at_most("2,000 venues a minute", busy * 100, 5.0, "{:.1f} % of a core")
+            large.until(BRANDS * VENUES * 11 // 10)
+            yield from _polls(small, large, many[0])
         yield from _scrapes(large)
-    yield from _flood()
 
 
 def _one_venue() -> Iterator[Figure]:
@@ -49,20 +43,22 @@ def _one_venue() -> Iterator[Figure]:
     yield Figure.at_most("one venue: resident memory", statistics.median(sizes), 80, "{:.0f} MB")
 
 
-def _cpu(process: Exporter, brand: Section, venues: int) -> tuple[float, float]:
-    """Give the share of a core that polling takes, and CPU per poll against that of a bare GET at the same rate."""
-    polls, began = process.polls(), time.perf_counter()
-    time.sleep(SETTLE)
-    rate = (process.polls() - polls) / (time.perf_counter() - began)
-    with bare_gets(brand, venues, rate) as bare:
+def _polls(small: Exporter, large: Exporter, brand: Section) -> Iterator[Figure]:
+    """Measure both fleets and bare GETs at the pace of the large one, all at the same time."""
+    with bare_gets(brand, VENUES, BRANDS * VENUES / 60) as bare:
         time.sleep(SETTLE)
-        polls, began = process.polls(), time.perf_counter()
-        before = cpu_seconds(process.pid), cpu_seconds(bare)
+        pids = small.pid, large.pid, bare
+        polls, before, began = (small.polls(), large.polls()), list(map(cpu_seconds, pids)), time.perf_counter()
         time.sleep(SECONDS)
+        used = [cpu_seconds(pid) - seconds for pid, seconds in zip(pids, before, strict=True)]
         seconds = time.perf_counter() - began
-        used, bare_used = cpu_seconds(process.pid) - before[0], cpu_seconds(bare) - before[1]
-    polls = process.polls() - polls
-    return used / seconds, (used / polls) / (bare_used / (rate * seconds))
+        few, many = small.polls() - polls[0], large.polls() - polls[1]
+    per_poll, per_get = used[1] / many, used[2] / (seconds * BRANDS * VENUES / 60)
+    yield Figure("CPU per bare requests GET", f"{per_get * 1e3:.2f} ms")
+    yield Figure.at_most("CPU per poll of a venue among 2,000 / bare GET", per_poll / per_get, 2.0)
+    yield Figure.at_most("CPU per poll of a venue among 2,000 / among 10", per_poll / (used[0] / few), 1.1)
+    share = used[1] / seconds * (BRANDS * VENUES / 60) / (many / seconds)
+    yield Figure.at_most("2,000 venues a minute", share * 100, 5.0, "{:.1f} % of a core")
 
 
 def _scrapes(process: Exporter) -> Iterator[Figure]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
@@ -18,6 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from benchmarks.measuring import timed
 from exporter import log
+from exporter.app.daemon import SWITCH_SECONDS
 from exporter.changes import advance
 from exporter.clock import Clock
 from exporter.events import Teller
@@ -112,6 +114,7 @@ class Prebuilt:
 
 
 def _serve(venues: int, connection: Connection) -> None:
+    sys.setswitchinterval(SWITCH_SECONDS)
     clock = Clock()
     telemetry = Telemetry(list, lambda: None)
     exposition = Exposition(telemetry, clock)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import time
 from collections.abc import Callable, Sequence
 from threading import Event, Lock, Thread
@@ -27,6 +28,12 @@ from exporter.store import Store, open_store
 from exporter.views import BrandView
 from exporter.web.endpoints import Checks
 from exporter.web.server import Server
+
+SWITCH_SECONDS = 0.001
+"""Seconds that a thread keeps the interpreter while others want it, a fifth of Python's own default.
+
+A scrape may have to wait so long several times where a flood of events is told at the same moment.
+"""
 
 STOP_SECONDS = 2.0
 """Seconds that polls under way have to notice that the process ends."""
@@ -94,6 +101,7 @@ class Daemon:
             signal.signal(number, lambda *_: server.stop())
         # A reload logs in anew and reads files: not the business of a signal handler.
         signal.signal(signal.SIGHUP, lambda *_: Thread(target=self.reload, name="reload", daemon=True).start())
+        sys.setswitchinterval(SWITCH_SECONDS)
         self.start()
         self._log.info("exporter.started", version=__version__, listening=server.urls, brands=list(self._brands))
         try:
