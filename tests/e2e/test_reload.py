@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from typing import Any
 
 import pytest
@@ -102,6 +103,21 @@ def test_the_pace_can_change_while_it_runs(simulator: Simulator, start: Start) -
     exporter.reload()
     exporter.until_polled(2)
     exporter.until_value(1, "clopos_venue_poll_interval_seconds", brand=BRAND, venue_id="1")
+
+
+@pytest.mark.slow
+def test_a_reload_does_not_wait_for_a_clopos_that_hangs(simulator: Simulator, start: Start) -> None:
+    exporter = start()
+    exporter.until_ready()
+    simulator.faults.add("hang")
+    exporter.until(lambda: simulator.traffic.entries()[-1].code is None, "a request that hangs")
+    exporter.configure(configuration(simulator, poll_interval="2s"))
+    began = time.monotonic()
+    assert exporter.reload().status == 200
+    assert time.monotonic() - began < 5
+    simulator.faults.clear()
+    exporter.until_polled(2)
+    assert not exporter.events("venue."), "what was cut short by us is no failure of Clopos"
 
 
 BAD = {

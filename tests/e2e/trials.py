@@ -19,7 +19,6 @@ Place = Literal["auth", "venues", "first page", "second page"]
 VENUES = {"auth": (3, 3), "venues": (3, 3), "first page": (3,), "second page": (201,)}
 """How many stations the venues of a brand have; a page holds 200."""
 
-
 SHOWN = (
     "clopos_brand_up",
     "clopos_exporter_poll_failures_total",
