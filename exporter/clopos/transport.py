@@ -153,6 +153,16 @@ class Transport:
 
     def get(self, endpoint: str, params: Mapping[str, Any], headers: Mapping[str, str]) -> Answer:
         """Send a GET. Raises CloposError for everything that is not an answer with a JSON object, and Stopped."""
+        return self._send(endpoint, lambda: self._question(endpoint, params, headers))
+
+    def post(self, endpoint: str, body: Mapping[str, Any]) -> Answer:
+        """Send a POST with a JSON body. Raises like `get`."""
+        request = requests.Request("POST", f"{self.base_url}/{endpoint}", json=body, headers=_HEADERS)
+        return self._send(endpoint, request.prepare)
+
+    def _question(
+        self, endpoint: str, params: Mapping[str, Any], headers: Mapping[str, str]
+    ) -> requests.PreparedRequest:
         key = (endpoint, *params.items())
         question = self._questions.get(key)
         if question is None:
@@ -161,20 +171,15 @@ class Transport:
             self._questions[key] = question
         request = question.copy()
         request.headers.update(headers)
-        return self._send(endpoint, request)
+        return request
 
-    def post(self, endpoint: str, body: Mapping[str, Any]) -> Answer:
-        """Send a POST with a JSON body. Raises like `get`."""
-        request = requests.Request("POST", f"{self.base_url}/{endpoint}", json=body, headers=_HEADERS)
-        return self._send(endpoint, request.prepare())
-
-    def _send(self, endpoint: str, request: requests.PreparedRequest) -> Answer:
+    def _send(self, endpoint: str, prepare: Callable[[], requests.PreparedRequest]) -> Answer:
         code = "error"
         began = time.perf_counter()
         try:
             with self._guard.limit() as ticket:
                 try:
-                    with self._adapter.send(request, **self._options) as response:
+                    with self._adapter.send(prepare(), **self._options) as response:
                         code = str(response.status_code)
                         return _answer(response, ticket)
                 except (requests.RequestException, HTTPError, OSError) as error:

@@ -322,6 +322,14 @@ def test_a_name_that_does_not_resolve(make: Make, monkeypatch: pytest.MonkeyPatc
     )
 
 
+@pytest.mark.parametrize("url", ["http://.example.com", "http://*.example.com"])
+def test_a_name_that_can_be_none(make: Make, url: str) -> None:
+    for ask_it in (lambda one: one.get("stations", {}, {}), lambda one: one.post("auth", {})):
+        with pytest.raises(CloposError) as caught:
+            ask_it(make(url))
+        assert caught.value.reason is Reason.CONNECTION
+
+
 def test_a_connection_that_is_closed_without_an_answer(ask: Callable[[Say], Answer]) -> None:
     assert reason(ask, close) is Reason.CONNECTION
 
