@@ -25,8 +25,9 @@ class Limits(NamedTuple):
     connects once. `request` is the time from the first byte of a request to its last, `answer` the time from there
     until the answer has left. `grace` is what answers under way have to finish when the server stops.
 
-    `chunk` is how much of an answer is handed to the transport at once; what the kernel does not take is copied there,
-    and what TLS encrypts is copied three times. `held` bounds the different large answers that are being sent.
+    `chunk` is how much of an answer is handed to the transport at once, and how much the kernel keeps of it beyond what
+    is on its way; `tls_chunk` is that for TLS, which copies it three times. `held` bounds the different large answers
+    that are being sent.
     """
 
     keep_alive: float = 120.0
@@ -39,7 +40,7 @@ class Limits(NamedTuple):
     pipelined: int = 16
     request_size: int = 64 * 1024
     chunk: int = 512 * 1024
-    tls_chunk: int = 64 * 1024
+    tls_chunk: int = 128 * 1024
     held: int = 32 * 1024 * 1024
 
 

@@ -129,6 +129,10 @@ class Server:
     async def _connect(self, client: socket.socket, connection: Connection) -> None:
         context = None if self._door is None else self._door.context()
         timeout = None if context is None else self._limits.handshake
+        if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+            # The kernel would take megabytes for a client that does not read, and TLS would encrypt them.
+            kept = self._limits.chunk if context is None else self._limits.tls_chunk
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, kept)
         try:
             await asyncio.get_running_loop().connect_accepted_socket(
                 lambda: connection, client, ssl=context, ssl_handshake_timeout=timeout, ssl_shutdown_timeout=timeout
