@@ -314,7 +314,8 @@ class Soak:
     # All in all
 
     def _check_log(self) -> None:
-        assert self.witness.faults(self.exporter.events()) == ""
+        faults = self.witness.faults(self.exporter.events())
+        assert not faults, faults
         assert not list(self._folder.glob("*damaged*"))
         life = self.lives[-1]
         if len(life) > 8:
