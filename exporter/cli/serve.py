@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -90,6 +91,7 @@ def run(
     greet: Callable[[Sequence[str]], None] = lambda _urls: None,
 ) -> None:
     """Run the daemon until it is told to stop; `greet` gets the addresses it listens on before it begins."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # Until the daemon reloads on it; the start reads the newest file.
     output = log.configure(log_level, log_format)
     daemon = Daemon(load, output, Clock(), revision=os.environ.get("CLOPOS_EXPORTER_REVISION", ""))
     source = daemon.source
