@@ -86,7 +86,7 @@ class Witness:
             sights = self._sights[asked]
             if sights and sights[-1].token == token:
                 sights[-1].sure = True
-        self._api.serve(request, _HeardWire(wire, lambda answer: self._note(asked, token, answer)))
+        self._api.serve(request, _HeardWire(wire, lambda answer, whole: self._note(asked, token * whole, answer)))
 
     @property
     def lists(self) -> list[List]:
@@ -127,7 +127,7 @@ class Witness:
         return "\n".join(faults)
 
     def _note(self, asked: List, token: str, answer: Answer) -> Callable[[], None]:
-        """Note an answer before it is sent, and give what takes that back."""
+        """Note an answer before it is sent, and give what takes that back; without a token it will never be sure."""
         rows = _rows(answer)
         if rows is None:
             return lambda: None
@@ -138,15 +138,18 @@ class Witness:
 
 
 class _HeardWire:
-    """A wire with somebody who hears every answer that goes over it whole."""
+    """A wire with somebody who hears every answer: those that go over it whole, and those of which nobody knows."""
 
-    def __init__(self, wire: Wire, hear: Callable[[Answer], Callable[[], None]]) -> None:
+    def __init__(self, wire: Wire, hear: Callable[[Answer, bool], Callable[[], None]]) -> None:
         self._wire, self._hear = wire, hear
-        self.head, self.write, self.wait = wire.head, wire.write, wire.wait
-        self.close, self.reset = wire.close, wire.reset
+        self.write, self.wait, self.close, self.reset = wire.write, wire.wait, wire.close, wire.reset
+
+    def head(self, answer: Answer, length: int | None) -> bytes:
+        self._hear(answer, False)  # noqa: FBT003 - it is written in some way of the fault's own
+        return self._wire.head(answer, length)
 
     def send(self, answer: Answer) -> None:
-        take_back = self._hear(answer)
+        take_back = self._hear(answer, True)  # noqa: FBT003 - whole
         try:
             self._wire.send(answer)
         except OSError:
