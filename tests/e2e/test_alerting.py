@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from typing import NamedTuple
 
 import pytest
-from alerting import FASTER, Alertmanager, Prometheus, Receiver, faster_rules
+from alerting import FASTER, Alertmanager, Prometheus, Receiver, faster_rules, until
 from harness import Exporter, configuration
 
 from exporter.simulator import Simulator, Tiers, World
@@ -51,7 +51,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory, program: Callable[..., str])
             simulator, brands=[{**brand, **SHOWN}], stale_after="10s", state={"path": str(folder / "state.db")}
         )
         exporter = stack.enter_context(Exporter(folder / "exporter", config))
-        exporter.until_ready(VENUES)
+        exporter.until_ready(VENUES, seconds=60)
         receiver = stack.enter_context(Receiver())
         alertmanager = stack.enter_context(Alertmanager(programs[1], folder / "alertmanager", receiver))
         prometheus = stack.enter_context(
@@ -62,11 +62,10 @@ def stage(tmp_path_factory: pytest.TempPathFactory, program: Callable[..., str])
 
 
 def quiet(stage: Stage) -> float:
-    """Wait until nothing fires, and give the moment."""
-    for _ in range(400):
-        if not stage.prometheus.firing(audience="business"):
-            break
-        time.sleep(0.1)
+    """Switch everything on, wait until nothing fires, and give the moment."""
+    for number in range(1, VENUES + 1):
+        stage.simulator.world.set_status(BRAND, str(number), GRILL, 1)
+    until(lambda: not stage.prometheus.firing(audience="business"), "quiet", 120)
     time.sleep(2)
     assert stage.prometheus.firing(audience="business") == []
     return time.monotonic()
@@ -109,7 +108,7 @@ def test_a_renamed_station_keeps_its_page(stage: Stage) -> None:
     stage.simulator.world.set_status(BRAND, "4", GRILL, 0)
     stage.receiver.wait_for("Kitchen station Tandır of Nizami 4", began)
     stage.simulator.world.rename(BRAND, "4", GRILL, "Manqal")
-    stage.exporter.until_event("station.renamed", venue_id="4")
+    stage.exporter.until_event("station.renamed", venue_id="4", seconds=60)
     time.sleep(6)
     assert len(stage.receiver.since(began)) == 1
     stage.simulator.world.set_status(BRAND, "4", GRILL, 1)
@@ -124,7 +123,7 @@ def test_an_exporter_that_restarts_neither_repeats_nor_resolves_a_page(stage: St
     stage.exporter.stop()
     stage.exporter._arguments[1] = f"--web.listen-address=127.0.0.1:{port}"
     stage.exporter.start()
-    stage.exporter.until_ready(VENUES)
+    stage.exporter.until_ready(VENUES, seconds=60)
     time.sleep(6)
     assert len(stage.receiver.since(began)) == 1
     stage.simulator.world.set_status(BRAND, "5", GRILL, 1)
@@ -139,15 +138,15 @@ def test_clopos_that_does_not_answer_is_told_to_it_and_to_nobody_else(stage: Sta
         assert "CloposVenueDataStale" in stage.prometheus.firing()
         assert stage.receiver.since(began) == []
         assert stage.receiver.since(began, "#it") != []
-    stage.exporter.until_event("venue.recovered")
+    stage.exporter.until_event("venue.recovered", seconds=60)
     quiet(stage)
     assert stage.receiver.since(began) == []
 
 
 def test_a_real_scrape_has_every_metric_and_label_of_the_rules(stage: Stage) -> None:
     with stage.simulator.faults.during("status", code=503):
-        stage.exporter.until_event("venue.lost")  # failures by reason have no series before the first
-    stage.exporter.until_polled()
+        stage.exporter.until_event("venue.lost", seconds=60)  # failures by reason have no series before the first
+    stage.exporter.until_polled(seconds=60)
     for group in faster_rules()["groups"]:
         for rule in group["rules"]:
             for metric, matchers in re.findall(r"(?<![\w:])(clopos_\w+)(?![\w:])(\{[^}]*\})?", rule["expr"]):

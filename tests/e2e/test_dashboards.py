@@ -57,14 +57,14 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory, program: Callable[..., 
         brand |= {"opening_hours": hours, "time_zone": "UTC", "venue_overrides": overrides}
         config = configuration(simulator, brands=[brand], state={"path": str(folder / "state.db")})
         exporter = stack.enter_context(Exporter(folder / "exporter", config))
-        exporter.until_ready(3)
+        exporter.until_ready(3, seconds=60)
         server = stack.enter_context(Prometheus(found, folder / "prometheus", [exporter.url]))
         time.sleep(5)
         world.set_status(BRAND, CLOSED, GRILL, 0)
         world.set_status(BRAND, TROUBLED, BAR, 0)
         world.set_status(BRAND, TROUBLED, GRILL, 0)
         stack.enter_context(simulator.faults.during("status", code=503, venue=OPEN, endpoint="stations"))
-        until(lambda: server.firing(audience="business"), "alert", 40)
+        until(lambda: server.firing(audience="business"), "alert", 90)
         time.sleep(20)
         yield server
 

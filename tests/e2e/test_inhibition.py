@@ -60,7 +60,7 @@ def test_a_wider_alert_mutes_the_narrower_ones_and_nothing_else(alertmanager: Al
     # Another venue of the same brand is none of a venue's business.
     sent += [fired("CloposVenueNoActiveStation", "other"), fired("CloposStationInactive", "other", venue_id="8")]
     alertmanager.post("/api/v2/alerts", sent)
-    shown = until(lambda: len(found := alertmanager.get("/api/v2/alerts")) == len(sent) and found, "alerts", 10)
+    shown = until(lambda: len(found := alertmanager.get("/api/v2/alerts")) == len(sent) and found, "alerts", 60)
     muted = {
         (alert["labels"].get("brand", ""), alert["labels"]["alertname"])
         for alert in shown
