@@ -23,7 +23,7 @@ help: ## Show this list
 demo: $(VENV)/runtime ## Run the exporter against the built-in Clopos simulator
 	@exec $(PY) -m exporter demo $(ARGS)
 
-.PHONY: test test-all test-lowest lint fmt docs rules dashboards lock screenshots bench torture soak audit
+.PHONY: test test-all test-lowest lint fmt docs rules dashboards lock screenshots bench torture soak fuzz audit
 test: $(VENV)/dev ## Run the fast tests
 	$(PY) -m pytest -n 2 -m "not slow" $(ARGS)
 
@@ -74,6 +74,12 @@ torture: $(VENV)/dev ## Attack the server and measure what a scrape notices
 
 soak: $(VENV)/dev ## Run the real process through hours in minutes and watch what it keeps
 	$(PY) tests/e2e/soak.py $(ARGS)
+
+# Outside of the lock: it has no wheels for every Python that is supported.
+fuzz: $(VENV)/dev ## Throw input at a target guided by coverage: wire, configuration or web
+	@$(PY) -m pip --disable-pip-version-check install --quiet --upgrade --target .cache/atheris atheris
+	@mkdir -p .cache/fuzz
+	PYTHONPATH=.cache/atheris $(PY) tests/fuzz/guided.py $(or $(ARGS),wire -max_total_time=60) -artifact_prefix=.cache/fuzz/
 
 audit: $(VENV)/release ## Ask the advisory databases about the locked dependencies
 	$(BIN)/pip-audit --strict --require-hashes --disable-pip -r requirements.lock $(ARGS)

@@ -41,7 +41,8 @@ class Limits(NamedTuple):
     request_size: int = 64 * 1024
     chunk: int = 512 * 1024
     tls_chunk: int = 128 * 1024
-    held: int = 32 * 1024 * 1024
+    headers: int = 100
+    held: int = 24 * 1024 * 1024
 
 
 class Host:
@@ -166,6 +167,12 @@ class Connection(HttpToolsProtocol):
         self._in_head = self._in_request = True
         if not self.is_answering:
             self.since = self.loop.time()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take one header, of not too many."""
+        if len(self.headers) >= self._limits.headers:
+            raise ValueError("too many headers")
+        super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """Start to answer."""

@@ -21,6 +21,9 @@ HEALTHY = "/-/healthy"
 READY = "/-/ready"
 RELOAD = "/-/reload"
 
+MAX_FIELDS = 200
+"""Fields of a scrape's query: there are fewer families, and thousands of fields hold everybody up."""
+
 PAGE_HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -147,7 +150,12 @@ class _Telemetry:
                 accept += b"," + value if accept else value
             elif name == b"accept-encoding":
                 encodings += b"," + value if encodings else value
-        scrape = self._scrape(accept.decode("latin-1"), encodings.decode("latin-1"), _names(scope["query_string"]))
+        try:
+            names = _names(scope["query_string"])
+        except ValueError:
+            await PlainTextResponse(f"more than {MAX_FIELDS} names\n", 400)(scope, receive, send)
+            return
+        scrape = self._scrape(accept.decode("latin-1"), encodings.decode("latin-1"), names)
         headers = [
             (b"content-type", scrape.content_type.encode("latin-1")),
             (b"content-length", b"%d" % len(scrape.body)),
@@ -162,7 +170,8 @@ class _Telemetry:
 def _names(query: bytes) -> frozenset[str]:
     if not query:
         return frozenset()
-    return frozenset(value for key, value in parse_qsl(query.decode("latin-1")) if key == "name[]")
+    fields = parse_qsl(query.decode("latin-1"), max_num_fields=MAX_FIELDS)
+    return frozenset(value for key, value in fields if key == "name[]")
 
 
 class _Pages:

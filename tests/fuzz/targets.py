@@ -55,6 +55,10 @@ class Reply(NamedTuple):
     headers: Mapping[str, str] = {}
 
 
+LOGIN = Reply(b'{"success":true,"token":"jwt","expires_in":3600}')
+VENUES = Reply(b'{"success":true,"data":[{"id":7,"name":"Port"}]}')
+
+
 def polled(replies: Iterable[Reply]) -> tuple[VenueState, list[Change]]:
     """Let a client log in, discover and poll a venue until the replies are over; give what is known and told then."""
     clock, stop = FakeClock(), Event()

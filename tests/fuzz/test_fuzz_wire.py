@@ -8,13 +8,10 @@ from typing import Any
 from hostile import REPLIES, ROWS, listing
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from targets import Reply, polled, remembered_wholly, served_rightly, told_plainly
+from targets import LOGIN, VENUES, Reply, polled, remembered_wholly, served_rightly, told_plainly
 
 bounded = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 seldom = settings(bounded, max_examples=25)
-
-LOGIN = Reply(b'{"success":true,"token":"jwt","expires_in":3600}')
-VENUES = Reply(b'{"success":true,"data":[{"id":7,"name":"Port"}]}')
 
 
 @bounded

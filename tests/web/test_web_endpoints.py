@@ -40,6 +40,12 @@ def test_what_prometheus_asks_for_reaches_the_exposition(site: Site, exposition:
     assert exposition.asked == [("text/plain;q=0.5", "gzip", frozenset({"up", "b"}))]
 
 
+def test_more_names_than_there_are_families_are_refused(site: Site, exposition: FakeExposition) -> None:
+    answer = requests.get(f"{site.url}/metrics?{'name[]=up&' * 5000}", timeout=TIMEOUT)
+    assert (answer.status_code, answer.text) == (400, "more than 200 names\n")
+    assert exposition.asked == []
+
+
 def test_head_gives_the_length_and_no_body(site: Site) -> None:
     answer = requests.head(f"{site.url}/metrics", timeout=TIMEOUT)
     assert (answer.status_code, answer.headers["Content-Length"], answer.content) == (200, "5", b"")

@@ -275,6 +275,13 @@ def test_a_head_that_is_too_large_is_refused(site: Site) -> None:
     assert scrapes(site)
 
 
+def test_more_headers_than_anybody_sends_are_refused(site: Site) -> None:
+    with client(site) as connection:
+        connection.sendall(SCRAPE[:-2] + b"".join(b"X-%d: y\r\n" % number for number in range(5_000)) + b"\r\n")
+        assert everything(connection).startswith(b"HTTP/1.1 400 ")
+    assert scrapes(site)
+
+
 def test_a_body_without_end_is_not_read(site: Site) -> None:
     with client(site) as connection:
         connection.sendall(b"POST /-/reload HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000000\r\n\r\n")
