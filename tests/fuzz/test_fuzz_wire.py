@@ -6,9 +6,11 @@ import json
 from typing import Any
 
 from hostile import REPLIES, ROWS, listing
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from targets import LOGIN, VENUES, Reply, polled, remembered_wholly, served_rightly, told_plainly
+
+from exporter.clopos.transport import MOST_BYTES
 
 bounded = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 seldom = settings(bounded, max_examples=25)
@@ -25,7 +27,9 @@ def test_any_answers_are_taken_or_refused_with_a_reason(replies: list[Reply]) ->
 @seldom
 @given(st.lists(st.lists(ROWS, max_size=4, unique_by=lambda row: str(row["id"])), min_size=1, max_size=4))
 def test_a_history_of_hostile_rows_is_told_served_and_remembered(pages: list[list[Any]]) -> None:
-    state, told = polled([LOGIN, VENUES, *(Reply(json.dumps(listing(rows, {})).encode()) for rows in pages)])
+    bodies = [json.dumps(listing(rows, {})).encode() for rows in pages]
+    assume(max(map(len, bodies)) <= MOST_BYTES)
+    state, told = polled([LOGIN, VENUES, *map(Reply, bodies)])
     assert (state.polls, state.failures) == (len(pages), 0)
     told_plainly(told)
     served_rightly(state)

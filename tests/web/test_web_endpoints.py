@@ -41,7 +41,7 @@ def test_what_prometheus_asks_for_reaches_the_exposition(site: Site, exposition:
 
 
 def test_more_names_than_there_are_families_are_refused(site: Site, exposition: FakeExposition) -> None:
-    answer = requests.get(f"{site.url}/metrics?{'name[]=up&' * 5000}", timeout=TIMEOUT)
+    answer = requests.get(f"{site.url}/metrics?{'name[]=up&' * 500}", timeout=TIMEOUT)
     assert (answer.status_code, answer.text) == (400, "more than 200 names\n")
     assert exposition.asked == []
 
