@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple, cast
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -215,4 +215,6 @@ class Connection(HttpToolsProtocol):
                     # Others have their turn, and uvicorn hears of a client that went away in the middle.
                     await asyncio.sleep(0)
 
-        await self._host.app(scope, receive, send_in_chunks)
+        # The server stops and cut this client off: uvicorn would log the cancellation as a fault of ours.
+        with suppress(asyncio.CancelledError):
+            await self._host.app(scope, receive, send_in_chunks)
