@@ -178,6 +178,7 @@ class Client:
         self.login.refusals.check(scope)
         renewed = False
         attempt = 1
+        earlier: CloposError | None = None
         while True:
             token = ""
             try:
@@ -188,6 +189,9 @@ class Client:
                     renewed = True
                     self.login.dropped(token)
                     continue
+                if error.reason is Reason.THROTTLED and earlier is not None:
+                    raise earlier from error  # What made us ask again says more than that there is no time to.
+                earlier = error
                 if not self._again(error, attempt, deadline):
                     if error.reason.is_configuration:
                         self.login.refusals.add(BRAND if error.brand_wide else scope, error)
