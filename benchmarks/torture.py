@@ -242,7 +242,8 @@ def serving(folder: Path, *, tls: bool) -> Iterator[tuple[Target, int]]:
 
 def measure(target: Target, pid: int, encoding: str = "gzip") -> Round:
     """Scrape as Prometheus does, for a round."""
-    seconds, memory, threads = [], 0.0, 0
+    seconds: list[float] = []
+    memory, threads = 0.0, 0
     connection = http.client.HTTPConnection("127.0.0.1", target.port)
     connection.sock = target.connect()
     end = time.monotonic() + ROUND

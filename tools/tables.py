@@ -6,12 +6,13 @@ import logging
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from exporter.events import LEVELS
-from exporter.metrics.families import BRAND_FAMILIES, VENUE_FAMILIES
+from exporter.metrics.families import BRAND_FAMILIES, VENUE_FAMILIES, Family
 from exporter.metrics.telemetry import Telemetry
 from exporter.model import Event, Reason
 
@@ -41,7 +42,8 @@ def metrics() -> Iterator[str]:
     """Give the rows of the metric table."""
     yield "| metric | type | labels | meaning |"
     yield "| --- | --- | --- | --- |"
-    for family in (*VENUE_FAMILIES, *BRAND_FAMILIES):
+    families: list[Family[Any]] = [*VENUE_FAMILIES, *BRAND_FAMILIES]
+    for family in families:
         # Where the age of cached values shows is said once, below the table.
         yield _row(family.name, family.type, family.scope.label_names, family.help.partition(" Cached")[0])
     for metric in _telemetry():

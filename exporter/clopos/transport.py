@@ -257,15 +257,9 @@ def _adapter(guard: Guard, connections: int) -> HTTPAdapter:
             guard.attach(self)
             super().request(*args, **kwargs)
 
-    class SecureConnection(HTTPSConnection):
-        def connect(self) -> None:
-            guard.attach(self)
-            super().connect()
-            guard.attach(self)
-
-        def request(self, *args: Any, **kwargs: Any) -> None:
-            guard.attach(self)
-            super().request(*args, **kwargs)
+    # HTTPSConnection is an HTTPConnection itself, so that this finds TLS behind what the other adds.
+    class SecureConnection(Connection, HTTPSConnection):
+        pass
 
     class Pool(HTTPConnectionPool):
         ConnectionCls = Connection
