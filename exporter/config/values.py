@@ -79,7 +79,8 @@ def _header_value(token: Secret) -> Secret:
 def _base_url(text: str) -> str:
     try:
         parts = urlsplit(text)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        usable = parts.scheme in ("http", "https") and parts.port != 0
+        usable = usable and all((parts.hostname or "").removesuffix(".").split("."))
     except ValueError:
         usable = False
     if not usable or not re.fullmatch("[!-~]+", text):

@@ -173,6 +173,10 @@ MISTAKES = {
         GOOD + "    base_url: 'https://[::1/v2'",
         "clopos.yml:6: brands[0].base_url: must be an address such as https://integrations.clopos.com/open-api/v2",
     ),
+    "an address with an empty label": (
+        GOOD + "    base_url: https://.clopos.example/v2",
+        "clopos.yml:6: brands[0].base_url: must be an address such as https://integrations.clopos.com/open-api/v2",
+    ),
     "an address with a password": (
         GOOD + "    base_url: https://user:s3cret-Value@clopos.example/v2",
         f"clopos.yml:6: brands[0].base_url: {NO_PASSWORD}",

@@ -148,17 +148,36 @@ def test_the_exporter_accepts_the_rendered_configuration(chart: Chart, values: P
 @pytest.mark.parametrize("promtool", ["promtool", "promtool3"])
 def test_promtool_accepts_the_rendered_rules(chart: Chart, program: Program, tmp_path: Path, promtool: str) -> None:
     overrides = {"CloposStationInactive": {"for": "1h", "severity": "info", "expr": "clopos_station_active == 0"}}
-    manifests = chart.manifests(values={"prometheusRule.enabled": True, "prometheusRule.alerts": overrides})
-    rule = next(m for m in manifests if m["kind"] == "PrometheusRule")
+    rule = rule_with(chart, alerts=overrides)
     file = tmp_path / "rules.yaml"
     file.write_text(yaml.safe_dump(rule["spec"]))
     done = subprocess.run([program(promtool), "check", "rules", file], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_rendered_rules_are_the_tested_ones(chart: Chart) -> None:
-    rule = next(m for m in chart.manifests(values={"prometheusRule.enabled": True}) if m["kind"] == "PrometheusRule")
-    assert rule["spec"] == yaml.safe_load(CHART.joinpath("files/rules.yaml").read_text())
+def rule_with(chart: Chart, **values: Any) -> dict[str, Any]:
+    given = {"prometheusRule.enabled": True, **{f"prometheusRule.{name}": value for name, value in values.items()}}
+    return next(m for m in chart.manifests(values=given) if m["kind"] == "PrometheusRule")
+
+
+def test_the_rendered_rules_are_the_tested_ones_with_the_addresses_of_the_site(chart: Chart) -> None:
+    rule = rule_with(chart, grafanaUrl="https://graphs.chain.test/", runbooksUrl="https://wiki.chain.test/clopos")
+    text = CHART.joinpath("files/rules.yaml").read_text()
+    text = text.replace("https://grafana.example.com", "https://graphs.chain.test")
+    text = text.replace("https://clopos-exporter.example.com/runbooks", "https://wiki.chain.test/clopos")
+    assert rule["spec"] == yaml.safe_load(text)
+
+
+def test_no_alert_links_to_a_stand_in(chart: Chart) -> None:
+    rule = rule_with(chart, alerts={"CloposStationInactive": {"annotations": {"runbook_url": "https://own.test"}}})
+    assert "example.com" not in yaml.safe_dump(rule)
+    links = {
+        r["alert"]: {name for name in r["annotations"] if name.endswith("_url")}
+        for group in rule["spec"]["groups"]
+        for r in group["rules"]
+        if "alert" in r
+    }
+    assert {name for name, own in links.items() if own} == {"CloposStationInactive"}
 
 
 @pytest.mark.parametrize("kind", ["ConfigMap", "GrafanaDashboard"])
@@ -252,8 +271,7 @@ def test_an_alert_is_switched_off_or_adjusted_by_name(chart: Chart) -> None:
         "CloposStationInactive": {"enabled": False},
         "CloposManyVenuesInactive": {"for": "2h", "severity": "critical", "labels": {"team": "kitchen"}},
     }
-    manifests = chart.manifests(values={"prometheusRule.enabled": True, "prometheusRule.alerts": alerts})
-    rule = next(m for m in manifests if m["kind"] == "PrometheusRule")
+    rule = rule_with(chart, alerts=alerts)
     rendered = {r["alert"]: r for group in rule["spec"]["groups"] for r in group["rules"] if "alert" in r}
     assert "CloposStationInactive" not in rendered
     changed = rendered["CloposManyVenuesInactive"]
