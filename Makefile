@@ -25,7 +25,7 @@ demo: $(VENV)/runtime ## Run the exporter against the built-in Clopos simulator
 
 .PHONY: test test-all test-lowest lint fmt docs rules dashboards lock screenshots bench torture soak fuzz audit
 test: $(VENV)/dev ## Run the fast tests
-	$(PY) -m pytest -n 4 -m "not slow" $(ARGS)
+	$(PY) -m pytest -n 4 --dist worksteal -m "not slow" $(ARGS)
 
 test-all: $(VENV)/dev ## Run every test, real programs and containers included
 	$(PY) -m pytest -n 2 --dist loadgroup $(ARGS)

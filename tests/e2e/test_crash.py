@@ -103,7 +103,7 @@ class Lives:
 
 
 def test_what_a_killed_exporter_could_know_is_told_and_nothing_else(tmp_path: Path) -> None:
-    try_lives(tmp_path, kills=4)
+    try_lives(tmp_path, kills=2)
 
 
 @pytest.mark.slow

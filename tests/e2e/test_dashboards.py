@@ -25,7 +25,7 @@ DASHBOARDS = sorted(path.stem for path in (ROOT / "monitoring/dashboards").glob(
 VARIABLES = {
     "$__rate_interval": "10s",
     "$__interval": "5s",
-    "$__range": "60s",
+    "$__range": "5m",
     '"$brand"': f'"{BRAND}"',
     '"$venue"': f'"{TROUBLED}"',
     '"$station"': '".*"',

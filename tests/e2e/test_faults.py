@@ -89,10 +89,8 @@ def test_every_fault_of_the_catalogue_is_tried() -> None:
     assert PAGES.keys() == CATALOGUE.keys()
 
 
-@pytest.mark.parametrize(
-    "place",
-    ["first page", pytest.param("second page", marks=pytest.mark.slow), pytest.param("venues", marks=pytest.mark.slow)],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["first page", "second page", "venues"])
 def test_a_fault_shows_as_it_should_and_leaves_nothing_behind(
     place: Place, tmp_path: Path, subtests: pytest.Subtests
 ) -> None:
