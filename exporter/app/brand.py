@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from threading import Event as StopEvent
@@ -83,6 +84,7 @@ class BrandAtWork:
             discover=self._discover,
             poll_interval=poll_interval,
             discovery_interval=discovery_interval,
+            offset=random.random(),  # noqa: S311 - spreading, not secrecy
         )
         self._rooms = rooms
         self._log = structlog.get_logger(__name__)

@@ -45,12 +45,16 @@ class Rota:
     pages, seconds. A ring at even distances needs no memory of missed turns: after a hang or an outage it goes on where
     it stood, at the same pace, and nobody waits for more than one round.
 
+    `offset` is the part of a distance that lies between the first polls of new venues and those that follow: brands
+    that start together and have different ones do not go on in step.
+
     `lag` is how late the newest poll started, seconds; `skipped` counts turns that found their venue still being
     polled.
     """
 
-    def __init__(self, clock: Clock, pacing: Pacing, poll_interval: float) -> None:
+    def __init__(self, clock: Clock, pacing: Pacing, poll_interval: float, *, offset: float = 1.0) -> None:
         self.poll_interval = poll_interval
+        self._offset = offset
         self.lag = 0.0
         self.skipped = 0
         self._clock, self._pacing = clock, pacing
@@ -103,11 +107,13 @@ class Rota:
                 return None
             turn = self._ring[0]
             self._ring.rotate(-1)
-            turn.is_new = False
+            was_new, turn.is_new = turn.is_new, False
             self.lag = now - self._next
             per_request = self.interval / self._requests
             if self._ring[0].is_new:
                 per_request = 1 / self._pacing.per_second
+            elif was_new:
+                per_request *= self._offset
             distance = turn.requests * per_request
             self._next = max(self._next, now - distance) + distance
             if turn.running:

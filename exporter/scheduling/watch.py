@@ -28,7 +28,7 @@ class Watch:
     """Poll the venues of a brand in turn, and renew the list of them.
 
     `poll` is called with a venue and gives how many requests it took, None where it failed. `discover` gives the venues
-    to watch, None where it failed. Both run on the brand's own workers.
+    to watch, None where it failed. Both run on the brand's own workers. `offset` is as for the rota.
     """
 
     def __init__(
@@ -42,9 +42,10 @@ class Watch:
         discover: Callable[[], Iterable[Venue] | None],
         poll_interval: float,
         discovery_interval: float,
+        offset: float = 1.0,
     ) -> None:
         self.brand = brand
-        self.rota = Rota(clock, pacing, poll_interval)
+        self.rota = Rota(clock, pacing, poll_interval, offset=offset)
         self.discovery_interval = discovery_interval
         self._scheduler, self._clock = scheduler, clock
         self._poll, self._discover = poll, discover

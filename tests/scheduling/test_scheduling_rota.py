@@ -92,6 +92,15 @@ def test_polls_lie_at_even_distances_over_the_interval(restaurant: Restaurant, r
         assert restaurant.gaps(id_) == pytest.approx([rota.interval] * len(restaurant.gaps(id_)), rel=0.01)
 
 
+def test_brands_that_start_together_do_not_go_on_in_step(clock: FakeClock, pacing: FakePacing) -> None:
+    rota = Rota(clock, pacing, 30.0, offset=0.25)
+    rota.watch(venues(2))
+    restaurant, began = Restaurant(clock, rota), clock.steady()
+    restaurant.run(70)
+    starts = sorted(at - began for of_venue in restaurant.starts.values() for at in of_venue)
+    assert starts == pytest.approx([0.0, 0.25, 0.25 + 3.75, 19.0, 34.0, 49.0, 64.0])
+
+
 def test_no_turn_comes_before_its_time(rota: Rota, clock: FakeClock) -> None:
     rota.watch([venue("1")])
     taken = rota.take()
