@@ -75,7 +75,7 @@ def _against_prebuilt(size: str, served: Served) -> Iterator[Figure]:
 
 
 def _against_generate_latest(size: str, served: Served) -> Iterator[Figure]:
-    fast, slow = served.make_both(rounds=5)
+    fast, slow = served.make_both(rounds=7)
     what = f"{size} series, body made in process after one poll"
     yield Figure(f"{what}: generate_latest", f"{slow * 1e3:.1f} ms")
     yield Figure.at_least(f"{what}: times faster", slow / fast, 150, "{:.0f}")

@@ -46,6 +46,8 @@ class Teller:
 
     def tell(self, changes: Sequence[Change]) -> None:
         """Write one line for each change; raise OSError where that fails, so that the poll is not remembered."""
+        if not changes:
+            return  # as after nearly every poll
         with self.batch():
             log = structlog.get_logger().bind()
             for change in changes:

@@ -1,8 +1,8 @@
 """Serve scrapes at memory speed: text is made when a venue changes, and only joined when Prometheus asks.
 
-Each family is a column with one chunk of sample lines per venue. A poll renders its venue's chunks; a scrape joins the
-columns. For gzip, venues share blocks that are compressed once and again only after one of them changed. What is about
-the process itself changes all the time and is rendered at most once a second.
+Each family is a column of blocks, and a block holds the sample lines of some venues. A poll renders its venue's lines
+and puts them into their places; a scrape joins the blocks. For gzip, a block is compressed once, and again only after
+one of its venues changed. What is about the process itself changes all the time and is rendered at most once a second.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from exporter.model import VenueKey
 from exporter.views import VenueView
 
 BLOCK = 32
-"""Venues that are compressed together: enough to compress well, few enough to compress again quickly."""
+"""Venues that share a block: enough to compress well and join quickly, few enough to compress again quickly."""
 
 TELEMETRY_AGE = 1.0
 """Seconds that the text about the process itself is kept."""
@@ -46,6 +46,35 @@ class Telemetry(Protocol):
         """Render it, limited to the samples of these names if there are any, `# EOF` included in OpenMetrics."""
 
 
+class _Block:
+    """The lines that one family has of some venues, one after the other."""
+
+    __slots__ = ("_ends", "_packed", "text")
+
+    def __init__(self) -> None:
+        self.text = b""
+        self._ends = [0] * BLOCK
+        self._packed: Piece | None = None
+
+    def put(self, place: int, lines: bytes) -> bool:
+        """Replace the lines of one venue, and tell whether they differ."""
+        start, end = self._ends[place - 1] if place else 0, self._ends[place]
+        if self.text[start:end] == lines:
+            return False
+        self.text = b"".join((self.text[:start], lines, self.text[end:]))
+        self._packed = None
+        grown = len(lines) - (end - start)
+        if grown:
+            self._ends[place:] = [end + grown for end in self._ends[place:]]
+        return True
+
+    def packed(self) -> Piece:
+        """Give the lines compressed."""
+        if self._packed is None:
+            self._packed = pieces.compress(self.text)
+        return self._packed
+
+
 class Exposition:
     """Hold the text of all venues and answer scrapes with it; safe to be updated and scraped at the same time.
 
@@ -58,9 +87,8 @@ class Exposition:
         self._views: dict[VenueKey, VenueView] = {}
         self._slots: dict[VenueKey, int] = {}
         self._free: list[int] = []
-        self._columns: list[list[bytes]] = [[] for _ in VENUE_FAMILIES]
-        self._blocks: list[list[Piece | None]] = [[] for _ in VENUE_FAMILIES]
-        self._joined: list[Piece | None] = [None for _ in VENUE_FAMILIES]
+        self._columns: list[list[_Block]] = [[] for _ in VENUE_FAMILIES]
+        self._packed_columns: list[Piece | None] = [None for _ in VENUE_FAMILIES]
         self._version = 0
         self._documents: dict[tuple[bool, bool], tuple[int, float, bytes]] = {}
         self._tails: dict[bool, tuple[float, bytes]] = {}
@@ -99,22 +127,19 @@ class Exposition:
         return Scrape(body, negotiation.content_type(openmetrics=openmetrics), "gzip" if gzip else None)
 
     def _put(self, slot: int, chunks: list[bytes], first: int) -> None:
-        block = slot // BLOCK
+        block, place = divmod(slot, BLOCK)
         for i, chunk in enumerate(chunks, first):
-            column = self._columns[i]
-            if column[slot] != chunk:
-                column[slot] = chunk
-                self._blocks[i][block] = self._joined[i] = None
+            if self._columns[i][block].put(place, chunk):
+                self._packed_columns[i] = None
                 self._version += 1
 
     def _new_slot(self) -> int:
         if self._free:
             return self._free.pop()
-        slot = len(self._columns[0])
-        for column, blocks in zip(self._columns, self._blocks, strict=True):
-            column.append(b"")
-            if slot % BLOCK == 0:
-                blocks.append(None)
+        slot = len(self._slots)
+        if slot % BLOCK == 0:
+            for column in self._columns:
+                column.append(_Block())
         return slot
 
     def _whole(self, openmetrics: bool, gzip: bool) -> bytes:  # noqa: FBT001 - one of four cached documents
@@ -142,20 +167,16 @@ class Exposition:
         chunks = []
         for i in wanted:
             chunks.append(self._headers[openmetrics][i])
-            chunks += self._columns[i]
+            chunks += [block.text for block in self._columns[i]]
         chunks.append(tail)
         return b"".join(chunks)
 
     def _packed(self, i: int) -> Piece:
         """Give a family's compressed lines, compressing what changed since."""
-        joined = self._joined[i]
-        if joined is None:
-            blocks, column = self._blocks[i], self._columns[i]
-            for block, piece in enumerate(blocks):
-                if piece is None:
-                    blocks[block] = pieces.compress(b"".join(column[block * BLOCK : (block + 1) * BLOCK]))
-            joined = self._joined[i] = pieces.join(piece for piece in blocks if piece is not None)
-        return joined
+        packed = self._packed_columns[i]
+        if packed is None:
+            packed = self._packed_columns[i] = pieces.join(block.packed() for block in self._columns[i])
+        return packed
 
     def _tail(self, openmetrics: bool) -> tuple[float, bytes]:  # noqa: FBT001 - as in _whole
         now = self._clock.steady()

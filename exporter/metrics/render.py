@@ -39,6 +39,15 @@ def lines(families: Sequence[Family[View]], view: View) -> list[bytes]:
     return rendered
 
 
+def table(families: Sequence[Family[View]], views: Iterable[View], *, openmetrics: bool) -> bytes:
+    """Render views whole: each family's header, and under it the lines of all views."""
+    columns = zip(*(lines(families, view) for view in views), strict=True)
+    chunks = [header(family, openmetrics=openmetrics) for family in families]
+    for i, column in enumerate(columns):
+        chunks[i] += b"".join(column)
+    return b"".join(chunks)
+
+
 def number(value: float) -> str:
     """Write a sample's value as Go does, which both formats ask for."""
     # Nearly all samples are one of these two.

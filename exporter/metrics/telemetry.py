@@ -21,8 +21,8 @@ from prometheus_client.openmetrics import exposition as openmetrics_exposition
 from prometheus_client.registry import Collector
 
 from exporter import __version__
-from exporter.metrics.collector import collect
 from exporter.metrics.families import BRAND_FAMILIES
+from exporter.metrics.render import table
 from exporter.model import Reason
 from exporter.views import BrandView
 
@@ -46,8 +46,9 @@ class Telemetry:
     ) -> None:
         # When a counter began says nothing that process_start_time_seconds does not say.
         prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
+        self._brands = brands
         self._registry = CollectorRegistry()
-        self._registry.register(_Views(brands, store_up))
+        self._registry.register(_StoreUp(store_up))
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
         GCCollector(registry=self._registry)
@@ -122,33 +123,31 @@ class Telemetry:
     def text(self, names: frozenset[str], *, openmetrics: bool) -> bytes:
         """Render everything, limited to the samples of these names if there are any."""
         registry = self._registry.restricted_registry(names) if names else self._registry
+        families = [family for family in BRAND_FAMILIES if not names or family.name in names]
+        brands = table(families, self._brands(), openmetrics=openmetrics)
         if openmetrics:
-            return bytes(openmetrics_exposition.generate_latest(registry))  # type: ignore[no-untyped-call]
-        return generate_latest(registry)
+            return brands + bytes(openmetrics_exposition.generate_latest(registry))  # type: ignore[no-untyped-call]
+        return brands + generate_latest(registry)
 
 
-class _Views(Collector):
-    """Collect what is derived from state, so that what vanishes there vanishes from the scrape."""
+class _StoreUp(Collector):
+    """Collect whether the state can be written, as long as there is something to write it to."""
 
-    def __init__(self, brands: Callable[[], Iterable[BrandView]], store_up: Callable[[], bool | None]) -> None:
-        self._brands, self._store_up = brands, store_up
+    def __init__(self, store_up: Callable[[], bool | None]) -> None:
+        self._store_up = store_up
 
     def describe(self) -> Iterator[Metric]:
-        """Give all families without samples."""
-        for family in BRAND_FAMILIES:
-            yield collect(family, ())
-        yield self._store(None)
+        """Give the family without samples."""
+        yield self._family(None)
 
     def collect(self) -> Iterator[Metric]:
-        """Give the brands' families, and the store's where there is one to write to."""
-        views = list(self._brands())
-        for family in BRAND_FAMILIES:
-            yield collect(family, views)
+        """Give the family, if it has a sample."""
         store_up = self._store_up()
         if store_up is not None:
-            yield self._store(float(store_up))
+            yield self._family(float(store_up))
 
-    def _store(self, value: float | None) -> Metric:
+    @staticmethod
+    def _family(value: float | None) -> Metric:
         return GaugeMetricFamily(
             "clopos_exporter_store_up", "Whether the state can be written to the configured path.", value=value
         )

@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from exporter.metrics.collector import ViewCollector
 from exporter.metrics.exposition import Scrape
 from exporter.metrics.families import BRAND_FAMILIES
-from exporter.metrics.render import header, lines
+from exporter.metrics.render import table
 from exporter.model import NOTHING, BrandState, Kind, Opening, Outage, Reason, Station, Tracked, Venue, VenueState
 from exporter.views import BrandView, VenueView
 
@@ -42,14 +42,7 @@ class Brands:
 
     def text(self, _names: frozenset[str], *, openmetrics: bool) -> bytes:
         self.asked += 1
-        columns = zip(*(lines(BRAND_FAMILIES, brand) for brand in self.views), strict=True)
-        chunks = list(columns) or [()] * len(BRAND_FAMILIES)
-        parts = [
-            part
-            for family, column in zip(BRAND_FAMILIES, chunks, strict=True)
-            for part in (header(family, openmetrics=openmetrics), *column)
-        ]
-        return b"".join([*parts, b"# EOF\n" if openmetrics else b""])
+        return table(BRAND_FAMILIES, self.views, openmetrics=openmetrics) + (b"# EOF\n" if openmetrics else b"")
 
 
 def oracle(

@@ -81,6 +81,18 @@ def test_jobs_do_not_wait_for_each_other(scheduler: Scheduler, clock: Clock) -> 
         assert job.over.wait(5)
 
 
+def test_turns_that_lie_close_together_fire_together_and_none_before_its_time() -> None:
+    clock = FakeClock()
+    zone, now = SteadyZone(clock), clock.steady()
+    assert now == 7000.0
+    fires = [
+        Turns(lambda due=due: due, zone).get_next_fire_time(None, zone.at(now))
+        for due in (7000.21, 7000.25, 7000.3, 7000.31, 6999.0)
+    ]
+    late = [(at - zone.at(now)).total_seconds() for at in fires]
+    assert late == pytest.approx([0.3, 0.3, 0.3, 0.4, 0.001], abs=1e-6)
+
+
 def test_a_job_that_crashes_is_logged_and_fires_again(scheduler: Scheduler, clock: Clock, caplog) -> None:
     job = Job(clock, 0.02 * clock.speed, 3)
 
