@@ -28,7 +28,7 @@ test: $(VENV)/dev ## Run the fast tests
 	$(PY) -m pytest -n 4 --dist worksteal -m "not slow" $(ARGS)
 
 test-all: $(VENV)/dev ## Run every test, real programs and containers included
-	$(PY) -m pytest -n 2 --dist loadgroup $(ARGS)
+	$(PY) -m pytest -n 3 --dist loadgroup $(ARGS)
 
 lint: $(VENV)/dev ## Check style, types and the floors
 	$(BIN)/ruff check

@@ -39,7 +39,7 @@ class Limits(NamedTuple):
     connections: int = 256
     pipelined: int = 16
     request_size: int = 64 * 1024
-    chunk: int = 512 * 1024
+    chunk: int = 256 * 1024
     tls_chunk: int = 128 * 1024
     headers: int = 100
     held: int = 24 * 1024 * 1024
