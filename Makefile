@@ -45,7 +45,7 @@ test-lowest: $(BIN)/uv ## Run the fast tests with the oldest dependencies that p
 	@$(BIN)/uv pip compile --quiet --resolution lowest-direct --no-header pyproject.toml -o .cache/lowest.txt
 	@$(BIN)/uv venv --quiet --clear --python $(PY) .cache/lowest
 	@$(BIN)/uv pip install --quiet --python .cache/lowest -r .cache/lowest.txt --group dev --editable .
-	.cache/lowest/bin/python -m pytest -n 2 -m "not slow" $(ARGS)
+	.cache/lowest/bin/python -m pytest -n 4 --dist worksteal -m "not slow" $(ARGS)
 
 docs: $(VENV)/dev ## Write the generated tables of both READMEs
 	$(PY) -m tools.tables

@@ -46,6 +46,10 @@ class Engine:
         )
         assert done.returncode == 0, done.stdout + done.stderr
 
+    def remove_made(self) -> None:
+        """Remove what `make image` made, under both of its tags."""
+        self.podman("rmi", "--force", *(f"localhost/clopos-exporter:{tag}" for tag in (__version__, "latest")))
+
     def digest(self, image: str, folder: Path) -> str:
         """Give the digest under which a registry would know the image."""
         file = folder / "digest"

@@ -72,7 +72,7 @@ def test_the_container(checkout: Path, engine: Engine, tmp_path: Path) -> None:
         run(block, checkout, environment)
     finally:
         engine.podman("rm", "--force", "--time", "0", "clopos-exporter")
-        engine.podman("rmi", "--force", "localhost/clopos-exporter")
+        engine.remove_made()
 
 
 def test_kubernetes(checkout: Path, program: Program) -> None:

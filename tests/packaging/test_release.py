@@ -50,7 +50,7 @@ def dist(checkout: Path, engine: Engine, program: Program, tmp_path_factory: pyt
         check=False,
         env=environment,
     )
-    engine.podman("rmi", "--force", "localhost/clopos-exporter")
+    engine.remove_made()
     assert done.returncode == 0, done.stdout + done.stderr
     assert subprocess.run([*git, "tag"], cwd=checkout, capture_output=True, check=True).stdout == b""
     return checkout / "dist"
