@@ -7,7 +7,7 @@ from fakes import NOON, station, venue
 from metrics_fakes import view
 
 from exporter.metrics.families import BRAND_FAMILIES, VENUE_FAMILIES
-from exporter.metrics.render import header, lines
+from exporter.metrics.render import header, lines, table
 from exporter.model import BrandState, Kind, Opening, Outage, Reason, Venue, VenueState
 from exporter.views import BrandView, VenueView
 
@@ -199,3 +199,17 @@ def test_all_families_of_a_view_stand_in_their_order() -> None:
 def test_no_metric_is_declared_twice() -> None:
     names = [family.name for family in (*VENUE_FAMILIES, *BRAND_FAMILIES)]
     assert len(set(names)) == len(names)
+
+
+def test_a_table_has_the_lines_of_all_views_under_each_header() -> None:
+    names = {"clopos_brand_up", "clopos_exporter_poll_lag_seconds"}
+    families = [family for family in BRAND_FAMILIES if family.name in names]
+    brands = [BrandView(BrandState(name, seen=True), poll_lag=0.5) for name in ("a", "b")]
+    up, lag = (header(family, openmetrics=False) for family in families)
+    assert table(families, brands, openmetrics=False) == (
+        up
+        + b'clopos_brand_up{brand="a"} 1.0\nclopos_brand_up{brand="b"} 1.0\n'
+        + lag
+        + b'clopos_exporter_poll_lag_seconds{brand="a"} 0.5\nclopos_exporter_poll_lag_seconds{brand="b"} 0.5\n'
+    )
+    assert table(families, (), openmetrics=False) == up + lag

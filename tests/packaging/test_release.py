@@ -10,7 +10,9 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import NoReturn
 
 import pytest
@@ -69,14 +71,59 @@ def test_everything_is_there_with_its_checksum(dist: Path) -> None:
         assert hashlib.sha256(dist.joinpath(name).read_bytes()).hexdigest() == digest
 
 
+def locked_packages() -> set[tuple[str, str]]:
+    text = ROOT.joinpath("requirements.lock").read_text()
+    return set(re.findall(r"^([a-z0-9-]+)==([^ ;]+)(?! ;)", text, re.MULTILINE))
+
+
+class Advisories(ThreadingHTTPServer):
+    """A database of vulnerabilities that speaks as osv.dev does and knows of one in `vulnerable`."""
+
+    def __init__(self, vulnerable: str) -> None:
+        self.asked: set[tuple[str, str]] = set()
+        asked = self.asked
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                question = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                name, version = question["package"]["name"], question["version"]
+                asked.add((name, version))
+                dates = {"modified": "2026-01-01T00:00:00Z", "published": "2026-01-01T00:00:00Z"}
+                affected = [{"package": {"name": name, "ecosystem": "PyPI"}, "versions": [version]}]
+                known = [{"id": "PYSEC-2026-0", **dates, "summary": "Bad", "details": "Very", "affected": affected}]
+                answer = json.dumps({"vulns": known} if name == vulnerable else {}).encode()
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(answer)))
+                self.end_headers()
+                self.wfile.write(answer)
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing."""
+
+        super().__init__(("127.0.0.1", 0), Handler)
+
+
+@pytest.mark.parametrize(("vulnerable", "sentence"), [("requests", "PYSEC-2026-0"), ("", "No known vulnerabilities")])
+def test_the_audit_asks_for_every_locked_package_and_fails_for_a_vulnerable_one(
+    dist: Path, vulnerable: str, sentence: str
+) -> None:
+    with Advisories(vulnerable) as database:
+        Thread(target=database.serve_forever, daemon=True).start()
+        arguments = f"--vulnerability-service osv --osv-url http://127.0.0.1:{database.server_port}"
+        command = ["make", "audit", f"ARGS={arguments}", f"PYTHON={sys.executable}"]
+        done = subprocess.run(command, cwd=dist.parent, capture_output=True, text=True, check=False)
+        database.shutdown()
+    assert sentence in done.stdout + done.stderr
+    assert (done.returncode != 0) is bool(vulnerable)
+    assert database.asked >= locked_packages()
+
+
 def test_the_bill_of_materials_names_every_locked_package(dist: Path, checkout: Path) -> None:
     text = dist.joinpath(f"clopos-exporter-{__version__}.cdx.json").read_text()
     assert str(checkout) not in text
     bill = json.loads(text)
     assert bill["bomFormat"] == "CycloneDX"
-    locked = set(
-        re.findall(r"^([a-z0-9-]+)==([^ ;]+)(?! ;)", ROOT.joinpath("requirements.lock").read_text(), re.MULTILINE)
-    )
+    locked = locked_packages()
     listed = {(part["name"].lower().replace("_", "-"), part["version"]) for part in bill["components"]}
     assert {name for name, _ in locked} <= {name for name, _ in listed}
     assert listed - {("clopos-exporter", __version__)} <= locked
