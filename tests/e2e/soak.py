@@ -177,6 +177,8 @@ class Soak:
         assert self.exporter.reload().status == 200
         if not self._watches_guest:
             self.witness.forget(self._guest)
+            # Its counters go with it, and begin anew should it come back.
+            self._transitions = {venue: seen for venue, seen in self._transitions.items() if venue[0] != self._guest}
 
     def _restart(self) -> None:
         self._rest()
@@ -291,7 +293,7 @@ class Soak:
         for has, value in samples.all("clopos_station_transitions_total"):
             counted[has["brand"], has["venue_id"]] += int(value)
         for venue, (told_before, counted_before) in self._transitions.items():
-            if venue in counted and counted[venue] >= counted_before:  # else the brand was let go meanwhile
+            if venue in counted:  # else it was closed meanwhile
                 assert told[venue] - told_before == counted[venue] - counted_before, venue
         self._transitions = {venue: (told[venue], counted[venue]) for venue in counted}
 
