@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PY := $(BIN)/python
 PIP := $(PY) -m pip --disable-pip-version-check install --quiet --require-hashes
-LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-find-links --no-emit-index-url
+LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-strip-extras --no-header --no-emit-find-links --no-emit-index-url
 # Arguments for the program behind a target: make test ARGS='-k station', make demo ARGS=--help
 ARGS ?=
 # The first Python that is new enough and can make a virtual environment; asked for only when one is made.

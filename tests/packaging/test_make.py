@@ -7,10 +7,12 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable
+from importlib.metadata import requires
 from pathlib import Path
 
 import pytest
 from containers import ROOT
+from packaging.requirements import Requirement
 
 
 @pytest.fixture
@@ -59,3 +61,15 @@ def test_a_machine_without_a_python_that_will_do_is_told_what_to_do(
     assert done.returncode == 2
     assert "needs Python 3.11 or newer, able to make virtual environments" in done.stderr
     assert "make demo PYTHON=/path/to/python3" in done.stderr
+
+
+def test_a_pin_names_the_extras_that_others_ask_for() -> None:
+    """Older pips take the newest release for `name[extra]` where only `name` is pinned, and find no hash for that."""
+    text = ROOT.joinpath("requirements-dev.lock").read_text()
+    pins = [Requirement(line) for line in re.findall(r"^([a-z0-9.\[\],_-]+==[^ ;]+)(?= \\)", text, re.MULTILINE)]
+    pinned = {pin.name: pin.extras for pin in pins}
+    wanted = [Requirement(text) for name in ["clopos-exporter", *pinned] for text in requires(name) or ()]
+    asked = [need for need in wanted if need.extras and (need.marker is None or need.marker.evaluate({"extra": ""}))]
+    assert {"coverage", "tabulate"} <= {need.name for need in asked}
+    for need in asked:
+        assert need.extras <= pinned[need.name], need

@@ -73,7 +73,7 @@ def test_everything_is_there_with_its_checksum(dist: Path) -> None:
 
 def locked_packages() -> set[tuple[str, str]]:
     text = ROOT.joinpath("requirements.lock").read_text()
-    return set(re.findall(r"^([a-z0-9-]+)==([^ ;]+)(?! ;)", text, re.MULTILINE))
+    return set(re.findall(r"^([a-z0-9-]+)(?:\[.*\])?==([^ ;]+)(?! ;)", text, re.MULTILINE))
 
 
 class Advisories(ThreadingHTTPServer):
