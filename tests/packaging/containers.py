@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import subprocess
@@ -27,13 +28,16 @@ class Engine:
         self._podman = [podman, *place, "--cgroup-manager", "cgroupfs", "--events-backend", "file", "--runtime", runc]
         self.storage = storage
 
-    def have_base(self) -> bool:
-        """Tell whether the base image is there, made by the stand-in where one is named, or else pulled."""
+    def lacks_base(self) -> str | None:
+        """Make the base image by the stand-in where one is named, or else pull it; give what speaks against it."""
         if stand_in := os.environ.get("STAND_IN_PYTHON_IMAGE"):
             command = [stand_in, str(self.storage), BASE.rpartition(":")[2]]
         else:
             command = [*self._buildah, "pull", "--quiet", "--policy", "missing", BASE]
-        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+        with self.storage.joinpath("base.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # Two that made it at a time would take each other's files away.
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+        return (done.stdout + done.stderr)[-1000:] if done.returncode else None
 
     def build(self, tag: str, context: Path, *arguments: str) -> None:
         """Build the Dockerfile of a checkout."""
