@@ -89,8 +89,7 @@ class Exposition:
         self._free: list[int] = []
         self._columns: list[list[_Block]] = [[] for _ in VENUE_FAMILIES]
         self._packed_columns: list[Piece | None] = [None for _ in VENUE_FAMILIES]
-        self._version = 0
-        self._documents: dict[tuple[bool, bool], tuple[int, float, bytes]] = {}
+        self._documents: dict[tuple[bool, bool], tuple[float, bytes]] = {}
         self._tails: dict[bool, tuple[float, bytes]] = {}
         self._headers = {om: [header(f, openmetrics=om) for f in VENUE_FAMILIES] for om in (False, True)}
         self._packed_headers = {om: [pieces.compress(h) for h in self._headers[om]] for om in (False, True)}
@@ -131,7 +130,7 @@ class Exposition:
         for i, chunk in enumerate(chunks, first):
             if self._columns[i][block].put(place, chunk):
                 self._packed_columns[i] = None
-                self._version += 1
+                self._documents.clear()  # Now rather than with the next scrape: they are by far the largest we hold.
 
     def _new_slot(self) -> int:
         if self._free:
@@ -144,9 +143,9 @@ class Exposition:
 
     def _whole(self, openmetrics: bool, gzip: bool) -> bytes:  # noqa: FBT001 - one of four cached documents
         made, tail = self._tail(openmetrics)
-        version, tail_made, body = self._documents.get((openmetrics, gzip), (-1, 0.0, b""))
-        if version == self._version and tail_made == made:
-            return body
+        kept = self._documents.get((openmetrics, gzip))
+        if kept is not None and kept[0] == made:
+            return kept[1]
         if gzip:
             families = zip(
                 self._packed_headers[openmetrics], map(self._packed, range(len(VENUE_FAMILIES))), strict=True
@@ -154,7 +153,7 @@ class Exposition:
             body = pieces.gzip(pieces.join([*chain.from_iterable(families), pieces.compress(tail)]))
         else:
             body = self._plain(openmetrics, range(len(VENUE_FAMILIES)), tail)
-        self._documents[openmetrics, gzip] = (self._version, made, body)
+        self._documents[openmetrics, gzip] = made, body
         return body
 
     def _some(self, names: frozenset[str], openmetrics: bool, gzip: bool) -> bytes:  # noqa: FBT001 - as in _whole
