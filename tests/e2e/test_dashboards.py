@@ -59,7 +59,9 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory, program: Callable[..., 
         exporter = stack.enter_context(Exporter(folder / "exporter", config))
         exporter.until_ready(3, seconds=60)
         server = stack.enter_context(Prometheus(found, folder / "prometheus", [exporter.url]))
-        time.sleep(5)
+        # A counter that is first scraped after it moved has not increased.
+        scraped = "count_over_time(clopos_station_transitions_total[1m]) > 2"
+        until(lambda: len(server.query(scraped)) >= 3, "scrapes before the changes", 60)
         world.set_status(BRAND, CLOSED, GRILL, 0)
         world.set_status(BRAND, TROUBLED, BAR, 0)
         world.set_status(BRAND, TROUBLED, GRILL, 0)
