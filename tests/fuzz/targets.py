@@ -42,7 +42,7 @@ from exporter.web.door import Door
 SECRET = "marked-secret-of-the-fuzzers"
 VENUE = Venue("tandir-group", "7", "Gəncə")
 PATIENCE = 8.0
-"""CPU seconds that no input may take longer than: the slowest takes one, and up to three beside other work."""
+"""CPU seconds that no input may take longer than: the slowest takes one, and took more than two beside other work."""
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 
