@@ -26,7 +26,7 @@ from exporter.events import Teller
 from exporter.metrics.collector import ViewCollector
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.telemetry import Telemetry
-from exporter.model import Instant, Kind, Snapshot, Station, Tracked, Venue, VenueState
+from exporter.model import Instant, Kind, Snapshot, Station, StationState, Venue, VenueState
 from exporter.store import MemoryStore
 from exporter.views import VenueView
 from exporter.web.addresses import Address, listen
@@ -87,13 +87,15 @@ def serving(venues: int) -> Iterator[Served]:
 def view(number: int, polls: int = 1) -> VenueView:
     """Make the view of a venue; a station changes with each of its polls."""
     venue = Venue("openapitest", str(number), f"Sumqayıt Bulvar {number}")
-    tracked = {}
+    station_state = {}
     for i in range(1, STATIONS + 1):
         kind = Kind.KITCHEN if i % 3 == 0 else Kind.OTHER
         active = i != 1 or polls % 2 == 1
         station = Station(str(i), f"Station {i}", kind, active, i % 2 == 0, NOON - 1e7 * i, NOON - 1e5 * i)
-        tracked[station.id] = Tracked(station, active, station.printable, NOON)
-    return VenueView(VenueState(venue, tracked, polls=polls, last_success=NOON + polls, last_duration=0.213), 60.0)
+        station_state[station.id] = StationState(station, active, station.printable, NOON)
+    return VenueView(
+        VenueState(venue, station_state, polls=polls, last_success=NOON + polls, last_duration=0.213), 60.0
+    )
 
 
 class Prebuilt:
@@ -165,7 +167,7 @@ def _obey(connection: Connection, exposition: Exposition, views: list[VenueView]
 def _tell(events: int) -> None:
     """Take in the poll of one venue all of whose stations changed."""
     before, after = view(0), view(0, 2)
-    stations = tuple(tracked.station for tracked in after.stations.values())
+    stations = tuple(station_state.station for station_state in after.stations.values())
     changed = advance(before.state, Snapshot(stations, Instant(NOON, 0.0)))[1][0]
     store = MemoryStore()
     with Path(os.devnull).open("w") as stream:
@@ -187,15 +189,15 @@ def _as_json(views: Sequence[VenueView]) -> bytes:
             "brand": one.state.venue.brand,
             "venue": one.state.venue.name,
             "venue_id": one.state.venue.id,
-            "station": tracked.station.name,
-            "station_id": tracked.station.id,
-            "kind": tracked.station.kind,
-            "active": int(bool(tracked.station.active)),
-            "printable": int(bool(tracked.station.printable)),
-            "created": tracked.station.created_at,
-            "updated": tracked.station.updated_at,
+            "station": station_state.station.name,
+            "station_id": station_state.station.id,
+            "kind": station_state.station.kind,
+            "active": int(bool(station_state.station.active)),
+            "printable": int(bool(station_state.station.printable)),
+            "created": station_state.station.created_at,
+            "updated": station_state.station.updated_at,
         }
         for one in views
-        for tracked in one.stations.values()
+        for station_state in one.stations.values()
     ]
     return json.dumps({"data": rows}, ensure_ascii=False).encode()

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from exporter.model import (
-    NOTHING,
+    EMPTY,
     BrandState,
     Change,
     Discovery,
@@ -20,7 +20,7 @@ from exporter.model import (
     Outage,
     Snapshot,
     Station,
-    Tracked,
+    StationState,
     VenueState,
 )
 
@@ -51,14 +51,14 @@ def advance(state: VenueState, outcome: Snapshot | Failure) -> tuple[VenueState,
             changes,
         )
     changes = [] if state.outage is None else [_recovered(state, state.outage, at.wall)]
-    noted = {"detected": AFTER_RESTART} if state.restored else NOTHING
+    noted = {"detected": AFTER_RESTART} if state.restored else EMPTY
     stations = dict(state.stations or {})
     transitions = dict(state.transitions)
-    for tracked, station, told in _compare(state.stations, outcome.stations, at.wall):
-        if tracked is None:
+    for station_state, station, told in _compare(state.stations, outcome.stations, at.wall):
+        if station_state is None:
             del stations[station.id]
         else:
-            stations[station.id] = tracked
+            stations[station.id] = station_state
         for event, details in told:
             changes.append(Change(event, venue.brand, at.wall, venue, station, {**details, **noted}))
             if event in (Event.STATION_ACTIVATED, Event.STATION_DEACTIVATED):
@@ -73,7 +73,7 @@ def advance(state: VenueState, outcome: Snapshot | Failure) -> tuple[VenueState,
             polls=state.polls + 1,
             last_success=at.wall,
             last_duration=outcome.duration,
-            fresh_at=at.steady,
+            fresh_at=at.monotonic,
             requests=outcome.requests,
             outage=None,
             restored=False,
@@ -103,7 +103,7 @@ def advance_brand(state: BrandState, outcome: Discovery | LoggedIn | Failure) ->
     known = {venue.id: venue for venue in state.venues or ()}
     absent = {id_: state.missing.get(id_, 0) + 1 for id_ in known if id_ not in listed}
     removed = {id_ for id_, times in absent.items() if outcome.listed or times >= CONFIRMING}
-    noted = {"detected": AFTER_RESTART} if state.restored else NOTHING
+    noted = {"detected": AFTER_RESTART} if state.restored else EMPTY
     if state.venues is not None:
         added = [venue for id_, venue in listed.items() if id_ not in known]
         changes += [Change(Event.VENUE_ADDED, state.brand, at, venue, details=noted) for venue in added]
@@ -114,48 +114,48 @@ def advance_brand(state: BrandState, outcome: Discovery | LoggedIn | Failure) ->
 
 
 def _compare(
-    known: Mapping[str, Tracked] | None, rows: Sequence[Station], wall: float
-) -> Iterator[tuple[Tracked | None, Station, list[tuple[Event, dict[str, Any]]]]]:
+    known: Mapping[str, StationState] | None, rows: Sequence[Station], wall: float
+) -> Iterator[tuple[StationState | None, Station, list[tuple[Event, dict[str, Any]]]]]:
     """Yield for each station that differs from what is known: the new record (None: gone), the row, what to tell."""
     first_sight = known is None
     known = known or {}
     for station in rows:
-        tracked = known.get(station.id)
-        if tracked is None:
+        station_state = known.get(station.id)
+        if station_state is None:
             told: list[tuple[Event, dict[str, Any]]] = [] if first_sight else [(Event.STATION_ADDED, {})]
             if station.active is False:
                 told.append((Event.STATION_FOUND_INACTIVE, {}))
-            yield Tracked(station, station.active, station.printable, since=wall), station, told
-        elif station != tracked.station or tracked.missing:
-            yield _update(tracked, station, wall), station, list(_differences(tracked, station, wall))
+            yield StationState(station, station.active, station.printable, since=wall), station, told
+        elif station != station_state.station or station_state.missing:
+            yield _update(station_state, station, wall), station, list(_differences(station_state, station, wall))
     present = {station.id for station in rows}
-    for id_, tracked in known.items():
+    for id_, station_state in known.items():
         if id_ in present:
             continue
-        if tracked.missing + 1 >= CONFIRMING:
-            yield None, tracked.station, [(Event.STATION_REMOVED, {})]
+        if station_state.missing + 1 >= CONFIRMING:
+            yield None, station_state.station, [(Event.STATION_REMOVED, {})]
         else:
-            yield replace(tracked, missing=tracked.missing + 1), tracked.station, []
+            yield replace(station_state, missing=station_state.missing + 1), station_state.station, []
 
 
-def _update(tracked: Tracked, station: Station, wall: float) -> Tracked:
+def _update(station_state: StationState, station: Station, wall: float) -> StationState:
     """Take the new row in; a status that is neither active nor inactive keeps the last clear one."""
-    printing = tracked.printing if station.printable is None else station.printable
-    if station.active is None or station.active is tracked.status:
-        return replace(tracked, station=station, printing=printing, missing=0)
-    transition = tracked.last_transition if tracked.status is None else wall
-    return Tracked(station, station.active, printing, since=wall, last_transition=transition)
+    printing = station_state.printing if station.printable is None else station.printable
+    if station.active is None or station.active is station_state.status:
+        return replace(station_state, station=station, printing=printing, missing=0)
+    transition = station_state.last_transition if station_state.status is None else wall
+    return StationState(station, station.active, printing, since=wall, last_transition=transition)
 
 
-def _differences(tracked: Tracked, station: Station, wall: float) -> Iterator[tuple[Event, dict[str, Any]]]:
+def _differences(station_state: StationState, station: Station, wall: float) -> Iterator[tuple[Event, dict[str, Any]]]:
     """Name what differs between what is known of a station and its new row."""
-    old = tracked.station
+    old = station_state.station
     nothing_else = True
-    if station.active is not None and station.active is not tracked.status:
+    if station.active is not None and station.active is not station_state.status:
         nothing_else = False
-        if tracked.status is not None:
+        if station_state.status is not None:
             event = Event.STATION_ACTIVATED if station.active else Event.STATION_DEACTIVATED
-            yield event, {"previous_for_seconds": _seconds(tracked.since, wall)}
+            yield event, {"previous_for_seconds": _seconds(station_state.since, wall)}
         elif not station.active:
             yield Event.STATION_FOUND_INACTIVE, {}
     if station.name != old.name:
@@ -164,10 +164,10 @@ def _differences(tracked: Tracked, station: Station, wall: float) -> Iterator[tu
     if station.kind is not old.kind:
         nothing_else = False
         yield Event.STATION_KIND_CHANGED, {"previous": old.kind.value}
-    if None not in (station.printable, tracked.printing) and station.printable is not tracked.printing:
+    if None not in (station.printable, station_state.printing) and station.printable is not station_state.printing:
         nothing_else = False
         event = Event.STATION_PRINTING_ENABLED if station.printable else Event.STATION_PRINTING_DISABLED
-        yield event, {"previous": tracked.printing}
+        yield event, {"previous": station_state.printing}
     if nothing_else and station.updated_at != old.updated_at:
         yield Event.STATION_TOUCHED, {}
 
@@ -208,6 +208,6 @@ def _seconds(since: float | None, until: float) -> float:
     return 0.0 if since is None else round(max(0.0, until - since), 3)
 
 
-def _same(new: Mapping[str, Tracked], old: Mapping[str, Tracked]) -> bool:
+def _same(new: Mapping[str, StationState], old: Mapping[str, StationState]) -> bool:
     """Tell whether nothing was replaced, added or removed."""
-    return len(new) == len(old) and all(old.get(id_) is tracked for id_, tracked in new.items())
+    return len(new) == len(old) and all(old.get(id_) is station_state for id_, station_state in new.items())

@@ -9,10 +9,10 @@ from exporter.model import Instant
 
 
 class Clock:
-    """Tell the time on both clocks and wait on the steady one.
+    """Tell the time on both clocks and wait on the monotonic one.
 
-    `speed` lets time run faster than outside: at 60, waiting for a minute takes a second. Steady time never jumps;
-    wall time follows the system's clock at speed 1 and is derived from steady time otherwise.
+    `speed` lets time run faster than outside: at 60, waiting for a minute takes a second. Monotonic time never jumps;
+    wall time follows the system's clock at speed 1 and is derived from monotonic time otherwise.
     """
 
     def __init__(self, speed: float = 1.0) -> None:
@@ -23,15 +23,15 @@ class Clock:
         """Give epoch seconds."""
         if self.speed == 1.0:
             return time.time()
-        return self._began.wall + (time.monotonic() - self._began.steady) * self.speed
+        return self._began.wall + (time.monotonic() - self._began.monotonic) * self.speed
 
-    def steady(self) -> float:
+    def monotonic(self) -> float:
         """Give monotonic seconds; only differences mean anything."""
         return time.monotonic() * self.speed
 
     def now(self) -> Instant:
         """Give the moment on both clocks."""
-        return Instant(self.wall(), self.steady())
+        return Instant(self.wall(), self.monotonic())
 
     def wait(self, event: Event, seconds: float) -> bool:
         """Wait until the event is set or the seconds of this clock are over; tell whether it is set."""

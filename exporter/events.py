@@ -32,6 +32,10 @@ LEVELS = {
     Event.VENUE_REMOVED: logging.INFO,
     Event.BRAND_LOGIN_FAILED: logging.ERROR,
     Event.BRAND_LOGIN_RECOVERED: logging.INFO,
+    Event.BRAND_DISCOVERY_FAILED: logging.ERROR,
+    Event.BRAND_DISCOVERY_RECOVERED: logging.INFO,
+    Event.INCIDENT_FIRING: logging.WARNING,
+    Event.INCIDENT_RESOLVED: logging.INFO,
 }
 
 

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from opening_hours import OpeningHours, ParserError, State  # type: ignore[attr-defined]  # its stub forgets the error
 
-from exporter.model import Opening, Tracked
+from exporter.model import Opening, StationState
 
 _COMMENT = re.compile(r'"[^"]*"')
 _UNKNOWABLE = {
@@ -136,12 +136,14 @@ def end_of(day: date, time_zone: str | None) -> float:
     return datetime.combine(day + timedelta(days=1), time(), zone(time_zone)).timestamp()
 
 
-def ignored(stations: Mapping[str, Tracked], rules: Iterable[IgnoreRule], wall: float) -> frozenset[str]:
+def ignored(stations: Mapping[str, StationState], rules: Iterable[IgnoreRule], wall: float) -> frozenset[str]:
     """Give the ids of the stations that a rule names now, by id or by the name they have now."""
     named = {rule.station for rule in rules if wall < rule.until}
     if not named:
         return frozenset()
-    return frozenset(key for key, tracked in stations.items() if key in named or tracked.station.name in named)
+    return frozenset(
+        key for key, station_state in stations.items() if key in named or station_state.station.name in named
+    )
 
 
 def next_ignore_change(rules: Iterable[IgnoreRule], wall: float) -> float:

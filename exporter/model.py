@@ -8,17 +8,17 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-NOTHING: Mapping[Any, Any] = MappingProxyType({})
+EMPTY: Mapping[Any, Any] = MappingProxyType({})
 
 VenueKey = tuple[str, str]
 """Brand and venue id: what makes a venue unique across everything that is watched."""
 
 
 class Instant(NamedTuple):
-    """One moment on both clocks: `wall` is epoch seconds for people, `steady` is monotonic seconds for ages."""
+    """One moment on both clocks: `wall` is epoch seconds for people, `monotonic` is monotonic seconds for ages."""
 
     wall: float
-    steady: float
+    monotonic: float
 
 
 class Kind(StrEnum):
@@ -94,6 +94,10 @@ class Event(StrEnum):
     VENUE_REMOVED = "venue.removed"
     BRAND_LOGIN_FAILED = "brand.login_failed"
     BRAND_LOGIN_RECOVERED = "brand.login_recovered"
+    BRAND_DISCOVERY_FAILED = "brand.discovery_failed"
+    BRAND_DISCOVERY_RECOVERED = "brand.discovery_recovered"
+    INCIDENT_FIRING = "incident.firing"
+    INCIDENT_RESOLVED = "incident.resolved"
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +190,7 @@ class Opening(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Tracked:
+class StationState:
     """A station and what we know of it beyond its last row.
 
     `status` and `printing` are the last clear ones (a row may say neither yes nor no); `since` is from when we know the
@@ -209,13 +213,13 @@ class VenueState:
     `stations` is None until the first complete poll, and stays the same object as long as nothing in it changed, which
     lets readers and stores compare by identity.
 
-    `transitions` counts status changes seen, by kind and new status. `fresh_at` is the steady time of the last
+    `transitions` counts status changes seen, by kind and new status. `fresh_at` is the monotonic time of the last
     complete poll. `restored` says that it comes from an earlier process and has not been polled since.
     """
 
     venue: Venue
-    stations: Mapping[str, Tracked] | None = None
-    transitions: Mapping[tuple[Kind, bool], int] = field(default_factory=lambda: NOTHING)
+    stations: Mapping[str, StationState] | None = None
+    transitions: Mapping[tuple[Kind, bool], int] = field(default_factory=lambda: EMPTY)
     polls: int = 0
     failures: int = 0
     last_success: float | None = None
@@ -242,7 +246,7 @@ class BrandState:
 
     brand: str
     venues: tuple[Venue, ...] | None = None
-    missing: Mapping[str, int] = field(default_factory=lambda: NOTHING)
+    missing: Mapping[str, int] = field(default_factory=lambda: EMPTY)
     login_outage: Outage | None = None
     outage: Outage | None = None
     seen: bool = False
@@ -254,11 +258,95 @@ class BrandState:
         return None if not self.seen else self.login_outage is None and self.outage is None
 
 
+class IncidentKind(StrEnum):
+    """What a person has to know: the fixed list behind the `kind` of incidents."""
+
+    KITCHEN_STATION_INACTIVE = "kitchen_station_inactive"
+    STATION_INACTIVE = "station_inactive"
+    VENUE_NO_ACTIVE_STATION = "venue_no_active_station"
+    MANY_VENUES_INACTIVE = "many_venues_inactive"
+    STATION_NOT_READY = "station_not_ready"
+    PRINTING_DISABLED = "printing_disabled"
+    STATION_FLAPPING = "station_flapping"
+    STATION_REMOVED = "station_removed"
+    STATION_UNCLEAR = "station_unclear"
+    VENUE_DATA_STALE = "venue_data_stale"
+    BRAND_UNREACHABLE = "brand_unreachable"
+    LOGIN_FAILING = "login_failing"
+    TOKEN_EXPIRING = "token_expiring"  # noqa: S105 - the name of a kind, not a token
+    CLOCK_SKEW = "clock_skew"
+    STATE_UNAVAILABLE = "state_unavailable"
+    LOG_UNAVAILABLE = "log_unavailable"
+    RELOAD_FAILED = "reload_failed"
+    CHANNEL_DOWN = "channel_down"
+
+    @property
+    def topic(self) -> Topic:
+        """Return who has to know: those who run the restaurant, or those who run this service."""
+        return Topic.STATIONS if self in _STATION_KINDS else Topic.SERVICE
+
+
+class Topic(StrEnum):
+    """The audience of an incident."""
+
+    STATIONS = "stations"
+    SERVICE = "service"
+
+
+class Severity(StrEnum):
+    """How urgent an incident is."""
+
+    CRITICAL = "critical"
+    WARNING = "warning"
+
+
+_STATION_KINDS = frozenset(
+    {
+        IncidentKind.KITCHEN_STATION_INACTIVE,
+        IncidentKind.STATION_INACTIVE,
+        IncidentKind.VENUE_NO_ACTIVE_STATION,
+        IncidentKind.MANY_VENUES_INACTIVE,
+        IncidentKind.STATION_NOT_READY,
+        IncidentKind.PRINTING_DISABLED,
+        IncidentKind.STATION_FLAPPING,
+        IncidentKind.STATION_REMOVED,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """Something a person has to know, from the moment it began until it is resolved.
+
+    `began_at` is the epoch second from which the condition holds, `fired_at` that at which it fired, None while it is
+    pending. `venue` and the station fields are as they were when it began, so that its labels never change; None where
+    its scope is wider. `members` names what a grouped incident stands for: (venue, station) pairs.
+    """
+
+    kind: IncidentKind
+    severity: Severity
+    brand: str
+    began_at: float
+    venue: Venue | None = None
+    station_id: str | None = None
+    station: str | None = None
+    station_kind: Kind | None = None
+    fired_at: float | None = None
+    members: tuple[tuple[str, str], ...] = ()
+    details: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
+
+    @property
+    def firing(self) -> bool:
+        """Return whether people have been or are being told of it."""
+        return self.fired_at is not None
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """Something that happened, as a value: the log, the journal, the page and the tests share it.
 
-    `observed_at` is epoch seconds. `details` holds what only this event says, JSON values only.
+    `observed_at` is epoch seconds. `details` holds what only this event says, JSON values only. `incident` is set for
+    `incident.firing` and `incident.resolved`, whose `venue` and `station` are None.
     """
 
     event: Event
@@ -266,4 +354,5 @@ class Change:
     observed_at: float
     venue: Venue | None = None
     station: Station | None = None
-    details: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
+    details: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
+    incident: Incident | None = None

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from exporter.model import BrandState, Kind, Opening, Tracked, VenueState
+from exporter.model import BrandState, Kind, Opening, StationState, VenueState
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class VenueView:
     opening: Opening | None = None
 
     @property
-    def stations(self) -> Mapping[str, Tracked]:
+    def stations(self) -> Mapping[str, StationState]:
         """Give the stations that may be shown: none before the first complete poll and none when stale."""
         return {} if self.stale or self.state.stations is None else self.state.stations
 
@@ -55,10 +55,10 @@ class KindCount(NamedTuple):
     printable: int
 
 
-def count_kinds(stations: Mapping[str, Tracked]) -> Iterator[KindCount]:
+def count_kinds(stations: Mapping[str, StationState]) -> Iterator[KindCount]:
     """Count stations per kind: kitchen and other always, unknown where there are any."""
     for kind in Kind:
-        rows = [tracked.station for tracked in stations.values() if tracked.station.kind is kind]
+        rows = [station_state.station for station_state in stations.values() if station_state.station.kind is kind]
         if rows or kind is not Kind.UNKNOWN:
             active = sum(station.active is True for station in rows)
             printable = sum(station.printable is True for station in rows)

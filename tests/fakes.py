@@ -16,23 +16,23 @@ NOON = 1_800_000_000.0
 class FakeClock(Clock):
     """A clock that stands until it is told to go on, or until somebody waits on it: waiting takes no time."""
 
-    def __init__(self, *, wall: float = NOON, steady: float = 7_000.0) -> None:
+    def __init__(self, *, wall: float = NOON, monotonic: float = 7_000.0) -> None:
         super().__init__()
-        self._wall, self._steady = wall, steady
+        self._wall, self._monotonic = wall, monotonic
         self.waited: list[float] = []
 
     def wall(self) -> float:
         return self._wall
 
-    def steady(self) -> float:
-        return self._steady
+    def monotonic(self) -> float:
+        return self._monotonic
 
     def forward(self, seconds: float) -> None:
         self._wall += seconds
-        self._steady += seconds
+        self._monotonic += seconds
 
     def set_wall(self, wall: float) -> None:
-        """Put the wall clock elsewhere, as an administrator might; steady time goes on."""
+        """Put the wall clock elsewhere, as an administrator might; monotonic time goes on."""
         self._wall = wall
 
     def wait(self, event: Event, seconds: float) -> bool:
@@ -61,15 +61,15 @@ class ManualScheduler:
         self.jobs.pop(name, None)
 
     def run(self, seconds: float) -> None:
-        until = self.clock.steady() + seconds
+        until = self.clock.monotonic() + seconds
         while self.jobs:
             at, name = min((next_at(), name) for name, (next_at, _) in self.jobs.items())
             if at > until:
                 break
-            self.clock.forward(max(0.001, at - self.clock.steady()))
+            self.clock.forward(max(0.001, at - self.clock.monotonic()))
             self.jobs[name][1]()
             self.settled()
-        self.clock.forward(max(0.0, until - self.clock.steady()))
+        self.clock.forward(max(0.0, until - self.clock.monotonic()))
 
 
 def at(seconds: float = 0.0) -> Instant:

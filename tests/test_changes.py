@@ -283,7 +283,7 @@ def test_recovery_is_told_before_what_changed_meanwhile() -> None:
 def test_a_complete_poll_leaves_its_figures() -> None:
     state = after(snapshot(station(), seconds=5, duration=0.3, requests=2))
     assert (state.polls, state.failures, state.last_success, state.last_duration) == (1, 0, at(5).wall, 0.3)
-    assert (state.fresh_at, state.requests, state.restored) == (at(5).steady, 2, False)
+    assert (state.fresh_at, state.requests, state.restored) == (at(5).monotonic, 2, False)
 
 
 def test_changes_found_after_a_restart_say_so_until_the_first_complete_poll() -> None:

@@ -83,12 +83,12 @@ def known(state: VenueState) -> dict[str, dict[str, Any]]:
     """Give what a state claims, in what can be told: a status that was never clear has not been told inactive."""
     return {
         id_: {
-            "name": tracked.station.name,
-            "kind": tracked.station.kind,
-            "inactive": tracked.status is False,
-            "printing": tracked.printing,
+            "name": station_state.station.name,
+            "kind": station_state.station.kind,
+            "inactive": station_state.status is False,
+            "printing": station_state.printing,
         }
-        for id_, tracked in (state.stations or {}).items()
+        for id_, station_state in (state.stations or {}).items()
     }
 
 
@@ -111,7 +111,9 @@ def test_applying_the_told_changes_to_the_first_snapshot_gives_the_second(
         learn_printing(rows, second)
     assert rows == known(state)
     assert state.stations is not None
-    assert {id_: tracked.station for id_, tracked in state.stations.items()} == {row.id: row for row in second}
+    assert {id_: station_state.station for id_, station_state in state.stations.items()} == {
+        row.id: row for row in second
+    }
 
 
 def details(change: Change) -> tuple[Event, str]:

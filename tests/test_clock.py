@@ -1,4 +1,4 @@
-"""A wall clock that jumps, or is wrong all along, under the whole exporter: steady time alone moves it."""
+"""A wall clock that jumps, or is wrong all along, under the whole exporter: monotonic time alone moves it."""
 
 from __future__ import annotations
 

@@ -71,6 +71,8 @@ def test_levels_are_those_of_the_contract() -> None:
         "station.printing_disabled": "WARNING",
         "venue.lost": "ERROR",
         "brand.login_failed": "ERROR",
+        "brand.discovery_failed": "ERROR",
+        "incident.firing": "WARNING",
     }
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.hours import IgnoreRule, end_of, expires, ignored, next_ignore_change, parse
-from exporter.model import Kind, Opening, Station, Tracked
+from exporter.model import Kind, Opening, Station, StationState
 
 WEEKDAYS = ("Mo", "Tu", "We", "Th", "Fr", "Sa", "Su")
 
@@ -164,11 +164,11 @@ def test_hours_know_no_holiday_of_their_own() -> None:
     assert parse("Mo-Su 10:00-22:00", "Asia/Baku").at(at("2026-01-01T12:00")).is_open
 
 
-def _tracked(key: str, name: str) -> Tracked:
-    return Tracked(Station(key, name, Kind.KITCHEN, True, True, None, None), True, True, 0.0)  # noqa: FBT003
+def _station_state(key: str, name: str) -> StationState:
+    return StationState(Station(key, name, Kind.KITCHEN, True, True, None, None), True, True, 0.0)  # noqa: FBT003
 
 
-STATIONS = MappingProxyType({"1": _tracked("1", "Kitchen"), "2": _tracked("2", "Test printer")})
+STATIONS = MappingProxyType({"1": _station_state("1", "Kitchen"), "2": _station_state("2", "Test printer")})
 
 
 def test_stations_are_ignored_by_id_or_name() -> None:

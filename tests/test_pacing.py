@@ -31,11 +31,11 @@ class Exporter:
 
     def poll(self) -> None:
         """Take the next turn, and let Clopos answer at once."""
-        self._clock.forward(self.rota.next_at() - self._clock.steady())
+        self._clock.forward(self.rota.next_at() - self._clock.monotonic())
         venue = self.rota.take()
         assert venue is not None
         self.quota.acquire(NEVER)
-        self.polls[venue.id].append(self._clock.steady())
+        self.polls[venue.id].append(self._clock.monotonic())
         refusal = self._limits.admit(IP, BRAND)
         told = self._limits.settle(IP, BRAND, 429 if refusal else 200)
         assert told is not None
@@ -47,7 +47,7 @@ class Exporter:
         self.rota.done(venue, 1)
 
     def per_minute(self, since: float, until: float) -> float:
-        """Give how many polls a minute there were between two steady times."""
+        """Give how many polls a minute there were between two monotonic times."""
         return sum(since <= at < until for times in self.polls.values() for at in times) / (until - since) * 60
 
     def gaps(self, since: float) -> list[float]:
@@ -64,9 +64,9 @@ class Fleet:
         self.exporters = [Exporter(self.clock, self.limits, venues=300, share=share) for share in shares]
 
     def run(self, minutes: float) -> float:
-        """Let so many minutes pass and give the steady time at which they began."""
-        since = self.clock.steady()
-        while self.clock.steady() < since + minutes * 60:
+        """Let so many minutes pass and give the monotonic time at which they began."""
+        since = self.clock.monotonic()
+        while self.clock.monotonic() < since + minutes * 60:
             min(self.exporters, key=lambda exporter: exporter.rota.next_at()).poll()
         return since
 
@@ -145,7 +145,7 @@ def test_no_burst_follows_a_minute_without_polls(cause: str) -> None:
         exporter.quota.refused(60.0)
     else:
         fleet.clock.forward(60.0)
-    since = fleet.clock.steady()
+    since = fleet.clock.monotonic()
     fleet.run(5)
     times = sorted(at for polls in exporter.polls.values() for at in polls if at >= since)
     assert all(later - first > 2.2 for first, later in zip(times, times[10:], strict=False))

@@ -35,6 +35,10 @@ WHEN = {
     Event.VENUE_REMOVED: "two discoveries in a row did not list it",
     Event.BRAND_LOGIN_FAILED: "login does not work, once per outage; with `reason`, `message`, `remedy`",
     Event.BRAND_LOGIN_RECOVERED: "it works again",
+    Event.BRAND_DISCOVERY_FAILED: "the venue list cannot be read, once per outage; with `reason`, `message`, `remedy`",
+    Event.BRAND_DISCOVERY_RECOVERED: "the venue list can be read again",
+    Event.INCIDENT_FIRING: "something that a person has to know; with `incident`, `severity`, `topic`, `began_at`",
+    Event.INCIDENT_RESOLVED: "it is over; `ended` says how",
 }
 
 

@@ -62,7 +62,7 @@ class Rooms:
     tell: Callable[[Sequence[Change]], None]
 
 
-class BrandAtWork:
+class BrandMonitor:
     """Watch one brand until it is stopped."""
 
     def __init__(self, settings: Brand, rooms: Rooms, *, poll_interval: float, discovery_interval: float) -> None:

@@ -11,7 +11,7 @@ from threading import Event, Lock, Thread
 import structlog
 
 from exporter import __version__
-from exporter.app.brand import BrandAtWork, Rooms
+from exporter.app.brand import BrandMonitor, Rooms
 from exporter.app.overview import Overview, VenueRules
 from exporter.app.source import ReaderSource
 from exporter.clock import Clock
@@ -51,7 +51,7 @@ class Daemon:
         self._log = structlog.get_logger(__name__)
         self._reloading = Lock()
         self._stopping = Event()
-        self._brands: dict[str, BrandAtWork] = {}
+        self._brands: dict[str, BrandMonitor] = {}
         output.hide(self.settings.secrets)
         self.store: Store = open_store(self.settings.state.path, clock, self.settings.state.journal_retention)
         self.telemetry = Telemetry(
@@ -185,7 +185,7 @@ class Daemon:
                 continue
             if at_work is not None:
                 at_work.stop()
-            self._brands[name] = BrandAtWork(
+            self._brands[name] = BrandMonitor(
                 brand,
                 self._rooms,
                 poll_interval=settings.poll_interval,

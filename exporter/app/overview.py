@@ -24,9 +24,9 @@ class VenueRules:
     ignore: tuple[IgnoreRule, ...] = ()
 
     def view(self, state: VenueState, interval: float, now: Instant) -> tuple[VenueView, float]:
-        """Make the view of a state at a moment, and give the steady time until which it holds."""
+        """Make the view of a state at a moment, and give the monotonic time until which it holds."""
         stale_at = state.fresh_at + self.stale_after if state.fresh_at is not None else NEVER
-        stale = now.steady >= stale_at
+        stale = now.monotonic >= stale_at
         left_out: frozenset[str] = frozenset()
         changes_at = NEVER  # wall time
         if self.ignore and state.stations is not None:
@@ -36,7 +36,7 @@ class VenueRules:
         if self.hours is not None:
             opening = self.hours.at(now.wall)
             changes_at = min(changes_at, expires(opening))
-        holds_until = min(NEVER if stale else stale_at, now.steady + (changes_at - now.wall))
+        holds_until = min(NEVER if stale else stale_at, now.monotonic + (changes_at - now.wall))
         return VenueView(state, interval, stale, left_out, opening), holds_until
 
 
@@ -85,7 +85,7 @@ class Overview:
 
     def settle(self) -> None:
         """Renew the views whose time is over: values too old, a venue that opened, an exception that ended."""
-        now = self._clock.steady()
+        now = self._clock.monotonic()
         if now < self._settled_until:
             return
         with self._lock:

@@ -87,7 +87,7 @@ class Client:
 
     def poll(self, venue: Venue, seconds: float) -> Snapshot | Failure:
         """Ask for a venue's stations, each page within so many seconds, and give the outcome. Raises Stopped only."""
-        began = self._clock.steady()
+        began = self._clock.monotonic()
         try:
             listing = self.stations(venue, seconds)
         except CloposError as error:
@@ -95,17 +95,17 @@ class Client:
         for row in listing.unusable:
             self._on_unusable(venue, row)
         at = self._clock.now()
-        return Snapshot(listing.stations, at, at.steady - began, listing.requests)
+        return Snapshot(listing.stations, at, at.monotonic - began, listing.requests)
 
     def discover(self, seconds: float, known: Iterable[Venue] = ()) -> Discovery | Failure:
         """Log in, ask which venues there are and give the outcome; `known` as for `venues`. Raises Stopped only."""
-        began = self._clock.steady()
+        began = self._clock.monotonic()
         try:
             venues = self.venues(seconds, known)
         except CloposError as error:
             return self._failure(error, began)
         at = self._clock.now()
-        return Discovery(venues, at, at.steady - began, listed=self._venues is not None)
+        return Discovery(venues, at, at.monotonic - began, listed=self._venues is not None)
 
     def stations(
         self, venue: Venue, seconds: float, *, status: int | None = None, can_print: bool | None = None
@@ -133,7 +133,7 @@ class Client:
         """
         listed = self._venues
         if listed is not None and all(venue.name for venue in listed):
-            self.login.token(self._clock.steady() + seconds)
+            self.login.token(self._clock.monotonic() + seconds)
             return listed
         try:
             told = {venue.id: venue for venue in wire.venues(self._get("venues", {}, None, seconds), self.brand)}
@@ -173,7 +173,7 @@ class Client:
 
     def _get(self, endpoint: str, params: Mapping[str, Any], venue: Venue | None, seconds: float) -> Mapping[str, Any]:
         """Ask until there is an answer, the reason speaks against asking again, or the time is over."""
-        deadline = self._clock.steady() + seconds
+        deadline = self._clock.monotonic() + seconds
         scope = f"{endpoint}:{venue.id if venue else ''}"
         self.login.refusals.check(scope)
         renewed = False
@@ -228,7 +228,7 @@ class Client:
             return False
         # Full jitter around a doubling pause; a refused rate waits in the quota besides.
         pause = 0.5 * 2 ** (attempt - 1) * random.uniform(0.5, 1.5)  # noqa: S311 - spreading, not secrecy
-        if max(self._clock.steady() + pause, self.quota.next_at()) > deadline:
+        if max(self._clock.monotonic() + pause, self.quota.next_at()) > deadline:
             return False
         if self._clock.wait(self._stop, pause):
             raise Stopped
@@ -236,4 +236,4 @@ class Client:
 
     def _failure(self, error: CloposError, began: float) -> Failure:
         at = self._clock.now()
-        return Failure(error.reason, error.message, at, at.steady - began, error.brand_wide)
+        return Failure(error.reason, error.message, at, at.monotonic - began, error.brand_wide)

@@ -48,14 +48,14 @@ class Refusals:
     def check(self, key: str) -> None:
         """Raise the remembered CloposError while its time is not over."""
         known = self._known.get(key)
-        if known is not None and self._clock.steady() < known[1]:
+        if known is not None and self._clock.monotonic() < known[1]:
             error = known[0]
             raise CloposError(error.reason, error.message, brand_wide=error.brand_wide)
 
     def add(self, key: str, error: CloposError) -> None:
         """Remember a refusal."""
         _, until, times = self._known.get(key, (error, 0.0, 0))
-        now = self._clock.steady()
+        now = self._clock.monotonic()
         if now < until:
             return  # One of several requests that were under way together.
         first, longest = (15.0, self.LONGEST) if error.reason.is_configuration else (1.0, self.LONGEST_TRANSIENT)
@@ -116,21 +116,21 @@ class Login:
     def token(self, deadline: float) -> str:
         """Give a token that is good. Raises CloposError, brand-wide, where none can be had before the deadline."""
         self.refusals.check(BRAND)
-        if self._token is not None and self._clock.steady() < self._renew_at:
+        if self._token is not None and self._clock.monotonic() < self._renew_at:
             return self._token
-        good = self._token is not None and self._clock.steady() < self._ends_at
+        good = self._token is not None and self._clock.monotonic() < self._ends_at
         # While another thread renews a token that is still good, it serves; else there is no way but to wait.
-        wait = 0.0 if good else max(0.0, deadline - self._clock.steady()) / self._clock.speed
+        wait = 0.0 if good else max(0.0, deadline - self._clock.monotonic()) / self._clock.speed
         if not self._lock.acquire(timeout=wait):
             if self._token is not None and good:
                 return self._token
             raise CloposError(Reason.THROTTLED, "waiting for the brand's login took all the time of the poll")
         try:
-            if self._token is None or self._clock.steady() >= self._renew_at:
+            if self._token is None or self._clock.monotonic() >= self._renew_at:
                 self._token = self._log_in(deadline)
         except CloposError:
             # A token that is to be renewed soon is still good while renewing it fails.
-            if self._token is None or self._clock.steady() >= self._ends_at:
+            if self._token is None or self._clock.monotonic() >= self._ends_at:
                 raise
         finally:
             self._lock.release()
@@ -166,7 +166,7 @@ class Login:
             self.refusals.add(LOGIN, refusal)
             raise refusal from error
         life = self._life(token, answer)
-        now = self._clock.steady()
+        now = self._clock.monotonic()
         self._ends_at = now + max(life, SHORTEST_LIFE)
         self._renew_at = now + max(life - min(RENEW_BEFORE, life / 10), SHORTEST_LIFE)
         self.expires_at = token.expires_at

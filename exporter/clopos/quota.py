@@ -39,7 +39,7 @@ class Pace:
         self._stop = stop
         self._burst = burst
         self._lock = Lock()
-        self._next = clock.steady() - self.spacing * (burst - 1)
+        self._next = clock.monotonic() - self.spacing * (burst - 1)
         self._held_until = self._next
 
     @property
@@ -48,28 +48,28 @@ class Pace:
         return WINDOW / self.per_minute
 
     def next_at(self) -> float:
-        """Give the steady time at which something could start."""
+        """Give the monotonic time at which something could start."""
         return max(self._next, self._held_until)
 
     def hold(self, seconds: float) -> None:
         """Let nothing start for so many seconds."""
         with self._lock:
-            self._held_until = max(self._held_until, self._clock.steady() + seconds)
+            self._held_until = max(self._held_until, self._clock.monotonic() + seconds)
 
     def spend(self) -> None:
         """Count something that happened without asking first."""
         with self._lock:
-            self._next = self._due(self._clock.steady()) + self.spacing
+            self._next = self._due(self._clock.monotonic()) + self.spacing
 
     def acquire(self, deadline: float) -> None:
         """Wait for our moment.
 
-        `deadline` is in steady seconds. Raises CloposError `throttled` at once if the moment lies behind it, and
+        `deadline` is in monotonic seconds. Raises CloposError `throttled` at once if the moment lies behind it, and
         Stopped when the process ends meanwhile.
         """
         while True:
             with self._lock:
-                now = self._clock.steady()
+                now = self._clock.monotonic()
                 held = self._held_until > now
                 due = self._due(now)
                 start = max(due, self._held_until)
@@ -79,7 +79,7 @@ class Pace:
                     self._next = due + self.spacing
             if self._clock.wait(self._stop, start - now):
                 raise Stopped
-            if not held and self._clock.steady() >= self._held_until:
+            if not held and self._clock.monotonic() >= self._held_until:
                 return
 
     def _due(self, now: float) -> float:
@@ -96,7 +96,7 @@ class Quota(Pace):
     def __init__(self, per_minute: float, clock: Clock, stop: Event) -> None:
         self._share = per_minute
         self._smooth = 1.0
-        self._told_at = clock.steady()
+        self._told_at = clock.monotonic()
         self.limit: int | None = None
         self.remaining: int | None = None
         # A spare moment makes up for a late start, so that the share can be used in full.
@@ -117,7 +117,7 @@ class Quota(Pace):
         guard, floor = limit * GUARD, limit * FLOOR
         factor = min(1.0, max(FLOOR, (remaining - floor) / (guard - floor)))
         with self._lock:
-            now = self._clock.steady()
+            now = self._clock.monotonic()
             self._smooth += (factor - self._smooth) * -expm1((self._told_at - now) / SMOOTHING)
             self._told_at = now
             self.per_minute = self._share * factor
@@ -138,7 +138,7 @@ class Failures(Pace):
 
     def admit(self, deadline: float) -> bool:
         """Wait until one more may fail, and tell whether it was counted beforehand. Raises like `acquire`."""
-        if self.next_at() <= self._clock.steady():
+        if self.next_at() <= self._clock.monotonic():
             return False
         try:
             self.acquire(deadline)

@@ -15,7 +15,7 @@ from exporter.config.checks import check, resolve
 from exporter.config.settings import FROM_FILE, Brand, Ignored, ListedVenue, Settings, State, VenueSettings
 from exporter.document import Document, Keys, Origin, read
 from exporter.errors import ConfigError, Fault
-from exporter.model import NOTHING
+from exporter.model import EMPTY
 
 NO_BRAND = (
     "no brand is configured: set CLOPOS_BRAND, CLOPOS_CLIENT_ID, CLOPOS_CLIENT_SECRET and CLOPOS_INTEGRATOR_ID (or "
@@ -49,7 +49,7 @@ _MESSAGES = {
 }
 
 
-def load(path: Path | None, environ: Mapping[str, str], flags: Mapping[str, Any] = NOTHING) -> Settings:
+def load(path: Path | None, environ: Mapping[str, str], flags: Mapping[str, Any] = EMPTY) -> Settings:
     """Read the settings: a flag wins over the environment, that over the file, and the file over the defaults.
 
     `flags` maps the way to a setting, as `state.path`, to a value. Relative paths begin at the file's folder, those of

@@ -26,7 +26,7 @@ from exporter.config.values import (
     Token,
 )
 from exporter.document import shown
-from exporter.model import NOTHING
+from exporter.model import EMPTY
 
 _Item = TypeVar("_Item")
 
@@ -112,7 +112,7 @@ class Brand(_Frozen):
     time_zone: TimeZone | None = None
     opening_hours: OpeningHours | None = None
     ignore_stations: IgnoreList = ()
-    venue_overrides: Overrides = Field(default_factory=lambda: NOTHING)
+    venue_overrides: Overrides = Field(default_factory=lambda: EMPTY)
     """By venue id. What an override says replaces the brand's word; stations to ignore are added to the brand's."""
 
     def venue(self, venue_id: str) -> VenueSettings:

@@ -178,7 +178,7 @@ class Exposition:
         return packed
 
     def _tail(self, openmetrics: bool) -> tuple[float, bytes]:  # noqa: FBT001 - as in _whole
-        now = self._clock.steady()
+        now = self._clock.monotonic()
         made, text = self._tails.get(openmetrics, (now - 2 * TELEMETRY_AGE, b""))
         if now - made >= TELEMETRY_AGE:
             made, text = self._tails[openmetrics] = now, self._telemetry.text(frozenset(), openmetrics=openmetrics)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from exporter.model import Kind, Station, Tracked, Venue
+from exporter.model import Kind, Station, StationState, Venue
 from exporter.views import BrandView, KindCount, VenueView, count_kinds
 
 NAN = float("nan")
@@ -45,16 +45,16 @@ class Family(Generic[View]):
 class StationRow(NamedTuple):
     """A station and whether the configuration leaves it out of the alerts."""
 
-    tracked: Tracked
+    station_state: StationState
     ignored: bool
 
 
 def _stations(view: VenueView) -> Iterator[Row]:
     venue, ignored = view.state.venue, view.ignored
-    for tracked in view.stations.values():
-        station = tracked.station
+    for station_state in view.stations.values():
+        station = station_state.station
         labels = (venue.brand, station.kind.value, station.name, station.id, venue.name, venue.id)
-        yield Row(labels, StationRow(tracked, station.id in ignored))
+        yield Row(labels, StationRow(station_state, station.id in ignored))
 
 
 def _kinds(view: VenueView) -> Iterator[Row]:
@@ -98,7 +98,7 @@ def _flag(value: bool | None) -> float:  # noqa: FBT001 - a three-valued flag is
 
 
 def _station(field: Callable[[Station], float | None]) -> Callable[[StationRow], float | None]:
-    return lambda row: field(row.tracked.station)
+    return lambda row: field(row.station_state.station)
 
 
 def _count(field: Callable[[KindCount], int]) -> Callable[[KindCount], float]:
@@ -147,7 +147,7 @@ VENUE_FAMILIES: tuple[Family[VenueView], ...] = (
         "gauge",
         f"When the exporter last saw the station's status change; absent until it has seen one. {_AGE}",
         STATION,
-        lambda row: row.tracked.last_transition,
+        lambda row: row.station_state.last_transition,
     ),
     Family(
         "clopos_station_ignored",

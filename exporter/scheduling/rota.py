@@ -25,7 +25,7 @@ class Pacing(Protocol):
         """Give the rate that can be counted on, requests per second."""
 
     def next_at(self) -> float:
-        """Give the steady time at which the next request could start."""
+        """Give the monotonic time at which the next request could start."""
 
 
 @dataclass(slots=True)
@@ -62,7 +62,7 @@ class Rota:
         self._turns: dict[str, _Turn] = {}
         self._ring: deque[_Turn] = deque()
         self._requests = 0
-        self._next = clock.steady()
+        self._next = clock.monotonic()
 
     @property
     def interval(self) -> float:
@@ -86,13 +86,13 @@ class Rota:
                 turn.venue = wanted.pop(turn.venue.id)
             new = list(map(_Turn, wanted.values()))
             if new:
-                self._next = self._clock.steady()
+                self._next = self._clock.monotonic()
             self._ring = deque(new + kept)
             self._turns = {turn.venue.id: turn for turn in self._ring}
             self._count()
 
     def next_at(self) -> float:
-        """Give the steady time of the next turn, infinity where there is none."""
+        """Give the monotonic time of the next turn, infinity where there is none."""
         return max(self._next, self._pacing.next_at()) if self._ring else NEVER
 
     def take(self) -> Venue | None:
@@ -102,7 +102,7 @@ class Rota:
         up for, so that the interval holds and nothing bursts.
         """
         with self._lock:
-            now = self._clock.steady()
+            now = self._clock.monotonic()
             if not self._ring or now < self._next:
                 return None
             turn = self._ring[0]

@@ -1,6 +1,6 @@
-"""APScheduler on steady time: each watch is one job that fires when its next turn comes.
+"""APScheduler on monotonic time: each watch is one job that fires when its next turn comes.
 
-APScheduler 3 reads the wall clock through the time zone it is given. Ours answers with steady time, so that a wall
+APScheduler 3 reads the wall clock through the time zone it is given. Ours answers with monotonic time, so that a wall
 clock that jumps moves no poll, and a clock that runs faster takes the schedule along.
 """
 
@@ -29,19 +29,19 @@ _LONGEST_SLEEP = 3600.0
 _TICK = timedelta(milliseconds=1)
 
 
-class SteadyZone(tzinfo):
-    """A time zone in which it is as late as a clock's steady time says."""
+class MonotonicZone(tzinfo):
+    """A time zone in which it is as late as a clock's monotonic time says."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
 
-    def at(self, steady: float) -> datetime:
-        """Give the moment at which the clock's steady time is this."""
-        return (_EPOCH + timedelta(seconds=steady)).replace(tzinfo=self)
+    def at(self, monotonic: float) -> datetime:
+        """Give the moment at which the clock's monotonic time is this."""
+        return (_EPOCH + timedelta(seconds=monotonic)).replace(tzinfo=self)
 
     def fromutc(self, _dt: datetime) -> datetime:
         """Give the time now; `datetime.now(zone)` ends here and its wall time is not looked at."""
-        return self.at(self._clock.steady())
+        return self.at(self._clock.monotonic())
 
     def utcoffset(self, _dt: datetime | None) -> timedelta:
         """Give no offset."""
@@ -53,13 +53,13 @@ class SteadyZone(tzinfo):
 
     def tzname(self, _dt: datetime | None) -> str:
         """Give a name for logs."""
-        return "steady"
+        return "monotonic"
 
 
 class Turns(BaseTrigger):  # type: ignore[misc]  # APScheduler 3 is untyped
     """Fire whenever `next_at` says, which may say something else after each firing."""
 
-    def __init__(self, next_at: Callable[[], float], zone: SteadyZone) -> None:
+    def __init__(self, next_at: Callable[[], float], zone: MonotonicZone) -> None:
         self._next_at, self._zone = next_at, zone
 
     def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime:
@@ -83,7 +83,7 @@ class Scheduler(BaseScheduler):  # type: ignore[misc]  # APScheduler 3 is untype
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._zone = SteadyZone(clock)
+        self._zone = MonotonicZone(clock)
         self._wake = Event()
         super().__init__(
             timezone=self._zone,
@@ -92,7 +92,7 @@ class Scheduler(BaseScheduler):  # type: ignore[misc]  # APScheduler 3 is untype
         )
 
     def every_turn(self, name: str, next_at: Callable[[], float], act: Callable[[], None]) -> None:
-        """Call `act` whenever the steady time is `next_at()`; infinity means not now."""
+        """Call `act` whenever the monotonic time is `next_at()`; infinity means not now."""
         self.add_job(act, Turns(next_at, self._zone), id=name, name=name)
 
     def reconsider(self, name: str) -> None:

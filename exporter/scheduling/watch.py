@@ -54,13 +54,13 @@ class Watch:
         self._discovery_failures = 0
         self._known: list[Venue] = []
         self._told_interval = poll_interval
-        self._tell_from = clock.steady()
+        self._tell_from = clock.monotonic()
         self._log = structlog.get_logger(__name__)
 
     def start(self, known: Iterable[Venue] = ()) -> None:
         """Begin; venues that are known from before are polled even if the first discovery fails."""
         self._known = list(known)
-        self._discover_at = self._clock.steady()
+        self._discover_at = self._clock.monotonic()
         self._scheduler.every_turn(f"discover {self.brand}", lambda: self._discover_at, self._start_discovery)
         self._scheduler.every_turn(f"poll {self.brand}", self._next_poll, self._start_poll)
 
@@ -77,11 +77,11 @@ class Watch:
     def discover_now(self) -> None:
         """Renew the list of venues without waiting for its time."""
         self._discovery_failures = 0
-        self._discover_at = self._clock.steady()
+        self._discover_at = self._clock.monotonic()
         self._scheduler.reconsider(f"discover {self.brand}")
 
     def _next_poll(self) -> float:
-        return self.rota.next_at() if self._workers.free else self._clock.steady() + _FULL_PAUSE
+        return self.rota.next_at() if self._workers.free else self._clock.monotonic() + _FULL_PAUSE
 
     def _start_poll(self) -> None:
         if not self._workers.free:
@@ -99,7 +99,7 @@ class Watch:
         self._tell_interval()
 
     def _start_discovery(self) -> None:
-        if self._discover_at > self._clock.steady():
+        if self._discover_at > self._clock.monotonic():
             return
         self._discover_at = NEVER
         self._workers.submit(self._run_discovery)
@@ -114,7 +114,7 @@ class Watch:
                 # The client itself asks less often where only a person can help.
                 wait = min(wait, 60.0, 2.0**self._discovery_failures)
                 self._discovery_failures = min(self._discovery_failures + 1, 10)
-            self._discover_at = self._clock.steady() + wait
+            self._discover_at = self._clock.monotonic() + wait
             self._scheduler.reconsider(f"discover {self.brand}")
         if venues is not None:
             self._discovery_failures = 0
@@ -125,7 +125,7 @@ class Watch:
 
     def _tell_interval(self) -> None:
         """Log that the interval in force is another, once a minute while it goes on changing."""
-        interval, now = self.rota.interval, self._clock.steady()
+        interval, now = self.rota.interval, self._clock.monotonic()
         if now >= self._tell_from and abs(interval - self._told_interval) > _TOLD_CHANGE * self._told_interval:
             self._told_interval, self._tell_from = interval, now + _TOLD_EVERY
             self._log.info(

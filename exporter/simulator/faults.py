@@ -136,7 +136,7 @@ class Faults:
     def add(self, kind: str | Fault, **selectors: Any) -> int:
         """Let a fault act from now on and give its number. Raises ValueError as `Fault.of`."""
         fault = kind if isinstance(kind, Fault) else Fault.of(kind, **selectors)
-        now = self._clock.steady()
+        now = self._clock.monotonic()
         with self._lock:
             self._armed = {number: armed for number, armed in self._armed.items() if not armed.is_over(now)}
             number = next(self._numbers)
@@ -163,7 +163,7 @@ class Faults:
 
     def listing(self) -> dict[int, dict[str, Any]]:
         """Give the faults in force by number, as plain values."""
-        now = self._clock.steady()
+        now = self._clock.monotonic()
         with self._lock:
             return {
                 number: armed.fault.model_dump(exclude_none=True)
@@ -175,7 +175,7 @@ class Faults:
         """Decide which faults hit a request, and count the hits."""
         acts = Acts([], [], [], [], [])
         if self._armed:
-            now = self._clock.steady()
+            now = self._clock.monotonic()
             with self._lock:
                 for armed in self._armed.values():
                     fault = armed.fault

@@ -45,7 +45,7 @@ class Window:
     """Count what happened within the last minute.
 
     `load` is how many requests a minute somebody else spends of it, evenly; like everybody they are refused when it
-    is full. Times are steady seconds and never go back.
+    is full. Times are monotonic seconds and never go back.
     """
 
     def __init__(self, limit: int) -> None:
@@ -120,7 +120,7 @@ class Limits:
         if self._tiers is None:
             return None
         with self._lock:
-            now = self._clock.steady()
+            now = self._clock.monotonic()
             windows = self._authenticated(ip, brand, self._tiers)
             if status >= HTTPStatus.BAD_REQUEST:
                 windows[0].admits(now)
@@ -132,7 +132,7 @@ class Limits:
         if self._tiers is not None:
             with self._lock:
                 window = self._window(self._brands, brand, self._tiers.brand)
-                window.set_load(per_minute, self._clock.steady())
+                window.set_load(per_minute, self._clock.monotonic())
 
     def reset(self) -> None:
         """Forget every request and every load."""
@@ -147,7 +147,7 @@ class Limits:
         return windows
 
     def _admit(self, windows: list[Window], counting: int) -> Quota | None:
-        now = self._clock.steady()
+        now = self._clock.monotonic()
         for window in windows:
             if not window.admits(now):
                 return window.quota(now)

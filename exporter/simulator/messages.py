@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from exporter.model import NOTHING
+from exporter.model import EMPTY
 from exporter.simulator.encoding import encode
 
 
@@ -17,8 +17,8 @@ class Request:
 
     method: str
     path: str
-    query: Mapping[str, str] = field(default_factory=lambda: NOTHING)
-    headers: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    query: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    headers: Mapping[str, str] = field(default_factory=lambda: EMPTY)
     body: bytes = b""
     ip: str = "127.0.0.1"
 

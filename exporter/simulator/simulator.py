@@ -129,9 +129,9 @@ class Simulator:
 
     def _keep_drifting(self) -> None:
         clock = self.world.clock
-        due = clock.steady()
+        due = clock.monotonic()
         while True:
             due += self._random.expovariate(self.changes_per_minute / 60)
-            if clock.wait(self._stopping, due - clock.steady()):
+            if clock.wait(self._stopping, due - clock.monotonic()):
                 return
             self.drift()

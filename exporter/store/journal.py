@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from exporter.model import NOTHING, Change, Event, Kind
+from exporter.model import EMPTY, Change, Event, Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Entry:
     station: str | None = None
     kind: Kind | None = None
     updated_at: float | None = None
-    details: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
+    details: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
 
     @classmethod
     def of(cls, id_: int, change: Change) -> Entry:

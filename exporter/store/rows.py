@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from exporter.model import (
-    NOTHING,
+    EMPTY,
     BrandState,
     Event,
     Instant,
@@ -18,7 +18,7 @@ from exporter.model import (
     Outage,
     Reason,
     Station,
-    Tracked,
+    StationState,
     Venue,
     VenueKey,
     VenueState,
@@ -42,7 +42,11 @@ def write_venue(connection: sqlite3.Connection, old: VenueState | None, new: Ven
     if after is not before:
         connection.executemany(
             "INSERT OR REPLACE INTO stations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [_station_row(key, tracked) for id_, tracked in after.items() if before.get(id_) is not tracked],
+            [
+                _station_row(key, station_state)
+                for id_, station_state in after.items()
+                if before.get(id_) is not station_state
+            ],
         )
         connection.executemany(
             "DELETE FROM stations WHERE brand = ? AND venue_id = ? AND station_id = ?",
@@ -118,18 +122,18 @@ def last_id(connection: sqlite3.Connection) -> int:
 
 
 def read_venues(connection: sqlite3.Connection, now: Instant) -> Iterator[VenueState]:
-    """Read the states of an earlier process. Their age on the steady clock follows from their age on the wall clock."""
-    stations: defaultdict[VenueKey, dict[str, Tracked]] = defaultdict(dict)
+    """Read the states of an earlier process. Their monotonic age follows from their wall-clock age."""
+    stations: defaultdict[VenueKey, dict[str, StationState]] = defaultdict(dict)
     for brand, venue_id, *row in connection.execute("SELECT * FROM stations"):
-        tracked = _tracked(row)
-        stations[brand, venue_id][tracked.station.id] = tracked
+        station_state = _station_state(row)
+        stations[brand, venue_id][station_state.station.id] = station_state
     transitions: defaultdict[VenueKey, dict[tuple[Kind, bool], int]] = defaultdict(dict)
     for brand, venue_id, kind, active, total in connection.execute("SELECT * FROM transitions"):
         transitions[brand, venue_id][Kind(kind), bool(active)] = total
     for brand, id_, name, last_success, requests, *outage in connection.execute("SELECT * FROM venues"):
         state = VenueState(
             Venue(brand, id_, name),
-            transitions=transitions.get((brand, id_), NOTHING),
+            transitions=transitions.get((brand, id_), EMPTY),
             requests=requests,
             outage=_outage(outage),
             restored=True,
@@ -137,7 +141,7 @@ def read_venues(connection: sqlite3.Connection, now: Instant) -> Iterator[VenueS
         if last_success is not None:
             age = max(0.0, now.wall - last_success)
             known = stations.get((brand, id_), {})
-            state = replace(state, stations=known, last_success=last_success, fresh_at=now.steady - age)
+            state = replace(state, stations=known, last_success=last_success, fresh_at=now.monotonic - age)
         yield state
 
 
@@ -180,8 +184,8 @@ def read_entries(connection: sqlite3.Connection, query: JournalQuery) -> list[En
     ]  # fmt: skip
 
 
-def _station_row(key: VenueKey, tracked: Tracked) -> Row:
-    station = tracked.station
+def _station_row(key: VenueKey, station_state: StationState) -> Row:
+    station = station_state.station
     return (
         *key,
         station.id,
@@ -191,18 +195,18 @@ def _station_row(key: VenueKey, tracked: Tracked) -> Row:
         station.printable,
         station.created_at,
         station.updated_at,
-        tracked.status,
-        tracked.printing,
-        tracked.since,
-        tracked.last_transition,
-        tracked.missing,
+        station_state.status,
+        station_state.printing,
+        station_state.since,
+        station_state.last_transition,
+        station_state.missing,
     )
 
 
-def _tracked(row: list[Any]) -> Tracked:
+def _station_state(row: list[Any]) -> StationState:
     id_, name, kind, active, printable, created_at, updated_at, status, printing, since, last_transition, missing = row
     station = Station(id_, name, Kind(kind), _flag(active), _flag(printable), created_at, updated_at)
-    return Tracked(station, _flag(status), _flag(printing), since, last_transition, missing)
+    return StationState(station, _flag(status), _flag(printing), since, last_transition, missing)
 
 
 def _outage_row(outage: Outage | None) -> Row:

@@ -110,7 +110,7 @@ class SQLiteStore(MemoryStore):
 
     def _write(self, *, urgent: bool) -> None:
         now = self._clock.now()
-        if now.steady < self._due and (self._file is None or not urgent):
+        if now.monotonic < self._due and (self._file is None or not urgent):
             return
         try:
             file = self._file or self._open(now)
@@ -122,7 +122,7 @@ class SQLiteStore(MemoryStore):
         except StoreError as error:
             self._lose(error, now)
             return
-        self._due = now.steady + FRESHNESS_SECONDS
+        self._due = now.monotonic + FRESHNESS_SECONDS
         self._venues_due.clear()
         self._brands_due.clear()
         if self._problem is not None:
@@ -159,7 +159,7 @@ class SQLiteStore(MemoryStore):
             self._file.close()
             self._file = None
         self._damaged = self._damaged or isinstance(error, DamagedError)
-        self._due = now.steady + RETRY_SECONDS
+        self._due = now.monotonic + RETRY_SECONDS
         problem = str(error)
         if problem != self._problem:
             self._problem = problem

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from exporter.model import Event, Tracked
+from exporter.model import Event, StationState
 from exporter.views import VenueView
 from exporter.web import documents as doc
 from exporter.web.answers import Endpoint, href, in_turn, packed
@@ -60,15 +60,15 @@ class _Api:
     def stations(self, query: doc.StationQuery) -> BaseModel:
         """List stations, as far as their values are not too old to be shown."""
         rows = [
-            (view, tracked)
+            (view, station_state)
             for view in self._venues(query)
-            for _, tracked in sorted(view.stations.items())
-            if query.status in (None, _STATUS[tracked.station.active])
-            and query.kind in (None, tracked.station.kind)
-            and (query.since is None or tracked.since >= query.since)
+            for _, station_state in sorted(view.stations.items())
+            if query.status in (None, _STATUS[station_state.station.active])
+            and query.kind in (None, station_state.station.kind)
+            and (query.since is None or station_state.since >= query.since)
         ]
         return doc.Stations(
-            data=[_station(view, tracked) for view, tracked in _page(rows, query)],
+            data=[_station(view, station_state) for view, station_state in _page(rows, query)],
             total=len(rows),
             next=_next("stations", query, len(rows)),
         )
@@ -78,7 +78,7 @@ class _Api:
         now = self._source.now()
         rows = [view for view in self._venues(query) if query.status in (None, _venue_status(view))]
         return doc.Venues(
-            data=[_venue(view, now.steady) for view in _page(rows, query)],
+            data=[_venue(view, now.monotonic) for view in _page(rows, query)],
             total=len(rows),
             next=_next("venues", query, len(rows)),
         )
@@ -190,8 +190,8 @@ def _link(path: str, query: BaseModel, **changed: int) -> str:
     return href(path, **{**given, **changed})
 
 
-def _station(view: VenueView, tracked: Tracked) -> doc.Station:
-    venue, station = view.state.venue, tracked.station
+def _station(view: VenueView, station_state: StationState) -> doc.Station:
+    venue, station = view.state.venue, station_state.station
     return doc.Station(
         brand=venue.brand,
         venue_id=venue.id,
@@ -201,15 +201,15 @@ def _station(view: VenueView, tracked: Tracked) -> doc.Station:
         kind=station.kind,
         status=_STATUS[station.active],
         printable=station.printable,
-        since=moment(tracked.since),
-        last_transition=_moment(tracked.last_transition),
+        since=moment(station_state.since),
+        last_transition=_moment(station_state.last_transition),
         created_at=_moment(station.created_at),
         updated_at=_moment(station.updated_at),
         ignored=station.id in view.ignored,
     )
 
 
-def _venue(view: VenueView, steady: float) -> doc.Venue:
+def _venue(view: VenueView, monotonic: float) -> doc.Venue:
     state, opening = view.state, view.opening
     outage = state.outage
     return doc.Venue(
@@ -218,9 +218,9 @@ def _venue(view: VenueView, steady: float) -> doc.Venue:
         venue=state.venue.name,
         status=_venue_status(view),
         stations=len(view.stations),
-        active=sum(tracked.station.active is True for tracked in view.stations.values()),
+        active=sum(station_state.station.active is True for station_state in view.stations.values()),
         last_success=_moment(state.last_success),
-        age_seconds=None if state.fresh_at is None else round(steady - state.fresh_at, 3),
+        age_seconds=None if state.fresh_at is None else round(monotonic - state.fresh_at, 3),
         poll_interval_seconds=view.interval,
         outage=outage and doc.Outage(since=moment(outage.since), reason=outage.reason, message=outage.message),
         open=opening.is_open if opening else None,

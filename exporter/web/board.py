@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from exporter.model import Instant, Kind, Tracked, Venue, VenueKey
+from exporter.model import Instant, Kind, StationState, Venue, VenueKey
 from exporter.views import VenueView
 from exporter.web import troubles, words
 from exporter.web.troubles import RETIRED_SECONDS, Level, Trouble
@@ -84,13 +84,18 @@ class Board:
         found = troubles.station_troubles(view, now)
         level = troubles.level(view, found)
         venue, stations = view.state.venue, view.stations
-        active = sum(tracked.station.active is True for tracked in stations.values())
+        active = sum(station_state.station.active is True for station_state in stations.values())
         html = self._template(
             view=view, level=level, troubles=found, active=active, stations=in_order(stations), age=self._gap
         )
         before, _, after = html.partition(str(self._gap))
-        names = [venue.name, venue.id, venue.brand, *(tracked.station.name for tracked in stations.values())]
-        retiring = [trouble.tracked.since + RETIRED_SECONDS for trouble in found]
+        names = [
+            venue.name,
+            venue.id,
+            venue.brand,
+            *(station_state.station.name for station_state in stations.values()),
+        ]
+        retiring = [trouble.station_state.since + RETIRED_SECONDS for trouble in found]
         return Tile(
             view=view,
             level=level,
@@ -103,7 +108,7 @@ class Board:
         )
 
 
-def in_order(stations: Mapping[str, Tracked]) -> list[Tracked]:
+def in_order(stations: Mapping[str, StationState]) -> list[StationState]:
     """Give stations as people look for them: kitchen first, then by name."""
     return sorted(
         stations.values(), key=lambda one: (one.station.kind is not Kind.KITCHEN, one.station.name.casefold())
@@ -118,13 +123,13 @@ def searchable(text: str) -> str:
 
 def is_late(view: VenueView, now: Instant) -> bool:
     """Tell whether polls should have brought newer data by now."""
-    return view.state.fresh_at is not None and now.steady - view.state.fresh_at > LATE * view.interval
+    return view.state.fresh_at is not None and now.monotonic - view.state.fresh_at > LATE * view.interval
 
 
 def _age(view: VenueView, now: Instant) -> Markup:
     if view.state.fresh_at is None:
         return Markup('<span class="age">no data yet</span>')
-    text = words.duration(now.steady - view.state.fresh_at)
+    text = words.duration(now.monotonic - view.state.fresh_at)
     if is_late(view, now):
         return Markup('<span class="age late">data is {} old</span>').format(text)
     return Markup('<span class="age"><span class="vh">data is </span>{}<span class="vh"> old</span></span>').format(

@@ -77,7 +77,7 @@ def load(path: Path) -> Loaded:
 class Door:
     """Hold the web configuration in force for whoever lets a client in.
 
-    A file that has become faulty is told once in the log and leaves what was in force. `clock` gives steady seconds.
+    A file that has become faulty is told once in the log and leaves what was in force. `clock` gives monotonic seconds.
     """
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from exporter.model import Instant, Kind, Tracked
+from exporter.model import Instant, Kind, StationState
 from exporter.views import BrandView, VenueView
 from exporter.web import timeline, words
 from exporter.web.answers import Endpoint, href, in_turn, packed
@@ -68,7 +68,7 @@ class _Pages:
         by_key = {view.state.venue.key: view for view in views}
         found = sorted(
             (trouble for tile in tiles for trouble in tile.troubles),
-            key=lambda trouble: (-trouble.level, -trouble.tracked.since),
+            key=lambda trouble: (-trouble.level, -trouble.station_state.since),
         )
         wrong = [trouble for trouble in found if trouble.level > Level.QUIET]
         search = Search(request.query_params)
@@ -108,10 +108,10 @@ class _Pages:
             "venue.html",
             now,
             view=view,
-            age=None if view.state.fresh_at is None else now.steady - view.state.fresh_at,
+            age=None if view.state.fresh_at is None else now.monotonic - view.state.fresh_at,
             late=is_late(view, now),
             troubles=station_troubles(view, now.wall),
-            lines=[Line(tracked, entries, start, now.wall) for tracked in in_order(stations)],
+            lines=[Line(station_state, entries, start, now.wall) for station_state in in_order(stations)],
             blind=[_rect(span, start, now.wall) for span in blind],
             span=chosen if chosen in SPANS else "day",
             spans=SPANS,
@@ -198,17 +198,17 @@ class Freshness:
 
 def oldest(views: Iterable[VenueView], now: Instant) -> float | None:
     """Give the age of the oldest data in seconds; None where there is none."""
-    return max((now.steady - at for view in views if (at := view.state.fresh_at) is not None), default=None)
+    return max((now.monotonic - at for view in views if (at := view.state.fresh_at) is not None), default=None)
 
 
 class Line:
     """The timeline of a station, as rectangles on a strip that is 1000 wide."""
 
-    def __init__(self, tracked: Tracked, entries: Iterable[Entry], start: float, now: float) -> None:
-        mine = [entry for entry in entries if entry.station_id == tracked.station.id]
-        spans = timeline.status_spans(tracked, mine, start, now)
+    def __init__(self, station_state: StationState, entries: Iterable[Entry], start: float, now: float) -> None:
+        mine = [entry for entry in entries if entry.station_id == station_state.station.id]
+        spans = timeline.status_spans(station_state, mine, start, now)
         disabled = [span for span in spans if span.active is False]
-        self.tracked = tracked
+        self.station_state = station_state
         self.spans = [_rect(span, start, now) for span in spans]
         self.known = sum(span.end - span.start for span in spans if span.active is not None)
         self.known_whole = all(span.active is not None for span in spans)

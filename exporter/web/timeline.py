@@ -8,7 +8,7 @@ from itertools import groupby
 from operator import attrgetter
 from typing import NamedTuple
 
-from exporter.model import Event, Tracked
+from exporter.model import Event, StationState
 from exporter.web.source import Entry
 
 
@@ -20,14 +20,14 @@ class Span(NamedTuple):
     active: bool | None
 
 
-def status_spans(tracked: Tracked, entries: Iterable[Entry], start: float, now: float) -> list[Span]:
+def status_spans(station_state: StationState, entries: Iterable[Entry], start: float, now: float) -> list[Span]:
     """Give the spans of a station from `start` to `now`, oldest first, without gaps.
 
     `entries` are the station's, newest first; what they do not tell is not known.
     """
     spans: list[Span] = []
     end = now
-    for since, active in _statuses(tracked, entries):
+    for since, active in _statuses(station_state, entries):
         begin = min(max(since, start), end)
         if begin < end:
             spans.append(Span(begin, end, active))
@@ -57,9 +57,9 @@ def share_active(spans: Iterable[Span]) -> float | None:
     return sum(span.end - span.start for span in known if span.active) / total if total else None
 
 
-def _statuses(tracked: Tracked, entries: Iterable[Entry]) -> Iterator[tuple[float, bool | None]]:
+def _statuses(station_state: StationState, entries: Iterable[Entry]) -> Iterator[tuple[float, bool | None]]:
     """Yield statuses, newest first, each with the time from which it held until the one before."""
-    active, known_since = tracked.status, tracked.since
+    active, known_since = station_state.status, station_state.since
     for entry in entries:
         match entry.event:
             case Event.STATION_ACTIVATED | Event.STATION_DEACTIVATED:

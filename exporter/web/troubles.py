@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
-from exporter.model import Kind, Outage, Reason, Tracked, Venue
+from exporter.model import Kind, Outage, Reason, StationState, Venue
 from exporter.views import BrandView, VenueView
 
 RETIRED_SECONDS = 7 * 86_400.0
@@ -31,7 +31,7 @@ class Trouble(NamedTuple):
 
     level: Level
     venue: Venue
-    tracked: Tracked
+    station_state: StationState
     expected: str | None = None
 
 
@@ -50,8 +50,14 @@ class Blindness(NamedTuple):
 
 def station_troubles(view: VenueView, now: float) -> list[Trouble]:
     """Give the troubles of a venue's stations, worst and newest first. `now` is epoch seconds."""
-    found = [_judge(view, tracked, now) for tracked in view.stations.values() if tracked.station.active is not True]
-    return sorted(found, key=lambda trouble: (-trouble.level, -trouble.tracked.since, trouble.tracked.station.name))
+    found = [
+        _judge(view, station_state, now)
+        for station_state in view.stations.values()
+        if station_state.station.active is not True
+    ]
+    return sorted(
+        found, key=lambda trouble: (-trouble.level, -trouble.station_state.since, trouble.station_state.station.name)
+    )
 
 
 def blindnesses(brands: Iterable[BrandView], venues: Iterable[VenueView]) -> Iterator[Blindness]:
@@ -84,13 +90,13 @@ def level(view: VenueView, troubles: Sequence[Trouble]) -> Level:
     return max(worst, Level.BLIND) if blind else worst
 
 
-def _judge(view: VenueView, tracked: Tracked, now: float) -> Trouble:
-    station, expected = tracked.station, None
+def _judge(view: VenueView, station_state: StationState, now: float) -> Trouble:
+    station, expected = station_state.station, None
     if station.id in view.ignored:
         expected = "left out of the alerts by the configuration"
     elif view.opening is not None and not view.opening.is_open:
         expected = "the venue is closed now"
-    elif tracked.status is False and now - tracked.since > RETIRED_SECONDS:
+    elif station_state.status is False and now - station_state.since > RETIRED_SECONDS:
         expected = "disabled for more than a week"
     if expected is not None:
         found = Level.QUIET
@@ -98,4 +104,4 @@ def _judge(view: VenueView, tracked: Tracked, now: float) -> Trouble:
         found = Level.URGENT
     else:
         found = Level.NOTICE
-    return Trouble(found, view.state.venue, tracked, expected)
+    return Trouble(found, view.state.venue, station_state, expected)

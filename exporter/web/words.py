@@ -54,6 +54,10 @@ _EVENTS = {
     Event.VENUE_REMOVED: "venue removed",
     Event.BRAND_LOGIN_FAILED: "login fails",
     Event.BRAND_LOGIN_RECOVERED: "login works again",
+    Event.BRAND_DISCOVERY_FAILED: "the venue list cannot be read",
+    Event.BRAND_DISCOVERY_RECOVERED: "the venue list can be read again",
+    Event.INCIDENT_FIRING: "incident",
+    Event.INCIDENT_RESOLVED: "incident resolved",
 }
 
 _TONES = {

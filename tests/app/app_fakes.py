@@ -10,7 +10,7 @@ from typing import Any
 from fakes import FakeClock, ManualScheduler
 from prometheus_client.parser import text_string_to_metric_families
 
-from exporter.app.brand import BrandAtWork, Rooms
+from exporter.app.brand import BrandMonitor, Rooms
 from exporter.app.overview import Overview
 from exporter.clopos.quota import Address
 from exporter.config import Settings
@@ -64,7 +64,7 @@ class Work:
             telemetry=self.telemetry,
             tell=self.tell,
         )
-        self.brand = BrandAtWork(brand, rooms, poll_interval=30.0, discovery_interval=300.0)
+        self.brand = BrandMonitor(brand, rooms, poll_interval=30.0, discovery_interval=300.0)
         self.scheduler.settled = lambda: self.brand.watch.join(10)
 
     def tell(self, changes: Sequence[Change]) -> None:

@@ -56,7 +56,7 @@ def overview(clock: FakeClock, shown: FakeExposition, rules: dict[str, VenueRule
 
 def test_a_view_holds_until_its_values_are_too_old() -> None:
     view, until = VenueRules(300.0).view(READ, 30.0, at(0))
-    assert (view.stale, until) == (False, at(300).steady)
+    assert (view.stale, until) == (False, at(300).monotonic)
     view, until = VenueRules(300.0).view(READ, 30.0, at(300))
     assert (view.stale, until) == (True, NEVER)
 
@@ -66,7 +66,7 @@ def test_a_venue_that_was_never_read_is_not_stale() -> None:
     assert (view.stale, until) == (False, NEVER)
 
 
-def test_age_is_counted_on_the_steady_clock() -> None:
+def test_age_is_counted_on_the_monotonic_clock() -> None:
     set_ahead = at(10)._replace(wall=at(10**6).wall)
     assert not VenueRules(300.0).view(READ, 30.0, set_ahead)[0].stale
 
@@ -75,7 +75,7 @@ def test_ignored_stations_are_left_out_until_their_day_is_over() -> None:
     rules = VenueRules(300.0, ignore=(IgnoreRule("Bar", at(50).wall), IgnoreRule("1")))
     view, until = rules.view(READ, 30.0, at(0))
     assert view.ignored == {"1", "2"}
-    assert until == at(50).steady
+    assert until == at(50).monotonic
     assert rules.view(READ, 30.0, at(51))[0].ignored == {"1"}
 
 
@@ -89,13 +89,13 @@ def test_opening_hours_hold_until_they_change() -> None:
     view, until = always.view(READ, 30.0, at(0))
     assert view.opening is not None
     assert view.opening.is_open
-    assert until == at(300).steady
+    assert until == at(300).monotonic
     # Noon of the fakes is a Friday, 08:00 UTC.
     opens = VenueRules(300.0, hours.parse("Fr 08:01-09:00", "UTC"))
     view, until = opens.view(READ, 30.0, at(0))
     assert view.opening is not None
     assert not view.opening.is_open
-    assert until == at(60).steady
+    assert until == at(60).monotonic
 
 
 # Every venue
@@ -132,7 +132,7 @@ def test_values_that_grow_too_old_are_settled_when_somebody_looks(
 def test_only_what_is_due_is_settled(overview: Overview, shown: FakeExposition, clock: FakeClock) -> None:
     overview.update(READ)
     clock.forward(200)
-    fresh = replace(READ, venue=Venue("tandir-group", "8", "Bakı"), fresh_at=clock.steady())
+    fresh = replace(READ, venue=Venue("tandir-group", "8", "Bakı"), fresh_at=clock.monotonic())
     overview.update(fresh)
     clock.forward(150)
     assert [view.stale for view in overview.venues()] == [True, False]
@@ -167,7 +167,7 @@ def test_settling_never_puts_an_older_state_in_the_place_of_a_newer_one(
     looking, go = Event(), Event()
 
     def slow(_venue: Venue) -> VenueRules:
-        if clock.steady() >= at(300).steady:
+        if clock.monotonic() >= at(300).monotonic:
             looking.set()
             go.wait(5)
         return VenueRules(300.0)
@@ -179,7 +179,7 @@ def test_settling_never_puts_an_older_state_in_the_place_of_a_newer_one(
     settling = Thread(target=overview.settle)
     settling.start()
     assert looking.wait(5)
-    newer = replace(READ, polls=2, fresh_at=clock.steady())
+    newer = replace(READ, polls=2, fresh_at=clock.monotonic())
     polling = Thread(target=lambda: overview.update(newer))
     polling.start()
     go.set()

@@ -40,10 +40,10 @@ class FakeTransport:
         self.closed = False
 
     def get(self, endpoint: str, params: Mapping[str, Any], headers: Mapping[str, str]) -> Answer:
-        return self._answer(Asked(self.clock.steady(), endpoint, params, headers))
+        return self._answer(Asked(self.clock.monotonic(), endpoint, params, headers))
 
     def post(self, endpoint: str, body: Mapping[str, Any]) -> Answer:
-        return self._answer(Asked(self.clock.steady(), endpoint, body, {}))
+        return self._answer(Asked(self.clock.monotonic(), endpoint, body, {}))
 
     def close(self) -> None:
         self.closed = True

@@ -96,7 +96,7 @@ def test_transient_trouble_is_asked_again_within_the_poll_after_a_pause(
 def test_trouble_that_lasts_is_a_failure_after_a_few_attempts(clock: FakeClock) -> None:
     made, transport = client(clock, lambda _: no(503, "Service unavailable"))
     assert bad(made) == Failure(
-        Reason.GATEWAY, "Service unavailable (HTTP 503)", clock.now(), clock.now().steady - transport.asked[0].at
+        Reason.GATEWAY, "Service unavailable (HTTP 503)", clock.now(), clock.now().monotonic - transport.asked[0].at
     )
     assert len(transport.asked) == ATTEMPTS
 
@@ -210,9 +210,9 @@ def test_a_429_that_outlasts_the_poll_is_a_failure_and_holds_the_brand_and_no_ot
     made, transport = client(clock, in_turn(LIMITED, listing(row(1))), address=address)
     other, of_other = client(clock, listing(row(1)), address=address)
     assert bad(made, seconds=3).reason is Reason.RATE_LIMITED
-    assert made.quota.next_at() == clock.steady() + 7
+    assert made.quota.next_at() == clock.monotonic() + 7
     assert isinstance(other.poll(VENUE, 30), Snapshot)
-    assert of_other.asked[0].at == clock.steady()
+    assert of_other.asked[0].at == clock.monotonic()
     assert len(transport.asked) == 1
 
 

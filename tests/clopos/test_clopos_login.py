@@ -42,7 +42,7 @@ def made(clock: FakeClock, transport: FakeTransport) -> Login:
 
 
 def ask(made: Login, clock: FakeClock, seconds: float = 30.0) -> str:
-    return made.token(clock.steady() + seconds)
+    return made.token(clock.monotonic() + seconds)
 
 
 def refusal(made: Login, clock: FakeClock) -> CloposError:
@@ -157,7 +157,7 @@ def test_what_only_a_person_can_mend_is_asked_again_later_each_time_up_to_fiftee
         before = len(transport.asked)
         assert refusal(made, clock).reason is Reason.CREDENTIALS
         if len(transport.asked) > before:
-            asked.append(clock.steady())
+            asked.append(clock.monotonic())
         clock.forward(1)
     waits = [later - first for first, later in pairwise(asked)]
     assert waits == [15.0, 30.0, 60.0, 120.0, 240.0, 480.0, 900.0, 900.0]
@@ -226,7 +226,7 @@ def test_a_429_on_login_holds_every_brands_logins_of_this_address(
 ) -> None:
     script.instead = no(429, "Too many requests", {"Retry-After": "50"})
     assert refusal(made, clock).reason is Reason.RATE_LIMITED
-    assert made._address.logins.next_at() == clock.steady() + 50
+    assert made._address.logins.next_at() == clock.monotonic() + 50
     script.instead = None
     clock.forward(2)
     error = refusal(made, clock)
@@ -321,7 +321,7 @@ def test_waiting_for_anothers_login_ends_with_the_time_of_the_poll(clock: FakeCl
     first.start()
     assert entered.wait(5)
     with pytest.raises(CloposError) as caught:
-        made.token(clock.steady() + 0.05)
+        made.token(clock.monotonic() + 0.05)
     assert caught.value.reason is Reason.THROTTLED
     go.set()
     first.join(5)

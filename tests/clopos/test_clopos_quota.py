@@ -23,10 +23,10 @@ def stop() -> Event:
 
 def starts(pace: Pace, clock: FakeClock, count: int) -> list[float]:
     """Give when so many requests in a row may start, seconds after the first was asked for."""
-    began, found = clock.steady(), []
+    began, found = clock.monotonic(), []
     for _ in range(count):
         pace.acquire(FOREVER)
-        found.append(clock.steady() - began)
+        found.append(clock.monotonic() - began)
     return found
 
 
@@ -51,7 +51,7 @@ def test_a_pause_is_not_saved_up(clock: FakeClock, stop: Event) -> None:
 def test_nothing_starts_while_it_is_held_and_no_burst_follows(clock: FakeClock, stop: Event) -> None:
     pace = Pace(60, clock, stop)
     pace.hold(30)
-    assert pace.next_at() == clock.steady() + 30
+    assert pace.next_at() == clock.monotonic() + 30
     assert starts(pace, clock, 3) == pytest.approx([30.0, 31.0, 32.0])
 
 
@@ -82,7 +82,7 @@ def test_a_moment_behind_the_deadline_is_refused_at_once_and_costs_nobody_else_t
     pace = Pace(60, clock, stop)
     starts(pace, clock, 1)
     with pytest.raises(CloposError) as caught:
-        pace.acquire(clock.steady() + 0.5)
+        pace.acquire(clock.monotonic() + 0.5)
     assert caught.value.reason is Reason.THROTTLED
     assert clock.waited == [0.0]
     assert starts(pace, clock, 1) == [1.0]
@@ -115,7 +115,7 @@ def test_no_minute_ever_holds_more_than_the_pace_and_its_burst(
     for pause in pauses:
         clock.forward(pause)
         pace.acquire(FOREVER)
-        taken.append(clock.steady())
+        taken.append(clock.monotonic())
     for first, later in itertools.pairwise(range(0, len(taken), per_minute + burst)):
         assert taken[later] - taken[first] >= 60 - 1e-6
 
@@ -145,14 +145,14 @@ def test_the_pace_falls_with_what_remains_before_it_is_used_up(clock: FakeClock,
 def test_below_the_floor_nothing_starts_until_the_api_promises_relief(clock: FakeClock, stop: Event) -> None:
     quota = Quota(240, clock, stop)
     quota.told(300, 6, 20)
-    assert quota.next_at() == clock.steady() + 20
+    assert quota.next_at() == clock.monotonic() + 20
     assert starts(quota, clock, 1) == [20.0]
 
 
 def test_a_reset_longer_than_the_window_is_not_believed(clock: FakeClock, stop: Event) -> None:
     quota = Quota(240, clock, stop)
     quota.told(300, 0, 10_000)
-    assert quota.next_at() == clock.steady() + 60
+    assert quota.next_at() == clock.monotonic() + 60
 
 
 def test_the_pace_recovers_by_itself_when_others_leave(clock: FakeClock, stop: Event) -> None:
@@ -189,11 +189,11 @@ def test_beside_another_client_no_request_is_refused_and_most_of_the_rest_is_use
 ) -> None:
     quota = Quota(share, clock, stop)
     window = Window(Tiers().brand)
-    window.set_load(foreign, clock.steady())
-    began, taken, refused = clock.steady(), 0, 0
-    while clock.steady() < began + 900:
+    window.set_load(foreign, clock.monotonic())
+    began, taken, refused = clock.monotonic(), 0, 0
+    while clock.monotonic() < began + 900:
         quota.acquire(FOREVER)
-        now = clock.steady()
+        now = clock.monotonic()
         if window.admits(now):
             window.add(now)
             taken += now >= began + 300

@@ -71,7 +71,7 @@ def until(seen: Callable[[], T | None], what: str, seconds: float) -> T:
 
 
 class Message(NamedTuple):
-    """What a channel was sent, and when, in seconds of the steady clock."""
+    """What a channel was sent, and when, in seconds of the monotonic clock."""
 
     channel: str
     title: str

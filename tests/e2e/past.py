@@ -24,8 +24,8 @@ class PastClock(Clock):
     def wall(self) -> float:
         return super().wall() - self.ago
 
-    def steady(self) -> float:
-        return super().steady() - self.ago
+    def monotonic(self) -> float:
+        return super().monotonic() - self.ago
 
 
 class Happened(NamedTuple):

@@ -91,8 +91,8 @@ class Soak:
         self.lives: list[list[Figures]] = [[]]
         self.done: Counter[str] = Counter()
         self._folder, self._began = folder, began
-        self._ends = began.steady + minutes * 60
-        self._last_life = began.steady + minutes * 60 * 0.4
+        self._ends = began.monotonic + minutes * 60
+        self._last_life = began.monotonic + minutes * 60 * 0.4
         self._chance = random.Random(seed)  # noqa: S311 - runs have to repeat
         self._settings: dict[str, Any] = {}
         self._opening = ""
@@ -104,7 +104,7 @@ class Soak:
         self.simulator.start()
         try:
             self._set(poll_interval="15m", guest=True)
-            environment = {CLOCK: f"{self._began.wall!r} {self._began.steady!r}"}
+            environment = {CLOCK: f"{self._began.wall!r} {self._began.monotonic!r}"}
             self.exporter = FastExporter(self._folder, self._settings, env=environment)
             with self.exporter:
                 while time.monotonic() < self._ends:
@@ -143,8 +143,8 @@ class Soak:
 
     def _pass(self, seconds: float) -> None:
         """Let time pass in which stations change, about one a minute."""
-        end = self.clock.steady() + seconds
-        while (left := end - self.clock.steady()) > 0:
+        end = self.clock.monotonic() + seconds
+        while (left := end - self.clock.monotonic()) > 0:
             step = min(left, self._chance.expovariate(1 / MINUTE))
             self.clock.wait(Event(), step)
             if step < left:

@@ -34,7 +34,7 @@ from exporter.errors import ConfigError
 from exporter.events import record
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.telemetry import Telemetry
-from exporter.model import Change, Discovery, Failure, Snapshot, Tracked, Venue, VenueState
+from exporter.model import Change, Discovery, Failure, Snapshot, StationState, Venue, VenueState
 from exporter.store import JournalQuery, SQLiteStore
 from exporter.views import VenueView
 from exporter.web.door import Door
@@ -105,7 +105,7 @@ def served_rightly(state: VenueState) -> None:
         families: Iterable[Metric] = parse(exposition.scrape(accept, "").body.decode())
         samples = [sample for family in families for sample in family.samples if sample.name == "clopos_station_active"]
         labels = {(sample.labels["station_id"], sample.labels["station"], sample.labels["kind"]) for sample in samples}
-        stations = [tracked.station for tracked in (state.stations or {}).values()]
+        stations = [station_state.station for station_state in (state.stations or {}).values()]
         assert labels == {(station.id, station.name, station.kind.value) for station in stations}
         assert len(samples) == len(stations)
 
@@ -174,7 +174,7 @@ def _harmless(error: ConfigError, began: float) -> list[str]:
     return faults
 
 
-def _plain(stations: Mapping[str, Tracked] | None) -> dict[str, Tracked]:
+def _plain(stations: Mapping[str, StationState] | None) -> dict[str, StationState]:
     return dict(stations or {})
 
 

@@ -18,7 +18,7 @@ from exporter.metrics.collector import ViewCollector
 from exporter.metrics.exposition import Scrape
 from exporter.metrics.families import BRAND_FAMILIES
 from exporter.metrics.render import table
-from exporter.model import NOTHING, BrandState, Kind, Opening, Outage, Reason, Station, Tracked, Venue, VenueState
+from exporter.model import EMPTY, BrandState, Kind, Opening, Outage, Reason, Station, StationState, Venue, VenueState
 from exporter.views import BrandView, VenueView
 
 TEXT_ACCEPT = "text/plain"
@@ -28,8 +28,14 @@ ACCEPTS = [(TEXT_ACCEPT, ""), (OPENMETRICS_ACCEPT, ""), (TEXT_ACCEPT, "gzip"), (
 
 def view(*stations: Station, of: Venue | None = None, stale: bool = False, **state: Any) -> VenueView:
     """Give the view of a venue after a complete poll; `state` replaces what the poll left."""
-    tracked = {row.id: Tracked(row, row.active, row.printable, NOON) for row in stations}
-    known: dict[str, Any] = {"stations": tracked, "polls": 1, "last_success": NOON, "last_duration": 0.25, **state}
+    station_state = {row.id: StationState(row, row.active, row.printable, NOON) for row in stations}
+    known: dict[str, Any] = {
+        "stations": station_state,
+        "polls": 1,
+        "last_success": NOON,
+        "last_duration": 0.25,
+        **state,
+    }
     return VenueView(VenueState(of or venue(), **known), 30.0, stale)
 
 
@@ -116,7 +122,9 @@ STATIONS = st.builds(
     created_at=NUMBERS,
     updated_at=NUMBERS,
 )
-TRACKED = st.builds(Tracked, STATIONS, FLAGS, FLAGS, st.just(NOON), last_transition=NUMBERS, missing=st.integers(0, 1))
+TRACKED = st.builds(
+    StationState, STATIONS, FLAGS, FLAGS, st.just(NOON), last_transition=NUMBERS, missing=st.integers(0, 1)
+)
 OUTAGES = st.one_of(st.none(), st.just(Outage(NOON, Reason.TIMEOUT, "late")))
 COUNTS = st.integers(0, 10**15)
 
@@ -124,12 +132,14 @@ COUNTS = st.integers(0, 10**15)
 @st.composite
 def venue_views(draw: st.DrawFn, key: tuple[str, str] | None = None) -> VenueView:
     brand, id_ = key or (draw(NASTY), draw(NASTY))
-    rows = draw(st.one_of(st.none(), st.lists(TRACKED, max_size=4, unique_by=lambda tracked: tracked.station.id)))
-    stations = None if rows is None else {tracked.station.id: tracked for tracked in rows}
+    rows = draw(
+        st.one_of(st.none(), st.lists(TRACKED, max_size=4, unique_by=lambda station_state: station_state.station.id))
+    )
+    stations = None if rows is None else {station_state.station.id: station_state for station_state in rows}
     state = VenueState(
         Venue(brand, id_, draw(NASTY)),
         stations,
-        draw(st.dictionaries(st.tuples(st.sampled_from(Kind), st.booleans()), COUNTS, max_size=3)) or NOTHING,
+        draw(st.dictionaries(st.tuples(st.sampled_from(Kind), st.booleans()), COUNTS, max_size=3)) or EMPTY,
         polls=draw(COUNTS),
         failures=draw(COUNTS),
         last_success=draw(NUMBERS),

@@ -46,7 +46,7 @@ def test_the_last_transition_is_absent_until_one_was_seen() -> None:
     name = "clopos_station_last_transition_timestamp_seconds"
     seen = view(TANDIR)
     assert rendered(name, seen) == ""
-    stations = {id_: replace(tracked, last_transition=60.0) for id_, tracked in seen.stations.items()}
+    stations = {id_: replace(station_state, last_transition=60.0) for id_, station_state in seen.stations.items()}
     assert rendered(name, view(stations=stations)) == f"{OF_STATION} 60.0"
 
 

@@ -43,10 +43,10 @@ class Restaurant:
 
     def run(self, seconds: float) -> None:
         """Let so many seconds of polls pass."""
-        until = self.clock.steady() + seconds
+        until = self.clock.monotonic() + seconds
         while True:
             end = self.running[0][0] if self.running else NEVER
-            now = self.clock.steady()
+            now = self.clock.monotonic()
             soonest = min(end, max(self.rota.next_at(), now))
             if soonest > until:
                 self.clock.forward(until - now)
@@ -59,8 +59,8 @@ class Restaurant:
             taken = self.rota.take()
             if taken is not None:
                 assert taken.id not in {polled.id for _, _, polled in self.running}, "polled twice at once"
-                self.starts[taken.id].append(self.clock.steady())
-                heapq.heappush(self.running, (self.clock.steady() + self.seconds(taken), next(self._numbers), taken))
+                self.starts[taken.id].append(self.clock.monotonic())
+                heapq.heappush(self.running, (self.clock.monotonic() + self.seconds(taken), next(self._numbers), taken))
 
     def forget_starts(self) -> None:
         self.starts.clear()

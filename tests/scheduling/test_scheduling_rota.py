@@ -95,7 +95,7 @@ def test_polls_lie_at_even_distances_over_the_interval(restaurant: Restaurant, r
 def test_brands_that_start_together_do_not_go_on_in_step(clock: FakeClock, pacing: FakePacing) -> None:
     rota = Rota(clock, pacing, 30.0, offset=0.25)
     rota.watch(venues(2))
-    restaurant, began = Restaurant(clock, rota), clock.steady()
+    restaurant, began = Restaurant(clock, rota), clock.monotonic()
     restaurant.run(70)
     starts = sorted(at - began for of_venue in restaurant.starts.values() for at in of_venue)
     assert starts == pytest.approx([0.0, 0.25, 0.25 + 3.75, 19.0, 34.0, 49.0, 64.0])
@@ -151,7 +151,7 @@ def test_no_burst_follows_a_hold_and_nobody_waits_longer_for_it_than_it_took(
     rota.watch(venues(60))
     restaurant.run(90)
     restaurant.forget_starts()
-    pacing.held_until = clock.steady() + 120
+    pacing.held_until = clock.monotonic() + 120
     restaurant.run(120 + 60)
     gaps = restaurant.gaps()
     assert min(gaps[1:]) == pytest.approx(0.5, rel=0.05), "one turn is made up for and no more"
@@ -201,7 +201,7 @@ def test_what_is_known_keeps_its_place_when_others_come_and_go(
     rota.watch(venues(10))
     restaurant.run(61)
     restaurant.forget_starts()
-    began = clock.steady()
+    began = clock.monotonic()
     rota.watch([*venues(8), *venues(1, begin=50)])
     assert {watched.id for watched in rota.venues} == {*map(str, range(8)), "50"}
     restaurant.run(90)
@@ -244,5 +244,5 @@ def test_a_venue_that_comes_back_is_new(rota: Rota, clock: FakeClock) -> None:
 
 def test_turns_wait_for_the_quota(rota: Rota, pacing: FakePacing, clock: FakeClock) -> None:
     rota.watch([venue("1")])
-    pacing.held_until = clock.steady() + 9
+    pacing.held_until = clock.monotonic() + 9
     assert rota.next_at() == pacing.held_until

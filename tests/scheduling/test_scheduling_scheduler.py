@@ -10,7 +10,7 @@ import pytest
 from fakes import FakeClock
 
 from exporter.clock import Clock
-from exporter.scheduling.scheduler import Scheduler, SteadyZone, Turns
+from exporter.scheduling.scheduler import MonotonicZone, Scheduler, Turns
 
 
 class NoWall(Clock):
@@ -43,7 +43,7 @@ class Job:
 
     def __init__(self, clock: Clock, every: float, times: int) -> None:
         self.clock, self.every, self.left = clock, every, times
-        self.due = clock.steady()
+        self.due = clock.monotonic()
         self.fired: list[float] = []
         self.late: list[float] = []
         self.early = 0
@@ -53,7 +53,7 @@ class Job:
         return self.due if self.left else float("inf")
 
     def act(self) -> None:
-        now = self.clock.steady()
+        now = self.clock.monotonic()
         if now < self.due or not self.left:
             self.early += 1
             return
@@ -83,7 +83,7 @@ def test_jobs_do_not_wait_for_each_other(scheduler: Scheduler, clock: Clock) -> 
 
 def test_turns_that_lie_close_together_fire_together_and_none_before_its_time() -> None:
     clock = FakeClock()
-    zone, now = SteadyZone(clock), clock.steady()
+    zone, now = MonotonicZone(clock), clock.monotonic()
     assert now == 7000.0
     fires = [
         Turns(lambda due=due: due, zone).get_next_fire_time(None, zone.at(now))
@@ -110,7 +110,7 @@ def test_a_job_that_is_never_due_can_be_reconsidered(scheduler: Scheduler, clock
     job = Job(clock, 1.0, 0)
     scheduler.every_turn("job", job.next_at, job.act)
     assert not job.over.wait(0.05)
-    job.left, job.due = 1, clock.steady()
+    job.left, job.due = 1, clock.monotonic()
     scheduler.reconsider("job")
     assert job.over.wait(5)
 
@@ -158,12 +158,12 @@ def at(seconds: float) -> Callable[[], float]:
 
 def test_it_is_as_late_as_the_clock_says() -> None:
     clock = FakeClock()
-    zone = SteadyZone(clock)
+    zone = MonotonicZone(clock)
     before = datetime.now(zone)
     clock.forward(12.5)
     assert datetime.now(zone) - before == timedelta(seconds=12.5)
-    assert datetime.now(zone) == zone.at(clock.steady())
-    assert (zone.tzname(None), zone.utcoffset(None), zone.dst(None)) == ("steady", timedelta(0), timedelta(0))
+    assert datetime.now(zone) == zone.at(clock.monotonic())
+    assert (zone.tzname(None), zone.utcoffset(None), zone.dst(None)) == ("monotonic", timedelta(0), timedelta(0))
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_it_is_as_late_as_the_clock_says() -> None:
 )
 def test_the_next_firing_is_after_now_and_within_the_hour(wanted: float, expected: float) -> None:
     clock = FakeClock()
-    zone = SteadyZone(clock)
+    zone = MonotonicZone(clock)
     now = datetime.now(zone)
-    found = Turns(at(clock.steady() + wanted), zone).get_next_fire_time(None, now)
+    found = Turns(at(clock.monotonic() + wanted), zone).get_next_fire_time(None, now)
     assert (found - now).total_seconds() == pytest.approx(expected)

@@ -24,11 +24,11 @@ class Clopos:
         self.discovered: list[float] = []
 
     def ask(self, polled: Venue) -> int | None:
-        self.polled.append((self.clock.steady(), polled.id))
+        self.polled.append((self.clock.monotonic(), polled.id))
         return self.poll(polled)
 
     def discover(self) -> Iterable[Venue] | None:
-        self.discovered.append(self.clock.steady())
+        self.discovered.append(self.clock.monotonic())
         if isinstance(self.venues, Exception):
             raise self.venues
         return self.venues

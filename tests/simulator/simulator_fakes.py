@@ -17,7 +17,7 @@ class FakeClock(Clock):
     def wall(self) -> float:
         return 1_800_000_000.0 + self.moved
 
-    def steady(self) -> float:
+    def monotonic(self) -> float:
         return 7_000.0 + self.moved
 
     def forward(self, seconds: float) -> None:

@@ -6,14 +6,14 @@ from exporter.clock import Clock
 class FakeClock(Clock):
     """A clock that stands until it is told to go on."""
 
-    def __init__(self, wall: float = 1_700_000_000.0, steady: float = 5_000.0) -> None:
+    def __init__(self, wall: float = 1_700_000_000.0, monotonic: float = 5_000.0) -> None:
         super().__init__()
-        self._wall, self._steady = wall, steady
+        self._wall, self._steady = wall, monotonic
 
     def wall(self) -> float:
         return self._wall
 
-    def steady(self) -> float:
+    def monotonic(self) -> float:
         return self._steady
 
     def forward(self, seconds: float) -> None:

@@ -10,13 +10,13 @@ from threading import Thread
 import pytest
 
 from exporter.clock import Clock
-from exporter.model import BrandState, Change, Event, Kind, Station, Tracked, Venue, VenueState
+from exporter.model import BrandState, Change, Event, Kind, Station, StationState, Venue, VenueState
 from exporter.store import JournalQuery, MemoryStore, Store, open_store
 
 VENUE = Venue("tandir", "7", "Tandir Port")
 GRILL = Station("1", "Grill", Kind.KITCHEN, active=False, printable=True, created_at=1.0, updated_at=2.0)
 BAR = Station("2", "Bar", Kind.OTHER, active=True, printable=True, created_at=1.0, updated_at=3.0)
-STATE = VenueState(VENUE, {"1": Tracked(GRILL, status=False, printing=True, since=9.0)}, last_success=10.0)
+STATE = VenueState(VENUE, {"1": StationState(GRILL, status=False, printing=True, since=9.0)}, last_success=10.0)
 
 
 @pytest.fixture(params=["memory", "sqlite"])

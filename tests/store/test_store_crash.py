@@ -20,7 +20,7 @@ WRITER = f"""
 import sys
 from pathlib import Path
 from exporter.clock import Clock
-from exporter.model import Change, Event, Kind, Station, Tracked, Venue, VenueState
+from exporter.model import Change, Event, Kind, Station, StationState, Venue, VenueState
 from exporter.store import SQLiteStore
 
 store = SQLiteStore(Path(sys.argv[1]), Clock(), 1e10)
@@ -33,7 +33,7 @@ while True:
         Station(str(id_), f"Grill {{number}}", Kind.KITCHEN, True, True, 1.0, float(number))
         for id_ in range(1 if number % 5 else {MANY})
     ]
-    stations = {{row.id: Tracked(row, True, True, since=float(number)) for row in rows}}
+    stations = {{row.id: StationState(row, True, True, since=float(number)) for row in rows}}
     change = Change(Event.STATION_TOUCHED, "tandir", float(number), venue, rows[0])
     print(f"told {{number}}", flush=True)
     store.remember(VenueState(venue, stations, last_success=1.0), [change])
@@ -64,6 +64,8 @@ def test_what_was_remembered_outlives_a_kill_at_any_moment(path: Path, clock: Fa
         assert remembered <= journal
         # One poll is one transaction: state and journal are of the same moment.
         newest = max(journal, default=0)
-        assert {int(tracked.since) for tracked in (stations or {}).values()} == ({newest} if newest else set())
+        assert {int(station_state.since) for station_state in (stations or {}).values()} == (
+            {newest} if newest else set()
+        )
         assert len(stations or {}) == (1 if newest % 5 else MANY if newest else 0)
     assert len(remembered) > 20  # a busy machine gets less done between two kills

@@ -18,7 +18,7 @@ from store_fakes import FakeClock
 from structlog.testing import capture_logs
 
 from exporter.errors import StoreError
-from exporter.model import BrandState, Change, Event, Kind, Outage, Reason, Station, Tracked, Venue, VenueState
+from exporter.model import BrandState, Change, Event, Kind, Outage, Reason, Station, StationState, Venue, VenueState
 from exporter.store import JournalQuery, SQLiteStore, file, read_journal
 from exporter.store.memory import JOURNAL_ROWS
 from exporter.store.sqlite import FRESHNESS_SECONDS, RETRY_SECONDS
@@ -26,7 +26,7 @@ from exporter.store.sqlite import FRESHNESS_SECONDS, RETRY_SECONDS
 DAY = 86_400.0
 Unprivileged = Callable[[], AbstractContextManager[None]]
 VENUE = Venue("tandir", "7", "Tandir “Port” \n \x00 ünï 🍕")
-GRILL = Tracked(
+GRILL = StationState(
     Station("1", "Grill", Kind.KITCHEN, active=False, printable=None, created_at=1.5, updated_at=2.5),
     status=False,
     printing=True,
@@ -34,7 +34,7 @@ GRILL = Tracked(
     last_transition=8.0,
     missing=1,
 )
-BAR = Tracked(
+BAR = StationState(
     Station("kitchen", "Bar", Kind.UNKNOWN, active=None, printable=False, created_at=None, updated_at=None),
     status=None,
     printing=False,
@@ -60,9 +60,9 @@ def killed(store: SQLiteStore, clock: FakeClock, to: Path) -> SQLiteStore:
     return opened(to / store._path.name, clock)
 
 
-def state(clock: FakeClock, *tracked: Tracked) -> VenueState:
-    stations = {one.station.id: one for one in tracked}
-    return VenueState(VENUE, stations, polls=3, last_success=clock.wall(), fresh_at=clock.steady())
+def state(clock: FakeClock, *station_state: StationState) -> VenueState:
+    stations = {one.station.id: one for one in station_state}
+    return VenueState(VENUE, stations, polls=3, last_success=clock.wall(), fresh_at=clock.monotonic())
 
 
 def touched(clock: FakeClock) -> Change:
@@ -114,7 +114,7 @@ class TestRestart:
         store.remember(state(clock, GRILL), [])
         store.close()
         clock.forward(120.0)
-        clock._steady = 3.0  # another boot: steady time starts over
+        clock._steady = 3.0  # another boot: monotonic time starts over
         assert opened(path, clock).venue(VENUE).fresh_at == 3.0 - 120.0
 
     def test_data_from_the_future_is_taken_as_new(self, path: Path, clock: FakeClock) -> None:
@@ -122,7 +122,7 @@ class TestRestart:
         store.remember(state(clock, GRILL), [])
         store.close()
         clock._wall -= 3600.0
-        assert opened(path, clock).venue(VENUE).fresh_at == clock.steady()
+        assert opened(path, clock).venue(VENUE).fresh_at == clock.monotonic()
 
     def test_what_was_forgotten_stays_forgotten(self, path: Path, clock: FakeClock) -> None:
         store = opened(path, clock)
@@ -157,7 +157,7 @@ class TestRestart:
 
     @given(
         st.builds(
-            Tracked,
+            StationState,
             st.builds(
                 Station,
                 st.just("1"),
@@ -173,11 +173,11 @@ class TestRestart:
         )
     )
     @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-    def test_any_station_survives(self, tmp_path: Path, clock: FakeClock, tracked: Tracked) -> None:
+    def test_any_station_survives(self, tmp_path: Path, clock: FakeClock, station_state: StationState) -> None:
         store = opened(tmp_path / "any.db", clock)
-        store.remember(state(clock, tracked), [])
+        store.remember(state(clock, station_state), [])
         store = reopened(store, clock)
-        assert store.venue(VENUE).stations == {"1": tracked}
+        assert store.venue(VENUE).stations == {"1": station_state}
         store.close()
 
 

@@ -24,7 +24,7 @@ from exporter.model import (
     Outage,
     Reason,
     Station,
-    Tracked,
+    StationState,
     Venue,
     VenueState,
 )
@@ -34,17 +34,19 @@ from exporter.web.api import api_routes
 from exporter.web.pages import page_routes
 
 NOW = 1_700_000_000.0
-STEADY = 50_000.0
+MONOTONIC = 50_000.0
 
 
-def tracked(id_: str, name: str = "", *, active: bool | None = True, since: float = 3600.0, **more: Any) -> Tracked:
+def station_state(
+    id_: str, name: str = "", *, active: bool | None = True, since: float = 3600.0, **more: Any
+) -> StationState:
     """Make a station whose status has held for `since` seconds."""
     kind = more.pop("kind", Kind.KITCHEN)
     station = Station(id_, name or f"Station {id_}", kind, active, more.pop("printable", True), NOW - 9e6, NOW - since)
-    return Tracked(station, active, station.printable, since=NOW - since, **more)
+    return StationState(station, active, station.printable, since=NOW - since, **more)
 
 
-def venue_view(id_: str, *stations: Tracked, age: float = 12.0, **more: Any) -> VenueView:
+def venue_view(id_: str, *stations: StationState, age: float = 12.0, **more: Any) -> VenueView:
     """Make a venue whose data is `age` seconds old."""
     venue = Venue(more.pop("brand", "tandir"), id_, more.pop("name", f"Venue {id_}"))
     outage = more.pop("outage", None)
@@ -53,7 +55,7 @@ def venue_view(id_: str, *stations: Tracked, age: float = 12.0, **more: Any) -> 
         {one.station.id: one for one in stations},
         polls=1,
         last_success=NOW - age,
-        fresh_at=STEADY - age,
+        fresh_at=MONOTONIC - age,
         outage=outage,
     )
     return VenueView(state, more.pop("interval", 30.0), **more)
@@ -87,7 +89,7 @@ class FakeSource:
         return Starlette(routes=[*page_routes(self), *api_routes(self)])
 
     def now(self) -> Instant:
-        return Instant(self.wall, STEADY + self.wall - NOW)
+        return Instant(self.wall, MONOTONIC + self.wall - NOW)
 
     def venues(self) -> Sequence[VenueView]:
         return self.views
@@ -99,7 +101,7 @@ class FakeSource:
         return self.store.journal(JournalQuery(**filters))
 
     def tell(
-        self, event: Event, ago: float, view: VenueView | None = None, one: Tracked | None = None, **more: Any
+        self, event: Event, ago: float, view: VenueView | None = None, one: StationState | None = None, **more: Any
     ) -> None:
         """Put an event of `ago` seconds before into the journal; tell them in their order."""
         venue = view.state.venue if view else None

@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pages_fakes import NOW, Answer, FakeSource, brand_view, get, outage, tracked, venue_view
+from pages_fakes import NOW, Answer, FakeSource, brand_view, get, outage, station_state, venue_view
 
 from exporter.model import Event, Kind, Reason
 from exporter.views import Opening
 
-GRILL = tracked("1", "Grill", active=False, since=1500.0)
-BAR = tracked("2", "Bar", kind=Kind.OTHER, printable=None, last_transition=NOW - 3600.0)
+GRILL = station_state("1", "Grill", active=False, since=1500.0)
+BAR = station_state("2", "Bar", kind=Kind.OTHER, printable=None, last_transition=NOW - 3600.0)
 PORT = venue_view("7", GRILL, BAR, name="Port", ignored=frozenset({"1"}))
-MALL = venue_view("8", tracked("1", "Odd", active=None), name="Mall", brand="plov", outage=outage(Reason.TLS))
+MALL = venue_view("8", station_state("1", "Odd", active=None), name="Mall", brand="plov", outage=outage(Reason.TLS))
 GONE = venue_view("9", GRILL, name="Gone", brand="plov", stale=True, outage=outage())
 
 

@@ -5,13 +5,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from pages_fakes import NOW, FakeSource, outage, tracked, venue_view
+from pages_fakes import NOW, FakeSource, outage, station_state, venue_view
 
 from exporter.views import Opening, VenueView
 from exporter.web.board import Board, searchable
 
 DAY = 86_400.0
-VIEW = venue_view("7", tracked("1", "Grill", active=False, since=6 * DAY), name="Port")
+VIEW = venue_view("7", station_state("1", "Grill", active=False, since=6 * DAY), name="Port")
 
 
 class Template:

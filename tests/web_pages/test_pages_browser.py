@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from browser import chromium
-from pages_fakes import NOW, FakeSource, brand_view, outage, tracked, venue_view
+from pages_fakes import NOW, FakeSource, brand_view, outage, station_state, venue_view
 from playwright.sync_api import Browser, Page, expect
 
 from exporter.model import Event, Kind, Reason
@@ -19,8 +19,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]
 PHONE = {"width": 320, "height": 640}
 DESKTOP = {"width": 1280, "height": 900}
 
-GRILL = tracked("1", "Grill", active=False, since=1500.0)
-BAR = tracked("2", "Bar", kind=Kind.OTHER)
+GRILL = station_state("1", "Grill", active=False, since=1500.0)
+BAR = station_state("2", "Bar", kind=Kind.OTHER)
 
 
 @pytest.fixture(scope="module")
@@ -62,8 +62,10 @@ def source() -> FakeSource:
     closed = Opening(is_open=False, next_open=NOW + 3600, next_close=None)
     views = [
         venue_view("1", GRILL, BAR, name="Port Baku"),
-        venue_view("2", tracked("1", "Oven", active=False), opening=closed),
-        venue_view("3", tracked("1", "Wok", active=None), tracked("2", "Bar", active=False, kind=Kind.OTHER)),
+        venue_view("2", station_state("1", "Oven", active=False), opening=closed),
+        venue_view(
+            "3", station_state("1", "Wok", active=None), station_state("2", "Bar", active=False, kind=Kind.OTHER)
+        ),
         venue_view("4", BAR, age=200.0, outage=outage()),
         venue_view("5", BAR, age=900.0, outage=outage(Reason.FORBIDDEN), stale=True, brand="plov"),
         *(venue_view(str(number), GRILL, BAR, brand="plov", name=f"Plov {number}") for number in range(10, 40)),
@@ -106,7 +108,11 @@ def test_a_change_shows_without_a_reload_and_leaves_the_reader_in_place(
     focused.focus()
     place = page.evaluate("scrollY")
     assert place > 0
-    source.views = [*source.views[:3], venue_view("4", tracked("9", "New fryer", active=False)), *source.views[4:]]
+    source.views = [
+        *source.views[:3],
+        venue_view("4", station_state("9", "New fryer", active=False)),
+        *source.views[4:],
+    ]
     expect(page.locator(".tile", has_text="New fryer")).to_have_count(1, timeout=10_000)
     assert page.evaluate("window.untouched")
     assert page.evaluate("document.activeElement.textContent") == "Venue 3"

@@ -7,14 +7,14 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
-from pages_fakes import NOW, STEADY, FakeSource, brand_view, get, outage, tracked, venue_view
+from pages_fakes import MONOTONIC, NOW, FakeSource, brand_view, get, outage, station_state, venue_view
 
 from exporter.model import BrandState, Event, Kind, Reason, Venue, VenueState
 from exporter.views import BrandView, Opening, VenueView
 
 DAY = 86_400.0
-GRILL = tracked("1", "Grill", active=False, since=1500.0)
-BAR = tracked("2", "Bar", kind=Kind.OTHER)
+GRILL = station_state("1", "Grill", active=False, since=1500.0)
+BAR = station_state("2", "Bar", kind=Kind.OTHER)
 HOSTILE = "<script>alert(1)</script>\" onmouseover='x' & {{ 7*7 }}"
 
 
@@ -61,7 +61,7 @@ class TestOverview:
         assert board.index("Zzz") < board.index("Aaa")
 
     def test_many_troubles_are_folded_and_none_is_lost(self) -> None:
-        stations = [tracked(str(number), f"Oven {number}", active=False) for number in range(40)]
+        stations = [station_state(str(number), f"Oven {number}", active=False) for number in range(40)]
         answer = get(source(venue_view("7", *stations)), "/")
         assert "28 more stations" in answer.text
         assert all(f">Oven {number}<" in answer.html for number in range(40))
@@ -78,7 +78,7 @@ class TestOverview:
         assert "Oldest data 12 s" in get(shown, "/").text
         state = shown.views[0].state
         shown.wall += 600
-        shown.views = [replace(shown.views[0], state=replace(state, fresh_at=STEADY + 595))]
+        shown.views = [replace(shown.views[0], state=replace(state, fresh_at=MONOTONIC + 595))]
         assert "Oldest data 5 s" in get(shown, "/").text
 
     def test_polls_that_stand_still_are_seen(self) -> None:
@@ -106,7 +106,7 @@ class TestSearch:
     VIEWS = (
         venue_view("1", GRILL, name="Port Baku", brand="tandir"),
         venue_view("2", BAR, name="Şəki Çay Evi", brand="plov"),
-        venue_view("3", tracked("9", "Hookah"), name="İçərişəhər", brand="plov"),
+        venue_view("3", station_state("9", "Hookah"), name="İçərişəhər", brand="plov"),
     )
 
     @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ class TestChanges:
     def test_page_by_page(self) -> None:
         shown = source(venue_view("7", GRILL, name="Port"))
         for number in range(60):
-            shown.tell(Event.STATION_TOUCHED, 600.0 - number, shown.views[0], tracked("1", f"Station {number}"))
+            shown.tell(Event.STATION_TOUCHED, 600.0 - number, shown.views[0], station_state("1", f"Station {number}"))
         first, second = get(shown, "/changes"), get(shown, "/changes?before=11")
         assert first.html.count('<li class="change ') == 50
         assert 'href="changes?before=11"' in first.html
@@ -213,8 +213,8 @@ class Elements(HTMLParser):
     "path", ["/", f"/?q={HOSTILE}", "/venue?brand=tandir&venue_id=7", "/changes", "/venue?brand=<b>"]
 )
 def test_any_name_is_harmless(path: str) -> None:
-    one = tracked("1", HOSTILE, active=False)
-    view = venue_view("7", one, tracked("2", HOSTILE), name=HOSTILE, brand="tandir")
+    one = station_state("1", HOSTILE, active=False)
+    view = venue_view("7", one, station_state("2", HOSTILE), name=HOSTILE, brand="tandir")
     shown = source(view, brands=(brand_view(), BrandView(BrandState(HOSTILE))))
     shown.tell(Event.STATION_RENAMED, 5.0, view, one, previous=HOSTILE)
     elements = Elements(get(shown, path.replace(" ", "+")).html).found
@@ -253,7 +253,7 @@ def test_there_is_nothing_else_below_static() -> None:
 
 
 def test_a_page_follows_the_state() -> None:
-    shown = source(venue_view("7", tracked("1", "Grill"), name="Port"))
+    shown = source(venue_view("7", station_state("1", "Grill"), name="Port"))
     assert "Nothing is wrong" in get(shown, "/").text
     shown.views = [venue_view("7", GRILL, name="Port")]
     assert "1 kitchen station is disabled" in get(shown, "/").text

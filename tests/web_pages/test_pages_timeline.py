@@ -5,15 +5,15 @@ from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
-from pages_fakes import NOW, FakeSource, tracked, venue_view
+from pages_fakes import NOW, FakeSource, station_state, venue_view
 
-from exporter.model import Event, Tracked
+from exporter.model import Event, StationState
 from exporter.store import Entry
 from exporter.web.timeline import Span, blind_spans, share_active, status_spans
 
 DAY = 86_400.0
 START = NOW - DAY
-GRILL = tracked("1", "Grill", since=10 * DAY)
+GRILL = station_state("1", "Grill", since=10 * DAY)
 VIEW = venue_view("7", GRILL)
 
 
@@ -26,7 +26,7 @@ def entries(*told: tuple[Event, float, float | None]) -> list[Entry]:
     return list(source.journal())
 
 
-def spans(one: Tracked, *told: tuple[Event, float, float | None]) -> list[tuple[float, float, bool | None]]:
+def spans(one: StationState, *told: tuple[Event, float, float | None]) -> list[tuple[float, float, bool | None]]:
     """Give the spans as seconds ago."""
     found = status_spans(one, entries(*told), START, NOW)
     return [(NOW - span.start, NOW - span.end, span.active) for span in found]
@@ -37,16 +37,16 @@ def test_a_station_that_never_changed_is_one_span() -> None:
 
 
 def test_before_we_first_saw_it_nothing_is_known() -> None:
-    assert spans(tracked("1", since=600.0)) == [(DAY, 600, None), (600, 0, True)]
+    assert spans(station_state("1", since=600.0)) == [(DAY, 600, None), (600, 0, True)]
 
 
 def test_a_station_switched_off_and_on() -> None:
     told = [(Event.STATION_DEACTIVATED, 900.0, DAY), (Event.STATION_ACTIVATED, 300.0, 600.0)]
-    assert spans(tracked("1", since=300.0), *told) == [(DAY, 900, True), (900, 300, False), (300, 0, True)]
+    assert spans(station_state("1", since=300.0), *told) == [(DAY, 900, True), (900, 300, False), (300, 0, True)]
 
 
 def test_what_the_oldest_event_says_of_the_time_before_is_believed_that_far() -> None:
-    assert spans(tracked("1", active=False, since=300.0), (Event.STATION_DEACTIVATED, 300.0, 1000.0)) == [
+    assert spans(station_state("1", active=False, since=300.0), (Event.STATION_DEACTIVATED, 300.0, 1000.0)) == [
         (DAY, 1300, None),
         (1300, 300, True),
         (300, 0, False),
@@ -55,7 +55,7 @@ def test_what_the_oldest_event_says_of_the_time_before_is_believed_that_far() ->
 
 def test_a_station_found_inactive_was_not_known_before() -> None:
     found = (Event.STATION_FOUND_INACTIVE, 300.0, None)
-    assert spans(tracked("1", active=False, since=300.0), found) == [(DAY, 300, None), (300, 0, False)]
+    assert spans(station_state("1", active=False, since=300.0), found) == [(DAY, 300, None), (300, 0, False)]
 
 
 def test_a_status_that_is_not_clear_is_the_last_clear_one() -> None:
@@ -64,7 +64,7 @@ def test_a_status_that_is_not_clear_is_the_last_clear_one() -> None:
 
 
 def test_a_station_that_never_had_a_clear_status_is_unknown() -> None:
-    assert spans(tracked("1", active=None, since=300.0)) == [(DAY, 0, None)]
+    assert spans(station_state("1", active=None, since=300.0)) == [(DAY, 0, None)]
 
 
 def test_other_events_change_nothing() -> None:
@@ -81,7 +81,7 @@ def test_any_journal_gives_a_whole_day_without_gaps(
     since: float,
     status: bool | None,  # noqa: FBT001 - drawn
 ) -> None:
-    found = status_spans(tracked("1", active=status, since=since), entries(*told), START, NOW)
+    found = status_spans(station_state("1", active=status, since=since), entries(*told), START, NOW)
     assert (found[0].start, found[-1].end) == (START, NOW)
     for one, following in pairwise(found):
         assert one.start < one.end == following.start

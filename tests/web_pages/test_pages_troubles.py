@@ -3,20 +3,20 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from pages_fakes import NOW, brand_view, outage, tracked, venue_view
+from pages_fakes import NOW, brand_view, outage, station_state, venue_view
 
 from exporter.model import Kind, Reason
 from exporter.views import Opening
 from exporter.web.troubles import Blindness, Level, blindnesses, level, station_troubles
 
 DAY = 86_400.0
-OFF = tracked("1", "Grill", active=False, since=600.0)
+OFF = station_state("1", "Grill", active=False, since=600.0)
 CLOSED = Opening(is_open=False, next_open=NOW + 60, next_close=None)
 OPEN = Opening(is_open=True, next_open=None, next_close=NOW + 60)
 
 
 def test_an_active_station_is_no_trouble() -> None:
-    view = venue_view("7", tracked("1"))
+    view = venue_view("7", station_state("1"))
     assert station_troubles(view, NOW) == []
     assert level(view, []) is Level.FINE
 
@@ -25,10 +25,10 @@ def test_an_active_station_is_no_trouble() -> None:
     ("one", "expected"),
     [
         (OFF, Level.URGENT),
-        (tracked("1", active=False, kind=Kind.OTHER), Level.NOTICE),
-        (tracked("1", active=False, kind=Kind.UNKNOWN), Level.NOTICE),
-        (tracked("1", active=None), Level.NOTICE),
-        (tracked("1", active=False, since=8 * DAY), Level.QUIET),
+        (station_state("1", active=False, kind=Kind.OTHER), Level.NOTICE),
+        (station_state("1", active=False, kind=Kind.UNKNOWN), Level.NOTICE),
+        (station_state("1", active=None), Level.NOTICE),
+        (station_state("1", active=False, since=8 * DAY), Level.QUIET),
     ],
 )
 def test_how_much_a_station_matters(one, expected: Level) -> None:  # type: ignore[no-untyped-def]
@@ -48,10 +48,10 @@ def test_an_ignored_station_is_quiet() -> None:
 
 
 def test_the_worst_and_newest_come_first() -> None:
-    older = tracked("2", active=False, since=900.0)
-    other = tracked("3", active=False, since=10.0, kind=Kind.OTHER)
+    older = station_state("2", active=False, since=900.0)
+    other = station_state("3", active=False, since=10.0, kind=Kind.OTHER)
     found = station_troubles(venue_view("7", other, older, OFF), NOW)
-    assert [trouble.tracked.station.id for trouble in found] == ["1", "2", "3"]
+    assert [trouble.station_state.station.id for trouble in found] == ["1", "2", "3"]
 
 
 def test_stale_values_are_no_trouble_of_a_station_but_of_our_view() -> None:

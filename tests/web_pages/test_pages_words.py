@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from pages_fakes import FakeSource, tracked, venue_view
+from pages_fakes import FakeSource, station_state, venue_view
 
 from exporter.model import Event, Kind, Reason
 from exporter.web import words
@@ -56,7 +56,7 @@ def test_any_time_can_be_written(wall: float, text: str) -> None:
 )
 def test_what_happened(event: Event, details: dict[str, Any], text: str) -> None:
     source = FakeSource()
-    one = tracked("1", "Grill")
+    one = station_state("1", "Grill")
     source.tell(event, 10.0, venue_view("7", one), one, **details)
     assert words.happened(source.journal()[0]) == text
 
