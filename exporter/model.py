@@ -131,45 +131,58 @@ class Station:
 class Snapshot:
     """The outcome of a complete poll: every station of a venue, each id once.
 
-    `duration` is in seconds; `requests` is how many pages it took.
+    `duration` is in seconds; `requests` is how many pages it took. `partial` is True where the list may lack stations
+    (rows that cannot be read, a list that contradicts itself), so that absence from it proves nothing. `began` is the
+    monotonic time at which the poll began: an outcome is not newer than a failure that came after its beginning.
     """
 
     stations: tuple[Station, ...]
     at: Instant
     duration: float = 0.0
     requests: int = 1
+    partial: bool = False
+    began: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """The outcome of anything that did not work: it travels as a value, like a success."""
+    """The outcome of anything that did not work: it travels as a value, like a success.
+
+    `brand_wide` is True where login failed: no venue of the brand can be read until that is mended. `began` is the
+    monotonic time at which the poll or discovery began. `fallback` holds the venues to poll meanwhile where the list of
+    venues is refused and none is known yet.
+    """
 
     reason: Reason
     message: str
     at: Instant
     duration: float = 0.0
     brand_wide: bool = False
-    """True where login failed: no venue of the brand can be read until that is mended."""
+    began: float | None = None
+    fallback: tuple[Venue, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Discovery:
     """The outcome of a working login and venue discovery.
 
-    `listed` says that the configuration lists the venues, so that one it does not list is gone for certain.
+    `listed` says that the configuration lists the venues, so that one it does not list is gone for certain. `began` is
+    the monotonic time at which the discovery began.
     """
 
     venues: tuple[Venue, ...]
     at: Instant
     duration: float = 0.0
     listed: bool = False
+    began: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class LoggedIn:
-    """The outcome of a request that got past the login, whatever became of it."""
+    """The outcome of a request that got past the login, whatever became of it; `began` is monotonic seconds."""
 
     at: Instant
+    began: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

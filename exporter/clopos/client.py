@@ -95,7 +95,8 @@ class Client:
         for row in listing.unusable:
             self._on_unusable(venue, row)
         at = self._clock.now()
-        return Snapshot(listing.stations, at, at.monotonic - began, listing.requests)
+        duration, partial = at.monotonic - began, bool(listing.unusable)
+        return Snapshot(listing.stations, at, duration, listing.requests, partial=partial, began=began)
 
     def discover(self, seconds: float, known: Iterable[Venue] = ()) -> Discovery | Failure:
         """Log in, ask which venues there are and give the outcome; `known` as for `venues`. Raises Stopped only."""
@@ -105,7 +106,7 @@ class Client:
         except CloposError as error:
             return self._failure(error, began)
         at = self._clock.now()
-        return Discovery(venues, at, at.monotonic - began, listed=self._venues is not None)
+        return Discovery(venues, at, at.monotonic - began, listed=self._venues is not None, began=began)
 
     def stations(
         self, venue: Venue, seconds: float, *, status: int | None = None, can_print: bool | None = None
@@ -236,4 +237,4 @@ class Client:
 
     def _failure(self, error: CloposError, began: float) -> Failure:
         at = self._clock.now()
-        return Failure(error.reason, error.message, at, at.monotonic - began, error.brand_wide)
+        return Failure(error.reason, error.message, at, at.monotonic - began, error.brand_wide, began=began)

@@ -95,9 +95,9 @@ def test_transient_trouble_is_asked_again_within_the_poll_after_a_pause(
 
 def test_trouble_that_lasts_is_a_failure_after_a_few_attempts(clock: FakeClock) -> None:
     made, transport = client(clock, lambda _: no(503, "Service unavailable"))
-    assert bad(made) == Failure(
-        Reason.GATEWAY, "Service unavailable (HTTP 503)", clock.now(), clock.now().monotonic - transport.asked[0].at
-    )
+    outcome, began = bad(made), transport.asked[0].at
+    duration = clock.monotonic() - began
+    assert outcome == Failure(Reason.GATEWAY, "Service unavailable (HTTP 503)", clock.now(), duration, began=began)
     assert len(transport.asked) == ATTEMPTS
 
 

@@ -38,7 +38,7 @@ def test_venues_are_those_that_clopos_tells(clock: FakeClock) -> None:
 
 def test_listed_venues_with_names_are_not_asked_for_but_the_login_is_tried(clock: FakeClock) -> None:
     made, transport = client(clock, with_login(clock, lambda _: VENUES), CREDENTIALS, venues=(venue("9", "Mine"),))
-    assert made.discover(30) == Discovery((venue("9", "Mine"),), clock.now(), listed=True)
+    assert made.discover(30) == Discovery((venue("9", "Mine"),), clock.now(), listed=True, began=clock.monotonic())
     assert [asked.endpoint for asked in transport.asked] == ["auth"]
 
 
