@@ -9,7 +9,7 @@ from threading import Event
 import pytest
 from fakes import FakeClock
 
-from exporter.clopos.quota import Quota
+from exporter.clopos.limits import BrandQuota
 from exporter.model import Venue
 from exporter.scheduling.rota import Rota
 from exporter.simulator.limits import Limits, Tiers
@@ -22,7 +22,7 @@ class Exporter:
     """One process that watches so many venues of the brand with its share of the quota."""
 
     def __init__(self, clock: FakeClock, limits: Limits, *, venues: int, share: float) -> None:
-        self.quota = Quota(share, clock, Event())
+        self.quota = BrandQuota(share, clock, Event())
         self.rota = Rota(clock, self.quota, 30.0)
         self.rota.watch([Venue(BRAND, str(number), f"Venue {number}") for number in range(venues)])
         self.polls: dict[str, list[float]] = defaultdict(list)
@@ -41,9 +41,9 @@ class Exporter:
         assert told is not None
         if refusal is not None:
             self.refused += 1
-            self.quota.refused(refusal.reset)
+            self.quota.rate_limited(refusal.reset)
         else:
-            self.quota.told(*told)
+            self.quota.update(*told)
         self.rota.done(venue, 1)
 
     def per_minute(self, since: float, until: float) -> float:
@@ -142,7 +142,7 @@ def test_no_burst_follows_a_minute_without_polls(cause: str) -> None:
     (exporter,) = fleet.exporters
     fleet.run(5)
     if cause == "refused":
-        exporter.quota.refused(60.0)
+        exporter.quota.rate_limited(60.0)
     else:
         fleet.clock.forward(60.0)
     since = fleet.clock.monotonic()

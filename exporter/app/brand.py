@@ -16,7 +16,7 @@ from exporter.app.overview import Overview, VenueRules
 from exporter.changes import advance, advance_brand
 from exporter.clock import Clock
 from exporter.clopos.client import Client
-from exporter.clopos.quota import Address
+from exporter.clopos.limits import IpLimits
 from exporter.clopos.transport import Observe
 from exporter.config import Brand
 from exporter.errors import Stopped
@@ -55,7 +55,7 @@ class Rooms:
     clock: Clock
     stop: StopEvent
     scheduler: Scheduler
-    address: Address
+    address: IpLimits
     store: Store
     overview: Overview
     telemetry: Telemetry
@@ -126,7 +126,7 @@ class BrandMonitor:
 
     def ask_again(self) -> None:
         """Ask at once, even where Clopos refused."""
-        self.client.ask_again()
+        self.client.reset_backoff()
         self.watch.discover_now()
 
     def forget_rules(self) -> None:
@@ -234,7 +234,7 @@ def connect(
     *,
     clock: Clock,
     stop: StopEvent,
-    address: Address,
+    address: IpLimits,
     observe: Observe = lambda _endpoint, _code, _seconds: None,
     on_unusable: Callable[[Venue, str], None] = lambda _venue, _row: None,
 ) -> Client:
@@ -246,7 +246,7 @@ def connect(
         requests_per_minute=brand.requests_per_minute,
         clock=clock,
         stop=stop,
-        address=address,
+        ip_limits=address,
         observe=observe,
         venues=translate.listed_venues(brand),
         connections=WORKERS,

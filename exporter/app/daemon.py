@@ -15,7 +15,7 @@ from exporter.app.brand import BrandMonitor, Rooms
 from exporter.app.overview import Overview, VenueRules
 from exporter.app.source import ReaderSource
 from exporter.clock import Clock
-from exporter.clopos.quota import Address
+from exporter.clopos.limits import IpLimits
 from exporter.config import Settings
 from exporter.errors import ConfigError, Fault
 from exporter.events import Teller
@@ -70,7 +70,7 @@ class Daemon:
             clock=clock,
             stop=self._stopping,
             scheduler=self._scheduler,
-            address=Address(clock, self._stopping, self.settings.total_shards),
+            address=IpLimits(clock, self._stopping, self.settings.total_shards),
             store=self.store,
             overview=self.overview,
             telemetry=self.telemetry,

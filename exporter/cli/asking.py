@@ -15,7 +15,7 @@ from exporter.app.brand import connect
 from exporter.cli import options
 from exporter.clock import Clock
 from exporter.clopos.client import Client
-from exporter.clopos.quota import Address
+from exporter.clopos.limits import IpLimits
 from exporter.config import Brand
 from exporter.errors import CloposError
 from exporter.model import Venue
@@ -33,7 +33,7 @@ T = TypeVar("T")
 def clients(brands: Sequence[Brand]) -> Iterator[list[Client]]:
     """Make a client for each brand, and close them."""
     clock, stop = Clock(), Event()
-    address = Address(clock, stop)
+    address = IpLimits(clock, stop)
     made = [connect(brand, clock=clock, stop=stop, address=address) for brand in brands]
     try:
         yield made

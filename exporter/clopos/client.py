@@ -10,9 +10,9 @@ from threading import Event
 from typing import Any
 
 from exporter.clock import Clock
-from exporter.clopos import verdict, wire
+from exporter.clopos import responses, wire
+from exporter.clopos.limits import BrandQuota, IpLimits, RetryBudget
 from exporter.clopos.login import BRAND, Credentials, Login
-from exporter.clopos.quota import Address, Quota, RetryBudget
 from exporter.clopos.transport import Observe, Transport
 from exporter.errors import CloposError, Stopped
 from exporter.model import Discovery, Failure, Reason, Snapshot, Station, Venue
@@ -21,8 +21,8 @@ DEFAULT_VENUE = "default"
 """Id of the venue that the token itself stands for, where Clopos does not tell which venues there are."""
 
 PAGE_SIZE = 200
-MOST_PAGES = 100
-ATTEMPTS = 3
+MAX_PAGES = 100
+MAX_ATTEMPTS = 3
 
 _TRANSIENT = frozenset(
     {
@@ -61,18 +61,18 @@ class Client:
         requests_per_minute: float,
         clock: Clock,
         stop: Event,
-        address: Address,
+        ip_limits: IpLimits,
         observe: Observe,
         venues: tuple[Venue, ...] | None = None,
         connections: int = 16,
         on_unusable: Callable[[Venue, str], None] = lambda _venue, _row: None,
     ) -> None:
         self.brand = brand
-        self.quota = Quota(requests_per_minute, clock, stop)
+        self.quota = BrandQuota(requests_per_minute, clock, stop)
         self._transport = Transport(base_url, connections=connections, observe=observe)
-        self.login = Login(credentials, transport=self._transport, quota=self.quota, address=address, clock=clock)
+        self.login = Login(credentials, transport=self._transport, quota=self.quota, ip_limits=ip_limits, clock=clock)
         self._venues = venues
-        self._clock, self._stop, self._address = clock, stop, address
+        self._clock, self._stop, self._ip_limits = clock, stop, ip_limits
         self._retries = RetryBudget()
         self._on_unusable = on_unusable
         self._sort: dict[str, Any] = {}
@@ -81,9 +81,9 @@ class Client:
         """Cut what is running and let the connections go."""
         self._transport.close()
 
-    def ask_again(self) -> None:
+    def reset_backoff(self) -> None:
         """Forget what was refused: somebody says that it is mended."""
-        self.login.refusals.forget()
+        self.login.backoff.reset()
 
     def poll(self, venue: Venue, seconds: float) -> Snapshot | Failure:
         """Ask for a venue's stations, each page within so many seconds, and give the outcome. Raises Stopped only."""
@@ -155,7 +155,7 @@ class Client:
         """Read page after page; None where the list moved meanwhile, so that the walk proves nothing."""
         first = wire.page(self._get("stations", {**params, **self._sort, "page": 1}, venue, seconds))
         pages = ceil(first.total / PAGE_SIZE)
-        if pages > MOST_PAGES:
+        if pages > MAX_PAGES:
             raise CloposError(Reason.TOO_LARGE, f"Clopos claims {first.total} stations in one venue")
         if pages > 1 and not self._sort and "id" in first.sorts:
             # The default order moves new rows to the front; ordered by id, rows that are there stay in place.
@@ -176,7 +176,7 @@ class Client:
         """Ask until there is an answer, the reason speaks against asking again, or the time is over."""
         deadline = self._clock.monotonic() + seconds
         scope = f"{endpoint}:{venue.id if venue else ''}"
-        self.login.refusals.check(scope)
+        self.login.backoff.check(scope)
         renewed = False
         attempt = 1
         earlier: CloposError | None = None
@@ -188,20 +188,20 @@ class Client:
             except CloposError as error:
                 if error.reason is Reason.TOKEN and self.login.renewable and not renewed:
                     renewed = True
-                    self.login.dropped(token)
+                    self.login.invalidate(token)
                     continue
                 if error.reason is Reason.THROTTLED and earlier is not None:
                     raise earlier from error  # What made us ask again says more than that there is no time to.
                 earlier = error
                 if not self._again(error, attempt, deadline):
                     if error.reason.is_configuration:
-                        self.login.refusals.add(BRAND if error.brand_wide else scope, error)
+                        self.login.backoff.record(BRAND if error.brand_wide else scope, error)
                     raise
                 attempt += 1
             else:
                 self._retries.succeeded()
-                self.login.refusals.clear(scope)
-                self.login.refusals.clear(BRAND)
+                self.login.backoff.clear(scope)
+                self.login.backoff.clear(BRAND)
                 return document
 
     def _once(
@@ -210,22 +210,22 @@ class Client:
         headers = {"x-token": token}
         if venue is not None and venue.id != DEFAULT_VENUE:
             headers["x-venue"] = venue.id
-        counted = self._address.failures.admit(deadline)
+        counted = self._ip_limits.failures.reserve(deadline)
         self.quota.acquire(deadline)
         answer = self._transport.get(endpoint, params, headers)
         failed = answer.status >= 400  # noqa: PLR2004 - the HTTP class that Clopos counts as failed
-        self._address.failures.settle(failed=failed, counted=counted)
+        self._ip_limits.failures.release(failed=failed, counted=counted)
         if answer.status == 429:  # noqa: PLR2004 - the HTTP status
             # What it says of a rest may be about another tier's window: it sets no pace beyond this wait.
-            self.quota.refused(verdict.wait_seconds(answer.headers))
-        elif (told := verdict.quota(answer.headers)) is not None:
-            self.quota.told(*told)
-        verdict.check(answer, self.login.secrets(token))
+            self.quota.rate_limited(responses.retry_after(answer.headers))
+        elif (told := responses.rate_limit(answer.headers)) is not None:
+            self.quota.update(*told)
+        responses.raise_for_error(answer, self.login.secrets(token))
         return answer.document
 
     def _again(self, error: CloposError, attempt: int, deadline: float) -> bool:
         """Wait for the right moment to ask again, and tell whether to."""
-        if error.reason not in _TRANSIENT or attempt >= ATTEMPTS or not self._retries.spend():
+        if error.reason not in _TRANSIENT or attempt >= MAX_ATTEMPTS or not self._retries.spend():
             return False
         # Full jitter around a doubling pause; a refused rate waits in the quota besides.
         pause = 0.5 * 2 ** (attempt - 1) * random.uniform(0.5, 1.5)  # noqa: S311 - spreading, not secrecy

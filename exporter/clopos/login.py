@@ -8,16 +8,16 @@ from email.utils import parsedate_to_datetime
 from threading import Lock
 
 from exporter.clock import Clock
-from exporter.clopos import verdict, wire
-from exporter.clopos.quota import Address, Quota
-from exporter.clopos.transport import Answer, Transport
+from exporter.clopos import responses, wire
+from exporter.clopos.limits import BrandQuota, IpLimits
+from exporter.clopos.transport import ApiResponse, Transport
 from exporter.errors import CloposError
 from exporter.model import Reason
 
-RENEW_BEFORE = 60.0
+REFRESH_BEFORE = 60.0
 """Seconds before its end at which a token is renewed; a tenth of its life where that is less."""
 
-SHORTEST_LIFE = 20.0
+MIN_LIFETIME = 20.0
 """Seconds that a token is used at least, so that a nonsensical expiry cannot make every poll log in."""
 
 LOGIN = "login"
@@ -35,7 +35,7 @@ class Credentials:
     integrator_id: str
 
 
-class Refusals:
+class Backoff:
     """Remember what was refused and when asking again makes sense: later each time, up to `longest` seconds."""
 
     LONGEST = 900.0
@@ -52,7 +52,7 @@ class Refusals:
             error = known[0]
             raise CloposError(error.reason, error.message, brand_wide=error.brand_wide)
 
-    def add(self, key: str, error: CloposError) -> None:
+    def record(self, key: str, error: CloposError) -> None:
         """Remember a refusal."""
         _, until, times = self._known.get(key, (error, 0.0, 0))
         now = self._clock.monotonic()
@@ -65,7 +65,7 @@ class Refusals:
         """Forget: it worked."""
         self._known.pop(key, None)
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """Forget everything."""
         self._known.clear()
 
@@ -81,16 +81,16 @@ class Login:
         credentials: Credentials | str,
         *,
         transport: Transport,
-        quota: Quota,
-        address: Address,
+        quota: BrandQuota,
+        ip_limits: IpLimits,
         clock: Clock,
     ) -> None:
         self.expires_at: float | None = None
-        self.refusals = Refusals(clock)
+        self.backoff = Backoff(clock)
         self._credentials = credentials if isinstance(credentials, Credentials) else None
         self._token = credentials if isinstance(credentials, str) else None
         self._renew_at = self._ends_at = float("inf")
-        self._transport, self._quota, self._address, self._clock = transport, quota, address, clock
+        self._transport, self._quota, self._ip_limits, self._clock = transport, quota, ip_limits, clock
         self._lock = Lock()
 
     def __repr__(self) -> str:
@@ -115,7 +115,7 @@ class Login:
 
     def token(self, deadline: float) -> str:
         """Give a token that is good. Raises CloposError, brand-wide, where none can be had before the deadline."""
-        self.refusals.check(BRAND)
+        self.backoff.check(BRAND)
         if self._token is not None and self._clock.monotonic() < self._renew_at:
             return self._token
         good = self._token is not None and self._clock.monotonic() < self._ends_at
@@ -136,7 +136,7 @@ class Login:
             self._lock.release()
         return self._token
 
-    def dropped(self, token: str) -> None:
+    def invalidate(self, token: str) -> None:
         """Take note that Clopos no longer accepts a token."""
         if self.renewable and token == self._token:
             self._renew_at = self._ends_at = 0.0
@@ -144,7 +144,7 @@ class Login:
     def _log_in(self, deadline: float) -> str:
         if self._credentials is None:
             raise CloposError(Reason.TOKEN, "there is no token and nothing to log in with", brand_wide=True)
-        self.refusals.check(LOGIN)
+        self.backoff.check(LOGIN)
         body = {
             "client_id": self._credentials.client_id,
             "client_secret": self._credentials.client_secret,
@@ -152,28 +152,28 @@ class Login:
             "integrator_id": self._credentials.integrator_id,
         }
         try:
-            self._address.logins.acquire(deadline)
+            self._ip_limits.logins.acquire(deadline)
             self._quota.acquire(deadline)
             answer = self._transport.post("auth", body)
             if answer.status == 429:  # noqa: PLR2004 - the HTTP status
-                self._address.logins.hold(verdict.wait_seconds(answer.headers))
-            verdict.check(answer, self.secrets())
+                self._ip_limits.logins.hold(responses.retry_after(answer.headers))
+            responses.raise_for_error(answer, self.secrets())
             token = wire.token(answer.document)
         except CloposError as error:
             if error.reason is Reason.THROTTLED:
                 raise  # Our own pacing is no refusal.
             refusal = CloposError(error.reason, error.message, brand_wide=True)
-            self.refusals.add(LOGIN, refusal)
+            self.backoff.record(LOGIN, refusal)
             raise refusal from error
         life = self._life(token, answer)
         now = self._clock.monotonic()
-        self._ends_at = now + max(life, SHORTEST_LIFE)
-        self._renew_at = now + max(life - min(RENEW_BEFORE, life / 10), SHORTEST_LIFE)
+        self._ends_at = now + max(life, MIN_LIFETIME)
+        self._renew_at = now + max(life - min(REFRESH_BEFORE, life / 10), MIN_LIFETIME)
         self.expires_at = token.expires_at
-        self.refusals.clear(LOGIN)
+        self.backoff.clear(LOGIN)
         return token.value
 
-    def _life(self, token: wire.Token, answer: Answer) -> float:
+    def _life(self, token: wire.Token, answer: ApiResponse) -> float:
         """Give the seconds the token lives.
 
         `expires_at` is trusted, counted from the server's own Date: a wrong local clock must neither renew at every

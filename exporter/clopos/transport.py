@@ -35,7 +35,7 @@ READ_TIMEOUT = 12.0
 TOTAL_TIMEOUT = 20.0
 """Seconds for the whole of one request, however slowly it trickles."""
 
-MOST_BYTES = 8 * 2**20
+MAX_BYTES = 8 * 2**20
 """Bytes of a decoded body that are read: 200 stations take about 40 KiB."""
 
 _CHUNK = 64 * 1024
@@ -47,7 +47,7 @@ Observe = Callable[[str, str, float], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ApiResponse:
     """What came back: the HTTP status, the headers, and the JSON object of the body."""
 
     status: int
@@ -151,11 +151,11 @@ class Transport:
         self._guard.close()
         self._adapter.close()
 
-    def get(self, endpoint: str, params: Mapping[str, Any], headers: Mapping[str, str]) -> Answer:
+    def get(self, endpoint: str, params: Mapping[str, Any], headers: Mapping[str, str]) -> ApiResponse:
         """Send a GET. Raises CloposError for everything that is not an answer with a JSON object, and Stopped."""
         return self._send(endpoint, lambda: self._question(endpoint, params, headers))
 
-    def post(self, endpoint: str, body: Mapping[str, Any]) -> Answer:
+    def post(self, endpoint: str, body: Mapping[str, Any]) -> ApiResponse:
         """Send a POST with a JSON body. Raises like `get`."""
         request = requests.Request("POST", f"{self.base_url}/{endpoint}", json=body, headers=_HEADERS)
         return self._send(endpoint, request.prepare)
@@ -173,7 +173,7 @@ class Transport:
         request.headers.update(headers)
         return request
 
-    def _send(self, endpoint: str, prepare: Callable[[], requests.PreparedRequest]) -> Answer:
+    def _send(self, endpoint: str, prepare: Callable[[], requests.PreparedRequest]) -> ApiResponse:
         code = "error"
         began = time.perf_counter()
         try:
@@ -188,16 +188,16 @@ class Transport:
             self._observe(endpoint, code, time.perf_counter() - began)
 
 
-def _answer(response: requests.Response, ticket: _Ticket) -> Answer:
+def _answer(response: requests.Response, ticket: _Ticket) -> ApiResponse:
     """Read a bounded body and decode it."""
     if 300 <= response.status_code < 400:  # noqa: PLR2004 - the HTTP class
         raise CloposError(Reason.REDIRECTED, f"answered HTTP {response.status_code}, a redirect; check base_url")
     chunks, size = [], 0
     for chunk in response.raw.stream(_CHUNK, decode_content=True):
         size += len(chunk)
-        if size > MOST_BYTES:
+        if size > MAX_BYTES:
             ticket.cut()  # The rest is not worth draining for the sake of the connection.
-            raise CloposError(Reason.TOO_LARGE, f"the answer is larger than {MOST_BYTES // 2**20} MiB")
+            raise CloposError(Reason.TOO_LARGE, f"the answer is larger than {MAX_BYTES // 2**20} MiB")
         chunks.append(chunk)
     if ticket.was_cut:  # An answer without a length ends where it was cut, as if that were its end.
         raise HTTPError
@@ -209,9 +209,9 @@ def _answer(response: requests.Response, ticket: _Ticket) -> Answer:
     if not isinstance(document, dict):
         # A gateway's error page is no JSON either: its status says more than its body.
         if response.status_code >= 400:  # noqa: PLR2004 - the HTTP class
-            return Answer(response.status_code, response.headers, {})
+            return ApiResponse(response.status_code, response.headers, {})
         raise CloposError(Reason.MALFORMED, f"HTTP {response.status_code} with a body that is not a JSON object")
-    return Answer(response.status_code, response.headers, document)
+    return ApiResponse(response.status_code, response.headers, document)
 
 
 def _translate(error: Exception, ticket: _Ticket) -> Exception:

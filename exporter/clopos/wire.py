@@ -100,9 +100,9 @@ def token(document: Row) -> Token:
     return Token(value, _number(document.get("expires_at")), _number(document.get("expires_in")))
 
 
-def message(document: Row, hide: Callable[[str], str] = str) -> str:
-    """Give what the answer says to people, in one bounded line; `hide` masks what must not be repeated."""
-    return _text(document.get("message") or document.get("error") or "no message", 200, hide)
+def message(document: Row, mask: Callable[[str], str] = str) -> str:
+    """Give what the answer says to people, in one bounded line; `mask` masks what must not be repeated."""
+    return _text(document.get("message") or document.get("error") or "no message", 200, mask)
 
 
 def identifier(document: Row) -> str:
@@ -162,9 +162,9 @@ def _name(value: object, default: str) -> str:
     return value if value.isascii() else _SURROGATES.sub("\N{REPLACEMENT CHARACTER}", value)
 
 
-def _text(value: object, length: int, hide: Callable[[str], str] = str) -> str:
+def _text(value: object, length: int, mask: Callable[[str], str] = str) -> str:
     """Put anything on one bounded line."""
     # Hidden before anything is cut: what is left of a secret would no longer be recognized.
-    text = hide(value if isinstance(value, str) else _LONG.repr(value))
+    text = mask(value if isinstance(value, str) else _LONG.repr(value))
     text = " ".join(_SURROGATES.sub("\N{REPLACEMENT CHARACTER}", text[: 4 * length]).split())
     return text if len(text) <= length else text[: length - 1] + "…"

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from exporter.app.brand import BrandMonitor, Rooms
 from exporter.app.overview import Overview
-from exporter.clopos.quota import Address
+from exporter.clopos.limits import IpLimits
 from exporter.config import Settings
 from exporter.config.settings import Brand
 from exporter.metrics.exposition import Exposition
@@ -58,7 +58,7 @@ class Work:
             clock=clock,
             stop=self.stop,
             scheduler=self.scheduler,  # type: ignore[arg-type]
-            address=Address(clock, self.stop),
+            address=IpLimits(clock, self.stop),
             store=self.store,
             overview=self.overview,
             telemetry=self.telemetry,

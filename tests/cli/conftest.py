@@ -20,7 +20,7 @@ def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a minute of the quota pass in a moment: the simulator here has no limits to keep."""
-    monkeypatch.setattr("exporter.clopos.quota.WINDOW", 0.1)
+    monkeypatch.setattr("exporter.clopos.limits.WINDOW", 0.1)
 
 
 @pytest.fixture

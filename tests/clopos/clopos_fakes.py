@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 from fakes import FakeClock, venue
 
 from exporter.clopos.client import Client
+from exporter.clopos.limits import BrandQuota, IpLimits
 from exporter.clopos.login import Credentials, Login
-from exporter.clopos.quota import Address, Quota
-from exporter.clopos.transport import Answer
+from exporter.clopos.transport import ApiResponse
 from exporter.errors import CloposError
 from exporter.model import Failure, Reason, Snapshot
 
@@ -28,7 +28,7 @@ class Asked(NamedTuple):
     headers: Mapping[str, str]
 
 
-Script = Callable[[Asked], Answer | CloposError]
+Script = Callable[[Asked], ApiResponse | CloposError]
 
 
 class FakeTransport:
@@ -39,10 +39,10 @@ class FakeTransport:
         self.asked: list[Asked] = []
         self.closed = False
 
-    def get(self, endpoint: str, params: Mapping[str, Any], headers: Mapping[str, str]) -> Answer:
+    def get(self, endpoint: str, params: Mapping[str, Any], headers: Mapping[str, str]) -> ApiResponse:
         return self._answer(Asked(self.clock.monotonic(), endpoint, params, headers))
 
-    def post(self, endpoint: str, body: Mapping[str, Any]) -> Answer:
+    def post(self, endpoint: str, body: Mapping[str, Any]) -> ApiResponse:
         return self._answer(Asked(self.clock.monotonic(), endpoint, body, {}))
 
     def close(self) -> None:
@@ -51,7 +51,7 @@ class FakeTransport:
     def count(self, endpoint: str) -> int:
         return sum(asked.endpoint == endpoint for asked in self.asked)
 
-    def _answer(self, asked: Asked) -> Answer:
+    def _answer(self, asked: Asked) -> ApiResponse:
         self.asked.append(asked)
         self.clock.forward(self.seconds)
         answer = self.script(asked)
@@ -60,12 +60,12 @@ class FakeTransport:
         return answer
 
 
-def ok(headers: Mapping[str, str] | None = None, **document: Any) -> Answer:
-    return Answer(200, headers or {}, {"success": True, **document})
+def ok(headers: Mapping[str, str] | None = None, **document: Any) -> ApiResponse:
+    return ApiResponse(200, headers or {}, {"success": True, **document})
 
 
-def no(status: int, message: str, headers: Mapping[str, str] | None = None) -> Answer:
-    return Answer(status, headers or {}, {"success": False, "message": message})
+def no(status: int, message: str, headers: Mapping[str, str] | None = None) -> ApiResponse:
+    return ApiResponse(status, headers or {}, {"success": False, "message": message})
 
 
 def trouble(reason: Reason = Reason.CONNECTION) -> CloposError:
@@ -80,7 +80,7 @@ class Tokens:
         self.ahead = 0.0
         self.given = 0
 
-    def __call__(self) -> Answer:
+    def __call__(self) -> ApiResponse:
         self.given += 1
         now = self.clock.wall() + self.ahead
         date = {"Date": formatdate(now, usegmt=True)}
@@ -89,8 +89,8 @@ class Tokens:
 
 def login(clock: FakeClock, transport: FakeTransport, credentials: Credentials | str = CREDENTIALS) -> Login:
     stop = Event()
-    quota, address = Quota(6000, clock, stop), Address(clock, stop)
-    return Login(credentials, transport=transport, quota=quota, address=address, clock=clock)  # type: ignore[arg-type]
+    quota, ip_limits = BrandQuota(6000, clock, stop), IpLimits(clock, stop)
+    return Login(credentials, transport=transport, quota=quota, ip_limits=ip_limits, clock=clock)  # type: ignore[arg-type]
 
 
 def client(
@@ -105,7 +105,7 @@ def client(
         requests_per_minute=rest.pop("requests_per_minute", 6000),
         clock=clock,
         stop=stop,
-        address=rest.pop("address", None) or Address(clock, stop),
+        ip_limits=rest.pop("ip_limits", None) or IpLimits(clock, stop),
         observe=lambda *_: None,
         **rest,
     )
@@ -126,7 +126,7 @@ def row(id_: int, **rest: Any) -> dict[str, Any]:
 def listing(*rows: Any, total: int | None = None, sorts: object = SORTS) -> Script:
     """Serve rows by pages, as Clopos does."""
 
-    def script(asked: Asked) -> Answer:
+    def script(asked: Asked) -> ApiResponse:
         begin = (asked.params["page"] - 1) * asked.params["limit"]
         page = list(rows)[begin : begin + asked.params["limit"]]
         return ok(data=page, total=len(rows) if total is None else total, sorts=sorts)
@@ -134,11 +134,11 @@ def listing(*rows: Any, total: int | None = None, sorts: object = SORTS) -> Scri
     return script
 
 
-def in_turn(*answers: Answer | CloposError | Script) -> Script:
+def in_turn(*answers: ApiResponse | CloposError | Script) -> Script:
     """Give one answer after the other, the last one for ever."""
     left = list(answers)
 
-    def script(asked: Asked) -> Answer | CloposError:
+    def script(asked: Asked) -> ApiResponse | CloposError:
         following = left.pop(0) if len(left) > 1 else left[0]
         return following(asked) if callable(following) else following
 
@@ -157,6 +157,6 @@ def bad(made: Client, seconds: float = 30.0) -> Failure:
     return outcome
 
 
-def with_login(clock: FakeClock, script: Script, auth: Callable[[], Answer] | None = None) -> Script:
+def with_login(clock: FakeClock, script: Script, auth: Callable[[], ApiResponse] | None = None) -> Script:
     tokens = auth or Tokens(clock)
     return lambda asked: tokens() if asked.endpoint == "auth" else script(asked)

@@ -7,7 +7,7 @@ from fakes import FakeClock
 from raw_server import RawServer, Say
 
 from exporter.clopos import transport as module
-from exporter.clopos.transport import Answer, Transport
+from exporter.clopos.transport import ApiResponse, Transport
 
 
 @pytest.fixture
@@ -42,11 +42,11 @@ def make(observed: list[tuple[str, str]]) -> Iterator[Callable[[str], Transport]
 
 
 @pytest.fixture
-def ask(make: Callable[[str], Transport]) -> Iterator[Callable[[Say], Answer]]:
+def ask(make: Callable[[str], Transport]) -> Iterator[Callable[[Say], ApiResponse]]:
     """Ask a server that says this once."""
     servers: list[RawServer] = []
 
-    def one(say: Say) -> Answer:
+    def one(say: Say) -> ApiResponse:
         server = RawServer(say).__enter__()
         servers.append(server)
         return make(server.url).get("stations", {}, {"x-token": "secret-token"})

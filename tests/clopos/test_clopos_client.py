@@ -22,9 +22,9 @@ from clopos_fakes import (
 )
 from fakes import FakeClock, venue
 
-from exporter.clopos.client import ATTEMPTS
-from exporter.clopos.quota import Address
-from exporter.clopos.transport import Answer
+from exporter.clopos.client import MAX_ATTEMPTS
+from exporter.clopos.limits import IpLimits
+from exporter.clopos.transport import ApiResponse
 from exporter.errors import CloposError, Stopped
 from exporter.model import Failure, Reason, Snapshot
 
@@ -84,7 +84,7 @@ def test_all_pages_are_read_though_the_token_ends_between_them(clock: FakeClock)
     ids=["500", "502", "503", "504", "connection", "timeout"],
 )
 def test_transient_trouble_is_asked_again_within_the_poll_after_a_pause(
-    clock: FakeClock, answer: Answer | CloposError
+    clock: FakeClock, answer: ApiResponse | CloposError
 ) -> None:
     made, transport = client(clock, in_turn(answer, answer, listing(row(1))))
     assert len(good(made).stations) == 1
@@ -98,7 +98,7 @@ def test_trouble_that_lasts_is_a_failure_after_a_few_attempts(clock: FakeClock) 
     outcome, began = bad(made), transport.asked[0].at
     duration = clock.monotonic() - began
     assert outcome == Failure(Reason.GATEWAY, "Service unavailable (HTTP 503)", clock.now(), duration, began=began)
-    assert len(transport.asked) == ATTEMPTS
+    assert len(transport.asked) == MAX_ATTEMPTS
 
 
 def test_trouble_is_not_asked_again_beyond_the_time_of_the_poll(clock: FakeClock) -> None:
@@ -127,7 +127,7 @@ def test_an_outage_is_not_answered_with_ever_more_requests(clock: FakeClock) -> 
     ],
 )
 def test_what_asking_again_cannot_mend_is_asked_once(
-    clock: FakeClock, answer: Answer | CloposError, reason: Reason
+    clock: FakeClock, answer: ApiResponse | CloposError, reason: Reason
 ) -> None:
     made, transport = client(clock, lambda _: answer)
     assert bad(made).reason is reason
@@ -137,7 +137,7 @@ def test_what_asking_again_cannot_mend_is_asked_once(
 def test_a_venue_that_is_forbidden_is_asked_again_up_to_every_fifteen_minutes_and_the_others_as_ever(
     clock: FakeClock,
 ) -> None:
-    def script(asked: Asked) -> Answer:
+    def script(asked: Asked) -> ApiResponse:
         return no(403, "forbidden") if asked.headers["x-venue"] == "7" else listing(row(1))(asked)
 
     made, transport = client(clock, script)
@@ -176,14 +176,14 @@ def test_somebody_who_says_it_is_mended_is_believed(clock: FakeClock) -> None:
     made, _ = client(clock, in_turn(no(401, "Client is disabled"), listing(row(1))))
     bad(made)
     bad(made)
-    made.ask_again()
+    made.reset_backoff()
     assert len(good(made).stations) == 1
 
 
 def test_the_end_of_the_process_is_neither_a_success_nor_a_failure(clock: FakeClock) -> None:
     stop = Event()
 
-    def script(_asked: Asked) -> Answer:
+    def script(_asked: Asked) -> ApiResponse:
         stop.set()
         return no(503, "no")
 
@@ -206,9 +206,9 @@ def test_a_429_waits_for_what_the_headers_say_and_asks_again(clock: FakeClock) -
 
 
 def test_a_429_that_outlasts_the_poll_is_a_failure_and_holds_the_brand_and_no_other(clock: FakeClock) -> None:
-    address = Address(clock, Event())
-    made, transport = client(clock, in_turn(LIMITED, listing(row(1))), address=address)
-    other, of_other = client(clock, listing(row(1)), address=address)
+    ip_limits = IpLimits(clock, Event())
+    made, transport = client(clock, in_turn(LIMITED, listing(row(1))), ip_limits=ip_limits)
+    other, of_other = client(clock, listing(row(1)), ip_limits=ip_limits)
     assert bad(made, seconds=3).reason is Reason.RATE_LIMITED
     assert made.quota.next_at() == clock.monotonic() + 7
     assert isinstance(other.poll(VENUE, 30), Snapshot)

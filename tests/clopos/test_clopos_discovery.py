@@ -11,7 +11,7 @@ from clopos_fakes import (
 from fakes import FakeClock, venue
 
 from exporter.clopos.client import DEFAULT_VENUE, Client
-from exporter.clopos.transport import Answer
+from exporter.clopos.transport import ApiResponse
 from exporter.model import Discovery, Failure, Reason, Venue
 
 VENUE = venue()
@@ -50,7 +50,7 @@ def test_listed_venues_without_names_take_them_from_clopos_where_it_knows_them(c
 
 @pytest.mark.parametrize("answer", [no(403, "forbidden"), no(404, "not found"), no(400, "bad")])
 def test_where_clopos_does_not_tell_the_tokens_default_venue_stands_for_the_brand(
-    clock: FakeClock, answer: Answer
+    clock: FakeClock, answer: ApiResponse
 ) -> None:
     made, _ = client(clock, lambda _: answer)
     assert discovered(made) == (Venue("tandir-group", DEFAULT_VENUE, "tandir-group"),)
@@ -77,7 +77,7 @@ def test_listed_venues_keep_their_known_names_while_the_list_is_refused(clock: F
         (no(401, "Client is disabled"), Reason.CLIENT_DISABLED),
     ],
 )
-def test_any_other_failure_of_discovery_is_one(clock: FakeClock, answer: Answer, reason: Reason) -> None:
+def test_any_other_failure_of_discovery_is_one(clock: FakeClock, answer: ApiResponse, reason: Reason) -> None:
     made, _ = client(clock, lambda _: answer)
     outcome = made.discover(30)
     assert isinstance(outcome, Failure)

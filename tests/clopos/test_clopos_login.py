@@ -7,8 +7,8 @@ import pytest
 from clopos_fakes import CREDENTIALS, SECRET, TOKEN, Asked, FakeTransport, Tokens, login, no, ok, trouble
 from fakes import FakeClock
 
-from exporter.clopos.login import RENEW_BEFORE, SHORTEST_LIFE, Login, Refusals
-from exporter.clopos.transport import Answer
+from exporter.clopos.login import MIN_LIFETIME, REFRESH_BEFORE, Backoff, Login
+from exporter.clopos.transport import ApiResponse
 from exporter.errors import CloposError
 from exporter.model import Reason
 
@@ -20,9 +20,9 @@ class Script:
 
     def __init__(self, clock: FakeClock, lifetime: float = 3600.0) -> None:
         self.tokens = Tokens(clock, lifetime)
-        self.instead: Answer | CloposError | None = None
+        self.instead: ApiResponse | CloposError | None = None
 
-    def __call__(self, _asked: Asked) -> Answer | CloposError:
+    def __call__(self, _asked: Asked) -> ApiResponse | CloposError:
         return self.instead or self.tokens()
 
 
@@ -63,7 +63,7 @@ def test_the_first_one_logs_in_with_all_four_credentials(
 
 def test_a_token_is_used_until_shortly_before_its_end_and_then_renewed(made: Login, clock: FakeClock) -> None:
     ask(made, clock)
-    clock.forward(3600 - RENEW_BEFORE - 2)
+    clock.forward(3600 - REFRESH_BEFORE - 2)
     assert ask(made, clock) == "jwt-1"
     clock.forward(3)
     assert ask(made, clock) == "jwt-2"
@@ -126,7 +126,7 @@ def test_a_senseless_end_does_not_make_every_poll_log_in(clock: FakeClock, lifet
     made = login(clock, transport)
     for _ in range(3):
         ask(made, clock)
-        clock.forward(SHORTEST_LIFE / 4)
+        clock.forward(MIN_LIFETIME / 4)
     assert len(transport.asked) == 1
 
 
@@ -182,7 +182,7 @@ def test_a_login_that_works_again_starts_anew(made: Login, clock: FakeClock, scr
     clock.forward(900)
     assert ask(made, clock) == "jwt-1"
     script.instead = WRONG
-    made.dropped("jwt-1")
+    made.invalidate("jwt-1")
     refusal(made, clock)
     clock.forward(16)
     script.instead = None
@@ -194,7 +194,7 @@ def test_somebody_who_says_it_is_mended_is_believed(made: Login, clock: FakeCloc
     refusal(made, clock)
     script.instead = None
     refusal(made, clock)
-    made.refusals.forget()
+    made.backoff.reset()
     assert ask(made, clock) == "jwt-1"
 
 
@@ -203,11 +203,11 @@ def test_an_old_token_serves_while_its_renewal_fails_and_not_beyond_its_end(
 ) -> None:
     ask(made, clock)
     script.instead = trouble(Reason.GATEWAY)
-    clock.forward(3600 - RENEW_BEFORE + 1)
+    clock.forward(3600 - REFRESH_BEFORE + 1)
     for _ in range(5):
         assert ask(made, clock) == "jwt-1"
         clock.forward(10)
-    clock.forward(RENEW_BEFORE)
+    clock.forward(REFRESH_BEFORE)
     assert refusal(made, clock).reason is Reason.GATEWAY
 
 
@@ -216,7 +216,7 @@ def test_a_token_that_clopos_dropped_is_replaced_once_however_many_say_so(
 ) -> None:
     old = ask(made, clock)
     for _ in range(3):
-        made.dropped(old)
+        made.invalidate(old)
         assert ask(made, clock) == "jwt-2"
     assert len(transport.asked) == 2
 
@@ -226,7 +226,7 @@ def test_a_429_on_login_holds_every_brands_logins_of_this_address(
 ) -> None:
     script.instead = no(429, "Too many requests", {"Retry-After": "50"})
     assert refusal(made, clock).reason is Reason.RATE_LIMITED
-    assert made._address.logins.next_at() == clock.monotonic() + 50
+    assert made._ip_limits.logins.next_at() == clock.monotonic() + 50
     script.instead = None
     clock.forward(2)
     error = refusal(made, clock)
@@ -237,7 +237,7 @@ def test_a_429_on_login_holds_every_brands_logins_of_this_address(
 
 
 def test_our_own_pacing_is_no_refusal(made: Login, clock: FakeClock) -> None:
-    made._address.logins.hold(40)
+    made._ip_limits.logins.hold(40)
     assert refusal(made, clock).reason is Reason.THROTTLED
     clock.forward(20)
     assert ask(made, clock) == "jwt-1"
@@ -255,7 +255,7 @@ def test_a_ready_token_is_used_as_it_is_and_never_renewed(clock: FakeClock, tran
     made = login(clock, transport, TOKEN)
     clock.forward(10**7)
     assert ask(made, clock) == TOKEN
-    made.dropped(TOKEN)
+    made.invalidate(TOKEN)
     assert ask(made, clock) == TOKEN
     assert not made.renewable
     assert not transport.asked
@@ -268,7 +268,7 @@ def test_a_ready_token_is_used_as_it_is_and_never_renewed(clock: FakeClock, tran
 def test_many_that_need_a_token_at_once_log_in_once(clock: FakeClock, script: Script) -> None:
     entered, go = Event(), Event()
 
-    def slow(asked: Asked) -> Answer | CloposError:
+    def slow(asked: Asked) -> ApiResponse | CloposError:
         entered.set()
         go.wait(5)
         return script(asked)
@@ -290,7 +290,7 @@ def test_many_that_need_a_token_at_once_log_in_once(clock: FakeClock, script: Sc
 def test_while_one_renews_a_token_that_is_still_good_the_others_use_it(clock: FakeClock, script: Script) -> None:
     entered, go = Event(), Event()
 
-    def slow(asked: Asked) -> Answer | CloposError:
+    def slow(asked: Asked) -> ApiResponse | CloposError:
         if script.tokens.given:
             entered.set()
             go.wait(5)
@@ -298,7 +298,7 @@ def test_while_one_renews_a_token_that_is_still_good_the_others_use_it(clock: Fa
 
     made = login(clock, FakeTransport(clock, slow))
     ask(made, clock)
-    clock.forward(3600 - RENEW_BEFORE + 1)
+    clock.forward(3600 - REFRESH_BEFORE + 1)
     renewing = Thread(target=lambda: ask(made, clock))
     renewing.start()
     assert entered.wait(5)
@@ -332,7 +332,7 @@ def test_waiting_for_anothers_login_ends_with_the_time_of_the_poll(clock: FakeCl
 
 def test_no_secret_shows_in_any_repr(made: Login, clock: FakeClock) -> None:
     ask(made, clock)
-    shown = repr(made) + repr(CREDENTIALS) + repr(made.refusals) + repr(login(clock, made._transport, TOKEN))  # type: ignore[arg-type]
+    shown = repr(made) + repr(CREDENTIALS) + repr(made.backoff) + repr(login(clock, made._transport, TOKEN))  # type: ignore[arg-type]
     for secret in (SECRET, "jwt-1", TOKEN):
         assert secret not in shown
 
@@ -343,29 +343,29 @@ def test_a_secret_that_clopos_repeats_is_masked(made: Login, clock: FakeClock, s
     assert SECRET not in str(error)
     assert "<secret>" in error.message
     script.instead = None
-    made.refusals.forget()
+    made.backoff.reset()
     ask(made, clock)
     assert made.secrets()(f"a {SECRET} b jwt-1 c") == "a <secret> b <secret> c"
 
 
-# Refusals
+# Backoff
 
 
 def test_a_refusal_that_several_requests_meet_together_counts_once(clock: FakeClock) -> None:
-    refusals = Refusals(clock)
+    backoff = Backoff(clock)
     error = CloposError(Reason.FORBIDDEN, "no")
     for _ in range(10):
-        refusals.add("stations:7", error)
+        backoff.record("stations:7", error)
     clock.forward(15)
-    refusals.check("stations:7")
+    backoff.check("stations:7")
 
 
 def test_a_refusal_is_of_its_own_key_only_and_keeps_its_words(clock: FakeClock) -> None:
-    refusals = Refusals(clock)
-    refusals.add("a", CloposError(Reason.FORBIDDEN, "no", brand_wide=True))
-    refusals.check("b")
+    backoff = Backoff(clock)
+    backoff.record("a", CloposError(Reason.FORBIDDEN, "no", brand_wide=True))
+    backoff.check("b")
     with pytest.raises(CloposError) as caught:
-        refusals.check("a")
+        backoff.check("a")
     assert (caught.value.reason, caught.value.message, caught.value.brand_wide) == (Reason.FORBIDDEN, "no", True)
-    refusals.clear("a")
-    refusals.check("a")
+    backoff.clear("a")
+    backoff.check("a")

@@ -10,8 +10,8 @@ import pytest
 from fakes import FakeClock
 
 from exporter.clopos.client import Client
+from exporter.clopos.limits import IpLimits
 from exporter.clopos.login import Credentials
-from exporter.clopos.quota import Address
 from exporter.model import Discovery, Failure, Reason, Snapshot
 from exporter.simulator import Simulator, World
 
@@ -26,7 +26,7 @@ def simulator(clock: FakeClock) -> Iterator[Simulator]:
 @pytest.fixture
 def clients(simulator: Simulator, clock: FakeClock) -> Iterator[list[Client]]:
     stop = Event()
-    address = Address(clock, stop)
+    ip_limits = IpLimits(clock, stop)
     made = [
         Client(
             brand,
@@ -35,7 +35,7 @@ def clients(simulator: Simulator, clock: FakeClock) -> Iterator[list[Client]]:
             requests_per_minute=240,
             clock=clock,
             stop=stop,
-            address=address,
+            ip_limits=ip_limits,
             observe=lambda *_: None,
         )
         for brand in simulator.world.brands

@@ -19,7 +19,7 @@ from urllib3 import HTTPResponse
 from urllib3.exceptions import HTTPError
 
 from exporter.clopos import transport as module
-from exporter.clopos.transport import Answer, Transport
+from exporter.clopos.transport import ApiResponse, Transport
 from exporter.errors import CloposError, Stopped
 from exporter.model import Reason
 
@@ -27,7 +27,7 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 Make = Callable[..., Transport]
 
 
-def reason(ask: Callable[[Say], Answer], say: Say) -> Reason:
+def reason(ask: Callable[[Say], ApiResponse], say: Say) -> Reason:
     with pytest.raises(CloposError) as caught:
         ask(say)
     assert "secret-token" not in str(caught.value)
@@ -43,7 +43,7 @@ def test_a_get_goes_to_the_endpoint_below_the_base_url_with_its_parameters_and_a
         got = make(f"{server.url}/open-api/v2/").get(
             "stations", {"limit": 200, "sort[0]": "id"}, {"x-token": "jwt", "x-venue": "7"}
         )
-    assert got == Answer(200, got.headers, {"success": True})
+    assert got == ApiResponse(200, got.headers, {"success": True})
     line, *headers = server.requests[0].decode().split("\r\n")
     assert line == "GET /open-api/v2/stations?limit=200&sort%5B0%5D=id HTTP/1.1"
     assert {"x-token: jwt", "x-venue: 7", "Accept-Encoding: gzip", "Accept: application/json"} <= set(headers)
@@ -100,7 +100,7 @@ def test_credentials_of_a_netrc_are_not_looked_for(make: Make, tmp_path: Path, m
 
 @pytest.mark.parametrize("status", ["301 Moved", "302 Found", "307 Temporary", "308 Permanent", "304 Not Modified"])
 def test_a_redirect_is_not_followed_so_that_the_token_goes_nowhere_else(
-    ask: Callable[[Say], Answer], status: str
+    ask: Callable[[Say], ApiResponse], status: str
 ) -> None:
     with RawServer(answer()) as elsewhere:
         assert reason(ask, answer(b"", status, Location=f"{elsewhere.url}/stolen")) is Reason.REDIRECTED
@@ -108,7 +108,7 @@ def test_a_redirect_is_not_followed_so_that_the_token_goes_nowhere_else(
         assert not elsewhere.connections
 
 
-def test_a_redirects_body_is_not_read_even_if_it_never_ends(ask: Callable[[Say], Answer]) -> None:
+def test_a_redirects_body_is_not_read_even_if_it_never_ends(ask: Callable[[Say], ApiResponse]) -> None:
     sent: list[int] = []
 
     def endless(wire: Wire) -> None:
@@ -118,17 +118,17 @@ def test_a_redirects_body_is_not_read_even_if_it_never_ends(ask: Callable[[Say],
             sent.append(2**16)
 
     assert reason(ask, endless) is Reason.REDIRECTED
-    assert sum(sent) < module.MOST_BYTES
+    assert sum(sent) < module.MAX_BYTES
 
 
 # Bodies
 
 
-def test_a_packed_body_is_unpacked(ask: Callable[[Say], Answer]) -> None:
+def test_a_packed_body_is_unpacked(ask: Callable[[Say], ApiResponse]) -> None:
     assert ask(answer(gzip.compress(b'{"total": 7}'), Content_Encoding="gzip")).document == {"total": 7}
 
 
-def test_a_body_without_a_length_ends_with_the_connection(ask: Callable[[Say], Answer]) -> None:
+def test_a_body_without_a_length_ends_with_the_connection(ask: Callable[[Say], ApiResponse]) -> None:
     def say(wire: Wire) -> None:
         wire.send(HEAD + b"\r\n" + b'{"total": 7}')
         close(wire)
@@ -140,15 +140,15 @@ def test_a_body_without_a_length_ends_with_the_connection(ask: Callable[[Say], A
     "body",
     [b"", b"[]", b"null", b"7", b'"text"', b"<html>", b'{"a":', b"\xff\xfe", b'{"a":"\xff"}', b"[" * 100_000],
 )
-def test_a_body_that_is_no_json_object_is_malformed(ask: Callable[[Say], Answer], body: bytes) -> None:
+def test_a_body_that_is_no_json_object_is_malformed(ask: Callable[[Say], ApiResponse], body: bytes) -> None:
     assert reason(ask, answer(body)) is Reason.MALFORMED
 
 
-def test_an_integer_without_end_is_malformed(ask: Callable[[Say], Answer]) -> None:
+def test_an_integer_without_end_is_malformed(ask: Callable[[Say], ApiResponse]) -> None:
     assert reason(ask, answer(b'{"total": ' + b"9" * 10_000 + b"}")) is Reason.MALFORMED
 
 
-def test_a_gateways_own_page_is_told_by_its_status(ask: Callable[[Say], Answer]) -> None:
+def test_a_gateways_own_page_is_told_by_its_status(ask: Callable[[Say], ApiResponse]) -> None:
     got = ask(answer(b"<html>502</html>", "502 Bad Gateway"))
     assert (got.status, got.document) == (502, {})
 
@@ -180,7 +180,9 @@ def broken_chunk(wire: Wire) -> None:
     ],
     ids=["truncated", "truncated chunk", "broken chunk", "not gzip", "half gzip", "not deflate", "gzip in gzip"],
 )
-def test_an_answer_that_breaks_off_or_cannot_be_unpacked_is_malformed(ask: Callable[[Say], Answer], say: Say) -> None:
+def test_an_answer_that_is_cut_short_or_cannot_be_unpacked_is_malformed(
+    ask: Callable[[Say], ApiResponse], say: Say
+) -> None:
     assert reason(ask, say) is Reason.MALFORMED
 
 
@@ -198,7 +200,7 @@ def bomb(wire: Wire) -> None:
 
 
 @pytest.mark.parametrize("say", [endless, bomb])
-def test_an_answer_without_end_is_too_large(ask: Callable[[Say], Answer], say: Say) -> None:
+def test_an_answer_without_end_is_too_large(ask: Callable[[Say], ApiResponse], say: Say) -> None:
     began = time.monotonic()
     assert reason(ask, say) is Reason.TOO_LARGE
     assert time.monotonic() - began < 5
@@ -252,7 +254,7 @@ def trickled_to_the_end(wire: Wire) -> None:
 
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("say", [hang, trickled_headers, trickled_body, trickled_to_the_end])
-def test_a_peer_that_is_silent_or_slow_is_cut_off(ask: Callable[[Say], Answer], say: Say) -> None:
+def test_a_peer_that_is_silent_or_slow_is_cut_off(ask: Callable[[Say], ApiResponse], say: Say) -> None:
     began = time.monotonic()
     assert reason(ask, say) is Reason.TIMEOUT
     assert time.monotonic() - began < 3
@@ -330,11 +332,11 @@ def test_a_name_that_can_be_none(make: Make, url: str) -> None:
         assert caught.value.reason is Reason.CONNECTION
 
 
-def test_a_connection_that_is_closed_without_an_answer(ask: Callable[[Say], Answer]) -> None:
+def test_a_connection_that_is_closed_without_an_answer(ask: Callable[[Say], ApiResponse]) -> None:
     assert reason(ask, close) is Reason.CONNECTION
 
 
-def test_headers_without_end(ask: Callable[[Say], Answer]) -> None:
+def test_headers_without_end(ask: Callable[[Say], ApiResponse]) -> None:
     assert reason(ask, answer(X_Huge="x" * 10**6)) is Reason.CONNECTION
 
 

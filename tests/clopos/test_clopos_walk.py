@@ -17,8 +17,8 @@ from fakes import FakeClock, at, venue
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.clopos.client import DEFAULT_VENUE, MOST_PAGES, PAGE_SIZE
-from exporter.clopos.transport import Answer
+from exporter.clopos.client import DEFAULT_VENUE, MAX_PAGES, PAGE_SIZE
+from exporter.clopos.transport import ApiResponse
 from exporter.model import Reason, Snapshot, Venue
 
 VENUE = venue()
@@ -75,15 +75,15 @@ def test_filters_are_the_apis_own_parameters(clock: FakeClock) -> None:
     assert transport.asked[0].params == {"limit": PAGE_SIZE, "page": 1, "status": 0, "can_print": "true"}
 
 
-def moved(asked: Asked) -> Answer:
+def moved(asked: Asked) -> ApiResponse:
     return listing(*map(row, range(250 - asked.params["page"])))(asked)
 
 
-def short(asked: Asked) -> Answer:
+def short(asked: Asked) -> ApiResponse:
     return listing(row(1), total=2)(asked)
 
 
-def twice(asked: Asked) -> Answer:
+def twice(asked: Asked) -> ApiResponse:
     return listing(row(1), row(1))(asked)
 
 
@@ -102,7 +102,7 @@ def test_a_list_that_moved_twice_is_incomplete(clock: FakeClock, unsteady: Scrip
 
 
 def test_a_claim_of_endless_stations_is_not_followed(clock: FakeClock) -> None:
-    made, transport = client(clock, listing(row(1), total=MOST_PAGES * PAGE_SIZE + 1))
+    made, transport = client(clock, listing(row(1), total=MAX_PAGES * PAGE_SIZE + 1))
     assert bad(made).reason is Reason.TOO_LARGE
     assert len(transport.asked) == 1
 
@@ -120,14 +120,14 @@ def test_a_row_without_an_id_is_named_and_a_deleted_one_is_left_out_and_neither_
 
 
 @pytest.mark.parametrize("answer", [ok(), ok(data=[]), ok(data={}, total=0), ok(data=[], total="many")])
-def test_an_answer_that_is_no_list_is_malformed(clock: FakeClock, answer: Answer) -> None:
+def test_an_answer_that_is_no_list_is_malformed(clock: FakeClock, answer: ApiResponse) -> None:
     made, _ = client(clock, lambda _: answer)
     assert bad(made).reason is Reason.MALFORMED
 
 
 @given(st.lists(st.lists(st.integers(1, 4), max_size=4), min_size=1, max_size=4), st.integers(0, 5))
 def test_whatever_pages_come_the_outcome_is_complete_or_a_failure(pages: list[list[int]], total: int) -> None:
-    def script(asked: Asked) -> Answer:
+    def script(asked: Asked) -> ApiResponse:
         return ok(data=[row(id_) for id_ in pages[(asked.params["page"] - 1) % len(pages)]], total=total)
 
     made, _ = client(FakeClock(), script)

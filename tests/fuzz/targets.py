@@ -27,8 +27,8 @@ from fakes import FakeClock
 
 from exporter.changes import advance
 from exporter.clopos.client import Client
+from exporter.clopos.limits import IpLimits
 from exporter.clopos.login import Credentials
-from exporter.clopos.quota import Address
 from exporter.config import Settings, load
 from exporter.errors import ConfigError
 from exporter.events import record
@@ -69,7 +69,7 @@ def polled(replies: Iterable[Reply]) -> tuple[VenueState, list[Change]]:
         requests_per_minute=300,
         clock=clock,
         stop=stop,
-        address=Address(clock, stop),
+        ip_limits=IpLimits(clock, stop),
         observe=lambda *_: None,
     )
     adapter = client._transport._adapter = _Adapter(replies)
@@ -85,7 +85,7 @@ def polled(replies: Iterable[Reply]) -> tuple[VenueState, list[Change]]:
         told += changes
         if len(adapter.left) == asked:  # refused, or no token to ask with
             adapter.left.pop(0)
-            client.ask_again()
+            client.reset_backoff()
     client.close()
     return state, told
 

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from targets import LOGIN, VENUES, Reply, polled, remembered_wholly, served_rightly, told_plainly
 
-from exporter.clopos.transport import MOST_BYTES
+from exporter.clopos.transport import MAX_BYTES
 
 bounded = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 seldom = settings(bounded, max_examples=25)
@@ -28,7 +28,7 @@ def test_any_answers_are_taken_or_refused_with_a_reason(replies: list[Reply]) ->
 @given(st.lists(st.lists(ROWS, max_size=4, unique_by=lambda row: str(row["id"])), min_size=1, max_size=4))
 def test_a_history_of_hostile_rows_is_told_served_and_remembered(pages: list[list[Any]]) -> None:
     bodies = [json.dumps(listing(rows, {})).encode() for rows in pages]
-    assume(max(map(len, bodies)) <= MOST_BYTES)
+    assume(max(map(len, bodies)) <= MAX_BYTES)
     state, told = polled([LOGIN, VENUES, *map(Reply, bodies)])
     assert (state.polls, state.failures) == (len(pages), 0)
     told_plainly(told)

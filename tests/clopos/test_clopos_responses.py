@@ -9,21 +9,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.clopos import verdict
-from exporter.clopos.transport import Answer
+from exporter.clopos import responses
+from exporter.clopos.transport import ApiResponse
 from exporter.errors import CloposError
 from exporter.model import Reason
 
 
 def refused(status: int, document: Mapping[str, Any]) -> CloposError:
     with pytest.raises(CloposError) as caught:
-        verdict.check(Answer(status, {}, document))
+        responses.raise_for_error(ApiResponse(status, {}, document))
     return caught.value
 
 
 @pytest.mark.parametrize("document", [{"success": True}, {}, {"data": []}, {"success": None}])
 def test_an_answer_that_does_not_say_otherwise_succeeded(document: dict[str, Any]) -> None:
-    verdict.check(Answer(200, {}, document))
+    responses.raise_for_error(ApiResponse(200, {}, document))
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_what_hits_the_whole_brand_says_so(status: int, message: str, *, brand_w
         ({"RateLimit-Reset": "5", "Retry-After": "7"}, 7.0),
         ({"RateLimit-Reset": "9", "Retry-After": "7"}, 9.0),
         ({"RateLimit-Reset": "0"}, 1.0),
-        ({"RateLimit-Reset": "99999"}, verdict.LONGEST_WAIT),
+        ({"RateLimit-Reset": "99999"}, responses.MAX_WAIT),
         ({"RateLimit-Reset": "-5", "Retry-After": "-5"}, 60.0),
         ({"RateLimit-Reset": "soon", "Retry-After": "later"}, 60.0),
         ({"Retry-After": "9" * 5000}, 60.0),
@@ -117,16 +117,16 @@ def test_what_hits_the_whole_brand_says_so(status: int, message: str, *, brand_w
 def test_a_429_waits_for_the_longer_of_what_the_headers_say_within_bounds(
     headers: dict[str, str], seconds: float
 ) -> None:
-    assert verdict.wait_seconds(headers) == seconds
+    assert responses.retry_after(headers) == seconds
 
 
 def test_retry_after_may_be_a_date() -> None:
-    assert 25 <= verdict.wait_seconds({"Retry-After": formatdate(time() + 30, usegmt=True)}) <= 30
+    assert 25 <= responses.retry_after({"Retry-After": formatdate(time() + 30, usegmt=True)}) <= 30
 
 
 @given(st.dictionaries(st.sampled_from(["RateLimit-Reset", "Retry-After"]), st.text(max_size=30)))
 def test_no_header_makes_a_wait_endless_or_a_crash(headers: dict[str, str]) -> None:
-    assert 1.0 <= verdict.wait_seconds(headers) <= verdict.LONGEST_WAIT
+    assert 1.0 <= responses.retry_after(headers) <= responses.MAX_WAIT
 
 
 @pytest.mark.parametrize(
@@ -146,4 +146,4 @@ def test_the_quota_is_taken_from_its_headers_where_all_make_sense(
     limit: str, remaining: str | None, reset: str, expected: object
 ) -> None:
     headers = {"RateLimit-Limit": limit, "RateLimit-Remaining": remaining, "RateLimit-Reset": reset}
-    assert verdict.quota({key: value for key, value in headers.items() if value is not None}) == expected
+    assert responses.rate_limit({key: value for key, value in headers.items() if value is not None}) == expected

@@ -1,4 +1,4 @@
-"""Pace requests: evenly, within our share, and slower before the API has to say no.
+"""RateLimiter requests: evenly, within our share, and slower before the API has to say no.
 
 Clopos admits 300 requests a minute per integrator and brand in a sliding window, for all processes and integrations
 together (its page on rate limits). Requests that start at even distances never burst and never meet the limit alone;
@@ -30,7 +30,7 @@ A window remembers a pause for a minute and shows it as room once more; who fill
 """
 
 
-class Pace:
+class RateLimiter:
     """Hand out moments to start at, each `60 / per_minute` seconds after the one before, `burst` of them at once."""
 
     def __init__(self, per_minute: float, clock: Clock, stop: Event, *, burst: int = 1) -> None:
@@ -87,8 +87,8 @@ class Pace:
         return max(self._next, now - self.spacing * (self._burst - 1))
 
 
-class Quota(Pace):
-    """Pace one brand's requests and obey what the API says of its quota.
+class BrandQuota(RateLimiter):
+    """RateLimiter one brand's requests and obey what the API says of its quota.
 
     `limit` and `remaining` are as told last, None before the first answer.
     """
@@ -107,7 +107,7 @@ class Quota(Pace):
         """Give the rate that can be counted on, requests per second: the answers' of about the last minute."""
         return self._share * self._smooth / WINDOW
 
-    def told(self, limit: int, remaining: int, reset: float) -> None:
+    def update(self, limit: int, remaining: int, reset: float) -> None:
         """Take in the RateLimit headers of an answer; `reset` is in seconds.
 
         Between guard and floor the pace falls in proportion to what remains, which settles where our requests and
@@ -124,19 +124,19 @@ class Quota(Pace):
         if remaining <= floor:
             self.hold(min(reset, WINDOW))
 
-    def refused(self, seconds: float) -> None:
+    def rate_limited(self, seconds: float) -> None:
         """Stop until the API's own time is over: it answered 429."""
         self.remaining = 0
         self.hold(seconds)
 
 
-class Failures(Pace):
-    """Pace requests by how many failed: freely while few did, and counted beforehand once many have.
+class FailureBudget(RateLimiter):
+    """RateLimiter requests by how many failed: freely while few did, and counted beforehand once many have.
 
     If they were counted only afterwards then, all that wait would start together as soon as one more may fail.
     """
 
-    def admit(self, deadline: float) -> bool:
+    def reserve(self, deadline: float) -> bool:
         """Wait until one more may fail, and tell whether it was counted beforehand. Raises like `acquire`."""
         if self.next_at() <= self._clock.monotonic():
             return False
@@ -146,7 +146,7 @@ class Failures(Pace):
             raise CloposError(error.reason, "too many requests of this address failed in the last minute") from error
         return True
 
-    def settle(self, *, failed: bool, counted: bool) -> None:
+    def release(self, *, failed: bool, counted: bool) -> None:
         """Count what failed, or give back what was counted beforehand and did not."""
         if failed and not counted:
             self.spend()
@@ -155,7 +155,7 @@ class Failures(Pace):
                 self._next -= self.spacing
 
 
-class Address:
+class IpLimits:
     """Hold the limits that Clopos counts per IP address, shared by all brands of the process.
 
     60 logins a minute, and 600 failed requests a minute; both are kept with room to spare for neighbours. `processes`
@@ -163,8 +163,8 @@ class Address:
     """
 
     def __init__(self, clock: Clock, stop: Event, processes: int = 1) -> None:
-        self.logins = Pace(40 / processes, clock, stop, burst=ceil(10 / processes))
-        self.failures = Failures(300 / processes, clock, stop, burst=ceil(200 / processes))
+        self.logins = RateLimiter(40 / processes, clock, stop, burst=ceil(10 / processes))
+        self.failures = FailureBudget(300 / processes, clock, stop, burst=ceil(200 / processes))
 
 
 class RetryBudget:

@@ -13,11 +13,11 @@ from urllib3.exceptions import InvalidHeader
 from urllib3.util import Retry
 
 from exporter.clopos import wire
-from exporter.clopos.transport import Answer
+from exporter.clopos.transport import ApiResponse
 from exporter.errors import CloposError
 from exporter.model import Reason
 
-LONGEST_WAIT = 900.0
+MAX_WAIT = 900.0
 """Seconds that we let the API send us away at the most."""
 
 _BY_MESSAGE = {
@@ -37,29 +37,29 @@ _BY_STATUS = {
 _BRAND_WIDE = frozenset({Reason.TEST_MODE, Reason.CLIENT_DISABLED, Reason.INTEGRATOR, Reason.TOKEN, Reason.CREDENTIALS})
 
 
-def check(answer: Answer, hide: Callable[[str], str] = str) -> None:
+def raise_for_error(answer: ApiResponse, mask: Callable[[str], str] = str) -> None:
     """Accept an answer that succeeded. Raises CloposError with the reason for any other.
 
-    `hide` masks what the message must not repeat.
+    `mask` masks what the message must not repeat.
     """
     document, status = answer.document, answer.status
     if document.get("success") is not False and status < 400:  # noqa: PLR2004 - the HTTP class
         return
-    text = wire.message(document, hide) if document else f"HTTP {status} without a JSON body"
+    text = wire.message(document, mask) if document else f"HTTP {status} without a JSON body"
     reason = _reason(status, f"{text} {wire.identifier(document)}".lower())
     raise CloposError(reason, f"{text} (HTTP {status})" if document else text, brand_wide=reason in _BRAND_WIDE)
 
 
-def wait_seconds(headers: Mapping[str, str]) -> float:
+def retry_after(headers: Mapping[str, str]) -> float:
     """Give how long a 429 asks us to wait: the longer of RateLimit-Reset and Retry-After, within bounds."""
     waits = [_number(headers.get("RateLimit-Reset"))]
     with suppress(InvalidHeader, ValueError, OverflowError):  # The latter two for numbers and dates without end.
         waits.append(Retry().parse_retry_after(headers.get("Retry-After", "")))
     said = max((wait for wait in waits if wait is not None), default=60.0)
-    return min(max(said, 1.0), LONGEST_WAIT)
+    return min(max(said, 1.0), MAX_WAIT)
 
 
-def quota(headers: Mapping[str, str]) -> tuple[int, int, float] | None:
+def rate_limit(headers: Mapping[str, str]) -> tuple[int, int, float] | None:
     """Give limit, remaining and reset (seconds) from the RateLimit headers, None where they are not all there."""
     limit, remaining, reset = (_number(headers.get(f"RateLimit-{name}")) for name in ("Limit", "Remaining", "Reset"))
     if limit is None or remaining is None or reset is None or limit < 1:
