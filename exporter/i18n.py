@@ -1,0 +1,34 @@
+"""What people read, in their language: gettext catalogues, shared by notifications and pages.
+
+The catalogues are read as they are written, `locale/<language>/LC_MESSAGES/clopos-exporter.po`: nothing has to be
+compiled before a wheel, an sdist or a checkout works.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from gettext import GNUTranslations, NullTranslations
+from importlib.resources import files
+from io import BytesIO
+
+LANGUAGES = ("en", "az", "ru", "uz")
+"""English is the language of the source and has no catalogue."""
+
+DOMAIN = "clopos-exporter"
+
+
+@cache
+def translations(language: str) -> NullTranslations:
+    """Return the catalogue of one of LANGUAGES; a message that it lacks stays English."""
+    if language == "en":
+        return NullTranslations()
+    # Imported here: a daemon that speaks English alone does not need it.
+    from babel.messages.mofile import write_mo  # noqa: PLC0415
+    from babel.messages.pofile import read_po  # noqa: PLC0415
+
+    catalogue = files("exporter").joinpath("locale", language, "LC_MESSAGES", f"{DOMAIN}.po")
+    compiled = BytesIO()
+    with catalogue.open("rb") as source:
+        write_mo(compiled, read_po(source, locale=language))
+    compiled.seek(0)
+    return GNUTranslations(compiled)

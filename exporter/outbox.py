@@ -1,0 +1,158 @@
+"""Which channel has to know of which incident, and what is on its way to it: values that store and workers share."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Protocol
+
+from exporter.model import Change, Event, Incident, IncidentKind, Kind, Severity, Topic, Venue
+
+IncidentKey = tuple[str, ...]
+"""What tells one firing of an incident from every other."""
+
+
+class DeliveryState(StrEnum):
+    """How far a delivery is: accepted means that the channel said so, done that nothing is left to do."""
+
+    WAITING = "waiting"
+    ACCEPTED = "accepted"
+    DONE = "done"
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One incident transition on its way to one channel.
+
+    `id` comes from the store and grows. `created_at` and `accepted_at` are epoch seconds; the latter is when the
+    channel last accepted a message about it. The delivery of a firing stays accepted until the incident's end is
+    delivered too, so that the end goes to those who were notified of the beginning and to nobody else.
+    """
+
+    id: int
+    channel: str
+    change: Change
+    created_at: float
+    state: DeliveryState = DeliveryState.WAITING
+    accepted_at: float | None = None
+
+    @property
+    def incident(self) -> Incident:
+        """Return the incident that begins or ends."""
+        assert self.change.incident is not None  # noqa: S101 - `route` lets nothing else pass
+        return self.change.incident
+
+    @property
+    def key(self) -> IncidentKey:
+        """Return what the firing and the end of one incident have in common."""
+        return key(self.incident)
+
+    @property
+    def is_end(self) -> bool:
+        """Return whether it says that the incident is resolved."""
+        return self.change.event is Event.INCIDENT_RESOLVED
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What a channel subscribes to; None for brands or venues is all of them."""
+
+    name: str
+    topics: frozenset[Topic] = frozenset({Topic.STATIONS})
+    brands: frozenset[str] | None = None
+    venues: frozenset[str] | None = None
+
+    def wants(self, incident: Incident) -> bool:
+        """Return whether the channel subscribes to it. What concerns the whole process passes every brand and venue."""
+        return (
+            incident.kind.topic in self.topics
+            and (self.brands is None or not incident.brand or incident.brand in self.brands)
+            and (self.venues is None or incident.venue is None or incident.venue.id in self.venues)
+        )
+
+
+class Outbox(Protocol):
+    """Keep deliveries; every method may be called from any thread and raises nothing for the sake of a disk."""
+
+    def deliveries(self, channel: str) -> Sequence[Delivery]:
+        """Return the channel's deliveries that are not done, in the order of their ids."""
+
+    def update_deliveries(self, deliveries: Sequence[Delivery]) -> None:
+        """Write new states of deliveries in one transaction; those that are done are deleted."""
+
+    def retain_channels(self, names: Collection[str]) -> None:
+        """Delete the deliveries of every other channel."""
+
+
+def key(incident: Incident) -> IncidentKey:
+    """Return what identifies one firing of an incident; its end has the same."""
+    return (
+        incident.kind.value,
+        incident.brand,
+        incident.venue.id if incident.venue else "",
+        incident.station_id or "",
+        repr(incident.fired_at),
+        str(incident.details.get("channel", "")),
+    )
+
+
+def route(changes: Iterable[Change], routes: Sequence[Route]) -> list[tuple[str, Change]]:
+    """Return the incident transitions among the changes, each with the name of a channel that has to know."""
+    return [
+        (found.name, change) for change in changes if change.incident for found in _wanting(change.incident, routes)
+    ]
+
+
+def _wanting(incident: Incident, routes: Sequence[Route]) -> list[Route]:
+    if incident.kind is not IncidentKind.CHANNEL_DOWN:
+        return [found for found in routes if found.wants(incident)]
+    others = [found for found in routes if found.name != incident.details.get("channel")]
+    # Somebody has to hear of it, and the channel itself cannot: without one for the service, all others do.
+    return [found for found in others if found.wants(incident)] or others
+
+
+def encode(change: Change) -> str:
+    """Write an incident transition as JSON."""
+    incident = change.incident
+    if incident is None:
+        raise ValueError(f"{change.event} is no incident transition")
+    fields: dict[str, Any] = {
+        "event": change.event.value,
+        "observed_at": change.observed_at,
+        "details": dict(change.details),
+        "kind": incident.kind.value,
+        "severity": incident.severity.value,
+        "brand": incident.brand,
+        "began_at": incident.began_at,
+        "fired_at": incident.fired_at,
+        "venue": [incident.venue.id, incident.venue.name] if incident.venue else None,
+        "station_id": incident.station_id,
+        "station": incident.station,
+        "station_kind": incident.station_kind,
+        "members": incident.members,
+        "incident_details": dict(incident.details),
+    }
+    # ASCII, because a name may hold half characters, which no encoding of a database has.
+    return json.dumps(fields, separators=(",", ":"))
+
+
+def decode(text: str) -> Change:
+    """Read what `encode` wrote. Raises ValueError, KeyError or TypeError for anything else."""
+    fields = json.loads(text)
+    brand, venue, station_kind = fields["brand"], fields["venue"], fields["station_kind"]
+    incident = Incident(
+        kind=IncidentKind(fields["kind"]),
+        severity=Severity(fields["severity"]),
+        brand=brand,
+        began_at=fields["began_at"],
+        venue=Venue(brand, *venue) if venue else None,
+        station_id=fields["station_id"],
+        station=fields["station"],
+        station_kind=Kind(station_kind) if station_kind else None,
+        fired_at=fields["fired_at"],
+        members=tuple((venue, station) for venue, station in fields["members"]),
+        details=fields["incident_details"],
+    )
+    return Change(Event(fields["event"]), brand, fields["observed_at"], details=fields["details"], incident=incident)
