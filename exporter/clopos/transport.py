@@ -1,25 +1,33 @@
-"""One HTTP request, with every way it can go wrong turned into one CloposError with a reason.
+"""Send one HTTP request, and translate every way it can fail into one CloposError with a reason.
 
 Bounded in time and size, whatever the other side does; no cookies, no redirects (credentials go to the configured
 host and nowhere else), and proxies and certificate authorities taken from the environment once. Requests are handed to
 the adapter below the session, which would keep cookies, and read a redirect's body whatever its size.
+
+A socket's timeout restarts with each byte, so that a peer which trickles its headers or its body could hold a worker
+for hours, and neither requests nor urllib3 limits a request as a whole. Each response is therefore read through a
+`_DeadlineReader`, which gives the socket no more time than the request has left.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from http.client import HTTPResponse
 from typing import Any
+from urllib.parse import urlsplit
+from weakref import WeakSet
 
 import requests
 from requests.adapters import HTTPAdapter
-from requests.utils import get_environ_proxies
+from requests.utils import get_environ_proxies, select_proxy
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError, ReadTimeoutError
@@ -38,12 +46,16 @@ TOTAL_TIMEOUT = 20.0
 MAX_BYTES = 8 * 2**20
 """Bytes of a decoded body that are read: 200 stations take about 40 KiB."""
 
+MAX_RESENDS = 3
+"""How often a request is sent anew at once because the server had closed the kept-alive connection that it took."""
+
 _CHUNK = 64 * 1024
 _HEADERS = {"User-Agent": f"clopos-exporter/{__version__}", "Accept": "application/json", "Accept-Encoding": "gzip"}
 _CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
+_REDIRECTS = frozenset({300, 301, 302, 303, 305, 307, 308})
 
 Observe = Callable[[str, str, float], None]
-"""Told after each request: endpoint, code (an HTTP status or `error`), seconds."""
+"""Called after each request with endpoint, code (an HTTP status or `error`) and seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,78 +67,8 @@ class ApiResponse:
     document: Mapping[str, Any]
 
 
-class Guard:
-    """Cut connections whose request outlives its time, so many real seconds.
-
-    A timeout on the socket restarts with each byte, so a peer that trickles could hold a worker for hours. One thread
-    shuts such sockets down, which ends the read that waits on them.
-    """
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._local = threading.local()
-        self._running: dict[int, _Ticket] = {}
-        self._started = threading.Lock()
-        self._closed = threading.Event()
-
-    @contextmanager
-    def limit(self) -> Iterator[_Ticket]:
-        """Limit the requests that this thread makes within the block. Raises Stopped once closed."""
-        if self._closed.is_set():
-            raise Stopped
-        if self._started.acquire(blocking=False):
-            threading.Thread(target=self._watch, name="request-guard", daemon=True).start()
-        ticket = self._local.ticket = _Ticket(time.monotonic() + self._seconds)
-        self._running[id(ticket)] = ticket
-        try:
-            yield ticket
-        finally:
-            del self._running[id(ticket)]
-            self._local.ticket = None
-
-    def attach(self, connection: HTTPConnection) -> None:
-        """Note the connection that the current thread's request uses."""
-        ticket = getattr(self._local, "ticket", None)
-        if ticket is not None:
-            ticket.connection, ticket.sock = connection, connection.sock
-
-    def close(self) -> None:
-        """End all running requests now."""
-        self._closed.set()
-        for ticket in list(self._running.values()):
-            ticket.cut()
-
-    def _watch(self) -> None:
-        pause = 0.0
-        while not self._closed.wait(pause):
-            now = time.monotonic()
-            running = list(self._running.values())
-            for ticket in running:
-                if ticket.ends <= now:
-                    ticket.cut()
-            # Whatever begins meanwhile ends later than these. What was cut may take a moment to notice.
-            pause = max(0.5, min((ticket.ends for ticket in running), default=now + self._seconds) - now)
-
-
-class _Ticket:
-    """One limited request: when it ends, the connection it uses, and whether it was cut."""
-
-    __slots__ = ("connection", "ends", "sock", "was_cut")
-
-    def __init__(self, ends: float) -> None:
-        self.ends = ends
-        self.connection: HTTPConnection | None = None
-        self.sock: object = None
-        self.was_cut = False
-
-    def cut(self) -> None:
-        self.was_cut = True
-        # A connection lets go of its socket while an answer without a length is still read from that.
-        sock = getattr(self.connection, "sock", None) or self.sock
-        if isinstance(sock, socket.socket):
-            with suppress(OSError):  # It may have ended by itself in this very moment.
-                # Past SSLSocket, which would pull its TLS away from under the thread that reads.
-                socket.socket.shutdown(sock, socket.SHUT_RDWR)
+class StaleConnectionError(ConnectionResetError):
+    """A kept-alive connection was closed by the server before it answered: the request may be sent anew at once."""
 
 
 class Transport:
@@ -135,9 +77,11 @@ class Transport:
     def __init__(self, base_url: str, *, connections: int, observe: Observe) -> None:
         self.base_url = base_url.rstrip("/")
         self._observe = observe
-        self._guard = Guard(TOTAL_TIMEOUT)
-        self._questions: dict[tuple[object, ...], requests.PreparedRequest] = {}
-        self._adapter = _adapter(self._guard, connections)
+        self._closed = threading.Event()
+        self._sockets: WeakSet[socket.socket] = WeakSet()
+        self._lock = threading.Lock()
+        self._prepared: dict[tuple[object, ...], requests.PreparedRequest] = {}
+        self._adapter = _adapter(self._register, connections)
         # Resolved once: requests would look into the environment and .netrc anew at every request.
         self._options: dict[str, Any] = {
             "proxies": get_environ_proxies(self.base_url, no_proxy=None),
@@ -145,117 +89,201 @@ class Transport:
             "stream": True,
             "timeout": (CONNECT_TIMEOUT, READ_TIMEOUT),
         }
+        self._host = _host(self.base_url)
+        self._proxy = _host(select_proxy(self.base_url, self._options["proxies"]) or "")
 
     def close(self) -> None:
-        """End what is running and let the connections go."""
-        self._guard.close()
+        """End running requests now, with Stopped, and close the connections."""
+        with self._lock:
+            self._closed.set()
+            sockets = list(self._sockets)
+        for sock in sockets:
+            with suppress(OSError):  # It may have been closed in this very moment.
+                # Past SSLSocket, which would pull its TLS away from under the thread that reads.
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)
         self._adapter.close()
 
     def get(self, endpoint: str, params: Mapping[str, Any], headers: Mapping[str, str]) -> ApiResponse:
-        """Send a GET. Raises CloposError for everything that is not an answer with a JSON object, and Stopped."""
-        return self._send(endpoint, lambda: self._question(endpoint, params, headers))
+        """Send a GET. Raises CloposError for everything that is not a response with a JSON object, and Stopped."""
+        return self._send(endpoint, lambda: self._prepare(endpoint, params, headers))
 
     def post(self, endpoint: str, body: Mapping[str, Any]) -> ApiResponse:
         """Send a POST with a JSON body. Raises like `get`."""
         request = requests.Request("POST", f"{self.base_url}/{endpoint}", json=body, headers=_HEADERS)
         return self._send(endpoint, request.prepare)
 
-    def _question(
+    def _prepare(
         self, endpoint: str, params: Mapping[str, Any], headers: Mapping[str, str]
     ) -> requests.PreparedRequest:
         key = (endpoint, *params.items())
-        question = self._questions.get(key)
-        if question is None:
-            # The same few are asked all the time, and encoding one costs as much as decoding its answer.
-            question = requests.Request("GET", f"{self.base_url}/{endpoint}", params=params, headers=_HEADERS).prepare()
-            self._questions[key] = question
-        request = question.copy()
+        prepared = self._prepared.get(key)
+        if prepared is None:
+            # The same few are sent all the time, and encoding one costs as much as decoding its response.
+            prepared = requests.Request("GET", f"{self.base_url}/{endpoint}", params=params, headers=_HEADERS).prepare()
+            self._prepared[key] = prepared
+        request = prepared.copy()
         request.headers.update(headers)
         return request
 
     def _send(self, endpoint: str, prepare: Callable[[], requests.PreparedRequest]) -> ApiResponse:
         code = "error"
         began = time.perf_counter()
+        resends = 0
         try:
-            with self._guard.limit() as ticket:
+            while True:
+                if self._closed.is_set():
+                    raise Stopped
                 try:
                     with self._adapter.send(prepare(), **self._options) as response:
                         code = str(response.status_code)
-                        return _answer(response, ticket)
+                        document = _read(response)
+                        if self._closed.is_set():  # A body without a length ends where it is cut, as if it were whole.
+                            raise Stopped
+                        return ApiResponse(response.status_code, response.headers, document)
                 except (requests.RequestException, HTTPError, OSError) as error:
-                    raise _translate(error, ticket) from error
+                    if self._closed.is_set():
+                        raise Stopped from error
+                    if resends < MAX_RESENDS and _is_stale(error):
+                        resends += 1
+                        continue
+                    raise self._translate(error) from error
         finally:
             self._observe(endpoint, code, time.perf_counter() - began)
 
+    def _register(self, sock: socket.socket) -> None:
+        """Note a socket that `close` has to shut down. Raises Stopped where it was too late."""
+        with self._lock:
+            self._sockets.add(sock)
+            if self._closed.is_set():
+                raise Stopped
 
-def _answer(response: requests.Response, ticket: _Ticket) -> ApiResponse:
-    """Read a bounded body and decode it."""
-    if 300 <= response.status_code < 400:  # noqa: PLR2004 - the HTTP class
-        raise CloposError(Reason.REDIRECTED, f"answered HTTP {response.status_code}, a redirect; check base_url")
+    def _translate(self, error: Exception) -> CloposError:
+        """Find the reason in what requests and urllib3 raise; their texts may hold URLs and are not passed on."""
+        if isinstance(error, requests.Timeout | ReadTimeoutError):
+            return CloposError(Reason.TIMEOUT, f"no complete response from {self._host} in time")
+        if isinstance(error, requests.exceptions.SSLError):
+            return CloposError(Reason.TLS, f"TLS with {self._host} failed: {_cause(error)}")
+        if isinstance(error, requests.exceptions.ProxyError):
+            return CloposError(Reason.CONNECTION, f"the proxy {self._proxy} cannot be used: {_cause(error)}")
+        if isinstance(error, requests.RequestException):
+            return CloposError(Reason.CONNECTION, f"{self._host} cannot be reached: {_cause(error)}")
+        if isinstance(error, OSError):  # The file with the certificate authorities; urllib3 wraps those of the network.
+            return CloposError(Reason.TLS, str(error))
+        return CloposError(Reason.MALFORMED, f"the response broke off or cannot be decoded: {type(error).__name__}")
+
+
+def _read(response: requests.Response) -> Mapping[str, Any]:
+    """Read a JSON object within its bounds; empty for an error without one, whose status says more than its body."""
+    status = response.status_code
+    if status in _REDIRECTS:
+        raise CloposError(Reason.REDIRECTED, f"HTTP {status}, a redirect; check base_url")
     chunks, size = [], 0
     for chunk in response.raw.stream(_CHUNK, decode_content=True):
         size += len(chunk)
         if size > MAX_BYTES:
-            ticket.cut()  # The rest is not worth draining for the sake of the connection.
-            raise CloposError(Reason.TOO_LARGE, f"the answer is larger than {MAX_BYTES // 2**20} MiB")
+            raise CloposError(Reason.TOO_LARGE, f"the response is larger than {MAX_BYTES // 2**20} MiB")
         chunks.append(chunk)
-    if ticket.was_cut:  # An answer without a length ends where it was cut, as if that were its end.
-        raise HTTPError
     try:
         document = json.loads(b"".join(chunks))
     # Deep nesting ends in RecursionError, giant integers and wrong UTF-8 in ValueError.
     except (ValueError, RecursionError):
         document = None
-    if not isinstance(document, dict):
-        # A gateway's error page is no JSON either: its status says more than its body.
-        if response.status_code >= 400:  # noqa: PLR2004 - the HTTP class
-            return ApiResponse(response.status_code, response.headers, {})
-        raise CloposError(Reason.MALFORMED, f"HTTP {response.status_code} with a body that is not a JSON object")
-    return ApiResponse(response.status_code, response.headers, document)
+    if isinstance(document, dict):
+        return document
+    if status >= 400:  # noqa: PLR2004 - the HTTP class
+        return {}
+    raise CloposError(Reason.MALFORMED, f"HTTP {status} with a body that is not a JSON object")
 
 
-def _translate(error: Exception, ticket: _Ticket) -> Exception:
-    """Find the reason in what requests and urllib3 raise; their texts may hold URLs and are not passed on."""
-    if ticket.was_cut and ticket.ends > time.monotonic():
-        return Stopped()
-    if ticket.was_cut or isinstance(error, requests.Timeout | ReadTimeoutError):
-        return CloposError(Reason.TIMEOUT, "no complete answer in time")
-    if isinstance(error, requests.exceptions.SSLError):
-        return CloposError(Reason.TLS, f"TLS failed: {_cause(error)}")
-    if isinstance(error, requests.RequestException):
-        what = "the proxy cannot be used" if isinstance(error, requests.exceptions.ProxyError) else "cannot be reached"
-        return CloposError(Reason.CONNECTION, f"{what}: {_cause(error)}")
-    if isinstance(error, OSError):  # The file with the certificate authorities; urllib3 wraps those of the network.
-        return CloposError(Reason.TLS, str(error))
-    return CloposError(Reason.MALFORMED, f"the answer broke off or cannot be unpacked: {type(error).__name__}")
+def _causes(error: BaseException) -> list[BaseException]:
+    """Return an error and what caused it, outermost first."""
+    found: list[BaseException] = []
+    seen: BaseException | None = error
+    while isinstance(seen, BaseException) and seen not in found:
+        found.append(seen)
+        inner = seen.args[0] if seen.args and isinstance(seen.args[0], BaseException) else None
+        seen = getattr(seen, "reason", None) or seen.__cause__ or seen.__context__ or inner
+    return found
 
 
 def _cause(error: BaseException) -> str:
-    """Name the innermost cause by what the system says of it."""
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, OSError) and seen.strerror:
-            return str(seen.strerror)
-        inner = seen.args[0] if seen.args and isinstance(seen.args[0], BaseException) else None
-        seen = getattr(seen, "reason", None) or seen.__cause__ or seen.__context__ or inner
-        if not isinstance(seen, BaseException):
-            break
-        error = seen
-    return type(error).__name__
+    """Name the cause by what the system says of it."""
+    causes = _causes(error)
+    said = (str(cause.strerror) for cause in causes if isinstance(cause, OSError) and cause.strerror)
+    return next(said, type(causes[-1]).__name__)
 
 
-def _adapter(guard: Guard, connections: int) -> HTTPAdapter:
-    """Make an adapter whose connections the guard knows from the moment they connect."""
+def _is_stale(error: BaseException) -> bool:
+    return any(isinstance(cause, StaleConnectionError) for cause in _causes(error))
+
+
+def _host(url: str) -> str:
+    """Return the host of a URL, with its port where one is given and without user and password."""
+    return urlsplit(url).netloc.rpartition("@")[2]
+
+
+class _DeadlineReader(io.RawIOBase):
+    """Read from a socket until the deadline of the request, in real monotonic seconds. Raises TimeoutError after."""
+
+    def __init__(self, sock: socket.socket, deadline: float) -> None:
+        self._sock, self._deadline = sock, deadline
+        self._raw = sock.makefile("rb", buffering=0)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        self._sock.settimeout(min(READ_TIMEOUT, left))
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _DeadlineResponse(HTTPResponse):
+    """A response that ends at its deadline; interim responses such as 103 Early Hints are skipped."""
+
+    def __init__(self, sock: socket.socket, *args: Any, deadline: float, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self.fp.close()
+        self.fp = io.BufferedReader(_DeadlineReader(sock, deadline))
+
+    def begin(self) -> None:
+        super().begin()
+        while 101 < self.status < 200:  # noqa: PLR2004 - http.client itself skips 100 only
+            self.headers = self.msg = None  # type: ignore[assignment]
+            super().begin()
+
+
+def _adapter(register: Callable[[socket.socket], None], connections: int) -> HTTPAdapter:
+    """Make an adapter whose connections are registered, and read each response within a deadline."""
 
     class Connection(HTTPConnection):
         def connect(self) -> None:
-            guard.attach(self)
+            self._sent = 0
+            self._deadline = time.monotonic() + TOTAL_TIMEOUT  # for the answer of a proxy to CONNECT
             super().connect()
-            guard.attach(self)
+            register(self.sock)
 
         def request(self, *args: Any, **kwargs: Any) -> None:
-            guard.attach(self)
+            self._deadline = time.monotonic() + TOTAL_TIMEOUT
             super().request(*args, **kwargs)
+            self._sent += 1
+
+        def response_class(self, *args: Any, **kwargs: Any) -> HTTPResponse:  # type: ignore[override]
+            return _DeadlineResponse(*args, deadline=self._deadline, **kwargs)
+
+        def getresponse(self) -> Any:
+            try:
+                return super().getresponse()
+            except (ConnectionResetError, BrokenPipeError) as error:
+                if self._sent > 1:
+                    raise StaleConnectionError from error
+                raise
 
     # HTTPSConnection is an HTTPConnection itself, so that this finds TLS behind what the other adds.
     class SecureConnection(Connection, HTTPSConnection):
@@ -281,5 +309,5 @@ def _adapter(guard: Guard, connections: int) -> HTTPAdapter:
 
 
 def _certificate_authorities() -> str | bool:
-    """Give the bundle that the environment names, True for the one that requests ships."""
+    """Return the bundle that the environment names, True for the one that requests ships."""
     return next((path for name in _CA_VARIABLES if (path := os.environ.get(name))), True)

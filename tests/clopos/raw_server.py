@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+import struct
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from threading import Event, Thread
@@ -25,6 +26,11 @@ class Wire:
         for byte in data:
             self.send(bytes((byte,)))
             self.wait(pause)
+
+    def reset(self) -> None:
+        """Close the connection so that the peer gets a reset."""
+        self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        raise ConnectionAbortedError
 
     def wait(self, seconds: float) -> None:
         if self._closing.wait(seconds):

@@ -66,7 +66,7 @@ def tls_message(make: Make, url: str) -> str:
 
 
 def test_a_certificate_that_nobody_vouches_for_is_refused(make: Make, secure: RawServer) -> None:
-    assert tls_message(make, secure.url).startswith("TLS failed: ")
+    assert tls_message(make, secure.url).startswith("TLS with 127.0.0.1:")
     assert not secure.requests
 
 
@@ -95,7 +95,7 @@ def test_authorities_that_are_nonsense_are_a_fault_of_tls(
 
 def test_a_server_that_speaks_no_tls(make: Make) -> None:
     with RawServer(answer(), greeting=b"SSH-2.0-nothing-for-you\r\n") as server:
-        assert tls_message(make, server.url.replace("http:", "https:")).startswith("TLS failed: ")
+        assert tls_message(make, server.url.replace("http:", "https:")).startswith("TLS with 127.0.0.1:")
 
 
 @pytest.mark.usefixtures("impatient")
@@ -136,6 +136,6 @@ def test_a_proxy_that_cannot_be_used_is_said_to_be_so_without_its_password(
         with pytest.raises(CloposError) as caught:
             make("https://clopos.example").get("stations", {}, {"x-token": "secret-token"})
     assert caught.value.reason is Reason.CONNECTION
-    assert caught.value.message.startswith("the proxy cannot be used: ")
+    assert caught.value.message.startswith("the proxy 127.0.0.1:")
     assert "pass-of-the-proxy" not in str(caught.value)
     assert b"secret-token" not in proxy.requests[0]
