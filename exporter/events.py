@@ -34,6 +34,7 @@ LEVELS = {
     Event.BRAND_LOGIN_RECOVERED: logging.INFO,
     Event.BRAND_DISCOVERY_FAILED: logging.ERROR,
     Event.BRAND_DISCOVERY_RECOVERED: logging.INFO,
+    Event.BRAND_VENUES_MISSING: logging.WARNING,
     Event.INCIDENT_FIRING: logging.WARNING,
     Event.INCIDENT_RESOLVED: logging.INFO,
 }

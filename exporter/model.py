@@ -96,6 +96,7 @@ class Event(StrEnum):
     BRAND_LOGIN_RECOVERED = "brand.login_recovered"
     BRAND_DISCOVERY_FAILED = "brand.discovery_failed"
     BRAND_DISCOVERY_RECOVERED = "brand.discovery_recovered"
+    BRAND_VENUES_MISSING = "brand.venues_missing"
     INCIDENT_FIRING = "incident.firing"
     INCIDENT_RESOLVED = "incident.resolved"
 
@@ -187,11 +188,22 @@ class LoggedIn:
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """A failure that has not ended yet: when it began (epoch seconds) and with what."""
+    """A failure that has not ended yet: when it began (epoch seconds) and with what.
+
+    `since_monotonic` is the same moment in monotonic seconds, None where it began in an earlier process.
+    """
 
     since: float
     reason: Reason
     message: str
+    since_monotonic: float | None = field(default=None, compare=False)
+
+
+class Absence(NamedTuple):
+    """How many discoveries in a row did not list a venue, and the epoch second of the first of them."""
+
+    times: int
+    since: float
 
 
 class Opening(NamedTuple):
@@ -208,7 +220,8 @@ class StationState:
 
     `status` and `printing` are the last clear ones (a row may say neither yes nor no); `since` is from when we know the
     status to hold, epoch seconds; `last_transition` is when we saw it change, None until then; `missing` counts
-    complete polls in a row that did not hold the station.
+    complete polls in a row that did not hold the station. `since_monotonic` is `since` in monotonic seconds, None where
+    that was in an earlier process.
     """
 
     station: Station
@@ -217,6 +230,7 @@ class StationState:
     since: float
     last_transition: float | None = None
     missing: int = 0
+    since_monotonic: float | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,14 +266,14 @@ class VenueState:
 class BrandState:
     """All that is known of a brand.
 
-    `venues` is None until the first discovery; `missing` counts discoveries in a row that did not list a venue which is
-    still kept. `login_outage` is a login that does not work, `outage` a venue discovery that does not. `seen` turns
-    True with the first outcome of any kind in this process.
+    `venues` is None until the first discovery; `missing` holds the venues that are kept although the newest discovery
+    did not list them. `login_outage` is a login that does not work, `outage` a venue discovery that does not.
+    `seen` turns True with the first outcome of any kind in this process.
     """
 
     brand: str
     venues: tuple[Venue, ...] | None = None
-    missing: Mapping[str, int] = field(default_factory=lambda: EMPTY)
+    missing: Mapping[str, Absence] = field(default_factory=lambda: EMPTY)
     login_outage: Outage | None = None
     outage: Outage | None = None
     seen: bool = False

@@ -71,7 +71,7 @@ def test_a_station_switched_inactive_is_deactivated_with_how_long_it_was_active(
             at(60).wall,
             venue(),
             station(active=False, updated_at=60.0),
-            {"previous_for_seconds": 60.0},
+            {"previous_for_at_least_seconds": 60.0},
         )
     ]
     assert state.transitions == {(Kind.KITCHEN, False): 1}
@@ -89,10 +89,31 @@ def test_a_station_switched_active_again_is_activated_and_counted_by_kind() -> N
     assert state.transitions == {(Kind.OTHER, False): 1, (Kind.OTHER, True): 1}
 
 
-def test_a_wall_clock_set_back_makes_no_negative_duration() -> None:
+def test_a_status_that_was_there_when_we_first_looked_lasted_at_least_so_long() -> None:
     before = after(snapshot(station(), seconds=100))
-    assert told(before, snapshot(station(active=False), seconds=40)) == [
-        (Event.STATION_DEACTIVATED, {"previous_for_seconds": 0.0})
+    assert told(before, snapshot(station(active=False), seconds=160)) == [
+        (Event.STATION_DEACTIVATED, {"previous_for_at_least_seconds": 60.0})
+    ]
+
+
+@pytest.mark.parametrize("jump", [-3600.0, 100 * 86400.0])
+def test_a_wall_clock_that_jumps_changes_no_duration(jump: float) -> None:
+    before = after(snapshot(station()), snapshot(station(active=False), seconds=10))
+    polled = snapshot(station(), seconds=40)
+    jumped = replace(polled, at=polled.at._replace(wall=polled.at.wall + jump))
+    assert told(before, jumped) == [(Event.STATION_ACTIVATED, {"previous_for_seconds": 30.0})]
+    lost = replace(failure(), at=jumped.at)
+    assert told(before, lost)[0][1]["down_for_seconds"] == 30.0
+    assert told(after(lost, state=before), jumped)[0][1]["down_for_seconds"] == 30.0
+
+
+def test_a_duration_that_began_before_a_restart_is_that_of_the_wall_clock() -> None:
+    before = after(snapshot(station()), snapshot(station(active=False), seconds=10))
+    assert before.stations is not None
+    station_state = replace(before.stations["1"], since_monotonic=None)
+    restored = replace(before, stations={"1": station_state}, restored=True)
+    assert told(restored, snapshot(station(), seconds=70)) == [
+        (Event.STATION_ACTIVATED, {"previous_for_seconds": 60.0, "detected": "after_restart"})
     ]
 
 
@@ -139,7 +160,7 @@ def test_a_station_that_came_back_has_to_be_missing_twice_again() -> None:
 def test_a_station_that_comes_back_changed_after_one_absence_is_told_by_its_change_alone() -> None:
     before = after(snapshot(station("1"), station("2")), snapshot(station("1"), seconds=10))
     assert told(before, snapshot(station("1"), station("2", active=False), seconds=20)) == [
-        (Event.STATION_DEACTIVATED, {"previous_for_seconds": 20.0})
+        (Event.STATION_DEACTIVATED, {"previous_for_at_least_seconds": 20.0})
     ]
 
 
@@ -205,7 +226,7 @@ def test_a_status_that_is_clear_again_is_compared_with_the_last_clear_one() -> N
     before = after(snapshot(station()), snapshot(station(active=None), seconds=10))
     assert told(before, snapshot(station(), seconds=20)) == []
     assert told(before, snapshot(station(active=False), seconds=20)) == [
-        (Event.STATION_DEACTIVATED, {"previous_for_seconds": 20.0})
+        (Event.STATION_DEACTIVATED, {"previous_for_at_least_seconds": 20.0})
     ]
 
 
@@ -252,8 +273,41 @@ def test_a_failed_poll_loses_the_venue_once_and_keeps_what_is_known() -> None:
     assert told(state, failure(Reason.GATEWAY, seconds=90)) == []
 
 
-def test_a_venue_that_was_never_read_is_lost_for_no_time_yet() -> None:
-    assert told(BLANK, failure())[0][1]["down_for_seconds"] == 0.0
+def test_for_how_long_is_not_said_of_a_venue_that_was_never_read() -> None:
+    assert "down_for_seconds" not in told(BLANK, failure())[0][1]
+
+
+def test_for_how_long_is_not_said_of_a_venue_that_this_process_never_read() -> None:
+    three_days_old = replace(after(snapshot(station(), seconds=-3 * 86400)), restored=True)
+    assert "down_for_seconds" not in told(three_days_old, failure())[0][1]
+
+
+def test_our_own_pacing_is_a_failed_poll_but_no_outage_that_is_reported() -> None:
+    before = after(snapshot(station()))
+    throttled, changes = advance(before, failure(Reason.THROTTLED))
+    assert not changes
+    assert (throttled.up, throttled.failures) == (False, 1)
+    assert told(throttled, snapshot(station())) == []
+    lost, changes = advance(throttled, failure(Reason.GATEWAY, seconds=30))
+    assert [change.event for change in changes] == [Event.VENUE_LOST]
+    assert told(after(failure(Reason.THROTTLED), state=lost), snapshot(station()))[0][0] is Event.VENUE_RECOVERED
+
+
+def test_rows_that_cannot_be_read_prove_no_absence() -> None:
+    before = after(snapshot(station("1"), station("2")), snapshot(station("1")))
+    partial = snapshot(station("1"), partial=True)
+    state = after(partial, partial, partial, state=before)
+    assert state.stations is before.stations
+    assert told(state, snapshot(station("1"))) == [(Event.STATION_REMOVED, {})]
+
+
+def test_an_edit_time_that_is_null_now_and_then_is_no_touch() -> None:
+    before = after(snapshot(station(updated_at=5.0)))
+    state = after(snapshot(station(updated_at=None)), state=before)
+    assert state.stations is before.stations
+    assert told(state, snapshot(station(updated_at=5.0))) == []
+    assert told(state, snapshot(station(updated_at=6.0))) == [(Event.STATION_TOUCHED, {})]
+    assert told(after(snapshot(station(updated_at=None))), snapshot(station(updated_at=6.0))) == []
 
 
 def test_a_venue_recovers_once_with_how_long_it_was_not_read_and_why() -> None:
@@ -292,7 +346,7 @@ def test_changes_found_after_a_restart_say_so_until_the_first_complete_poll() ->
     assert waiting.restored
     state, changes = advance(waiting, snapshot(station("1", active=False), station("2", name="Bar"), seconds=60))
     assert [(change.event, change.details) for change in changes[1:]] == [
-        (Event.STATION_DEACTIVATED, {"previous_for_seconds": 60.0, "detected": "after_restart"}),
+        (Event.STATION_DEACTIVATED, {"previous_for_at_least_seconds": 60.0, "detected": "after_restart"}),
         (Event.STATION_RENAMED, {"previous": "Tandir", "detected": "after_restart"}),
     ]
     assert "detected" not in changes[0].details, "the venue recovers now"

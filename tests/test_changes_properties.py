@@ -111,8 +111,9 @@ def test_applying_the_told_changes_to_the_first_snapshot_gives_the_second(
         learn_printing(rows, second)
     assert rows == known(state)
     assert state.stations is not None
+    edited = {row.id: row.updated_at for row in first}
     assert {id_: station_state.station for id_, station_state in state.stations.items()} == {
-        row.id: row for row in second
+        row.id: replace(row, updated_at=row.updated_at or edited.get(row.id)) for row in second
     }
 
 
@@ -184,7 +185,7 @@ def test_any_sequence_of_discoveries_tells_each_venue_and_each_login_outage_exac
 ) -> None:
     state = BrandState("tandir-group")
     watched: set[str] | None = None
-    login_works = True
+    login_works = listed = True
     for outcome in outcomes:
         state, changes = advance_brand(state, outcome)
         for change in changes:
@@ -194,6 +195,14 @@ def test_any_sequence_of_discoveries_tells_each_venue_and_each_login_outage_exac
             elif change.event is Event.BRAND_LOGIN_RECOVERED:
                 assert not login_works
                 login_works = True
+            elif change.event is Event.BRAND_DISCOVERY_FAILED:
+                assert listed
+                listed = False
+            elif change.event is Event.BRAND_DISCOVERY_RECOVERED:
+                assert not listed
+                listed = True
+            elif change.event is Event.BRAND_VENUES_MISSING:
+                assert state.missing
             else:
                 assert watched is not None
                 assert isinstance(change.venue, Venue)
@@ -202,6 +211,7 @@ def test_any_sequence_of_discoveries_tells_each_venue_and_each_login_outage_exac
         watched = ids if watched is None and state.venues is not None else watched
         assert ids == (watched or set())
         assert login_works is (state.login_outage is None)
+        assert listed is (state.outage is None)
 
 
 @given(first=ROWS, second=ROWS, restored=st.booleans())

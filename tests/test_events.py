@@ -72,6 +72,7 @@ def test_levels_are_those_of_the_contract() -> None:
         "venue.lost": "ERROR",
         "brand.login_failed": "ERROR",
         "brand.discovery_failed": "ERROR",
+        "brand.venues_missing": "WARNING",
         "incident.firing": "WARNING",
     }
 

@@ -19,8 +19,9 @@ from exporter.model import Event, Reason
 README = Path(__file__).parent.parent / "README.md"
 
 WHEN = {
-    Event.STATION_DEACTIVATED: "a station was switched inactive: no new orders go there; with `previous_for_seconds`",
-    Event.STATION_ACTIVATED: "it is active again; with `previous_for_seconds`",
+    Event.STATION_DEACTIVATED: "a station was switched inactive: no new orders go there; with `previous_for_seconds`, "
+    "or `previous_for_at_least_seconds` where the status before was there when the exporter first looked",
+    Event.STATION_ACTIVATED: "it is active again; likewise",
     Event.STATION_FOUND_INACTIVE: "a station is inactive the first time it is seen",
     Event.STATION_ADDED: "a station is new",
     Event.STATION_REMOVED: "two complete polls in a row did not hold it",
@@ -29,14 +30,16 @@ WHEN = {
     Event.STATION_PRINTING_DISABLED: "it no longer prints tickets; with `previous`",
     Event.STATION_PRINTING_ENABLED: "it prints tickets again; with `previous`",
     Event.STATION_TOUCHED: "only `updated_at` moved: perhaps it was off and on between two polls",
-    Event.VENUE_LOST: "a venue cannot be polled, once per outage; with `reason`, `message`, `down_for_seconds`",
+    Event.VENUE_LOST: "a venue cannot be polled, once per outage; with `reason`, `message`, and where it is known "
+    "`down_for_seconds`, the time since the last complete poll",
     Event.VENUE_RECOVERED: "it can be polled again",
     Event.VENUE_ADDED: "discovery found a new venue",
-    Event.VENUE_REMOVED: "two discoveries in a row did not list it",
+    Event.VENUE_REMOVED: "two discoveries a minute apart did not list it; where most are missing three in half an hour",
     Event.BRAND_LOGIN_FAILED: "login does not work, once per outage; with `reason`, `message`, `remedy`",
     Event.BRAND_LOGIN_RECOVERED: "it works again",
     Event.BRAND_DISCOVERY_FAILED: "the venue list cannot be read, once per outage; with `reason`, `message`, `remedy`",
     Event.BRAND_DISCOVERY_RECOVERED: "the venue list can be read again",
+    Event.BRAND_VENUES_MISSING: "Clopos lists less than half of the venues; they are kept for now; with `message`",
     Event.INCIDENT_FIRING: "something that a person has to know; with `incident`, `severity`, `topic`, `began_at`",
     Event.INCIDENT_RESOLVED: "it is over; `ended` says how",
 }

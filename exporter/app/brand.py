@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from threading import Event as StopEvent
 from threading import Lock
 from typing import TypeVar
@@ -13,7 +14,7 @@ import structlog
 
 from exporter.app import translate
 from exporter.app.overview import Overview, VenueRules
-from exporter.changes import advance, advance_brand
+from exporter.changes import CONFIRMING_SECONDS, advance, advance_brand
 from exporter.clock import Clock
 from exporter.clopos.client import Client
 from exporter.clopos.limits import IpLimits
@@ -107,7 +108,7 @@ class BrandMonitor:
                 lambda: self.client.discover(DISCOVERY_SECONDS, rooms.store.brand(name).venues or ())
             ),
             recall=self._recall_brand,
-            decide=advance_brand,
+            decide=partial(advance_brand, confirming_seconds=min(CONFIRMING_SECONDS, discovery_interval / 2)),
             tell=rooms.tell,
             remember=self._remember_brand,
             lock=self._taking_in,

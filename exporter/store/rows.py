@@ -11,6 +11,7 @@ from typing import Any
 
 from exporter.model import (
     EMPTY,
+    Absence,
     BrandState,
     Event,
     Instant,
@@ -151,7 +152,7 @@ def read_brands(connection: sqlite3.Connection) -> Iterator[BrandState]:
         yield BrandState(
             brand,
             None if venues is None else tuple(Venue(brand, id_, name) for id_, name in json.loads(venues)),
-            json.loads(missing),
+            {id_: _absence(value) for id_, value in json.loads(missing).items()},
             login_outage=_outage(outages[:3]),
             outage=_outage(outages[3:]),
             restored=True,
@@ -219,6 +220,11 @@ def _outage(row: list[Any]) -> Outage | None:
         return None
     # A later exporter may know more reasons.
     return Outage(since, Reason(reason) if reason in _REASONS else Reason.INTERNAL, message)
+
+
+def _absence(value: int | list[Any]) -> Absence:
+    # A number is what releases up to 0.1 wrote, which kept no time: as if it had begun long ago.
+    return Absence(value, 0.0) if isinstance(value, int) else Absence(*value)
 
 
 def _flag(value: int | None) -> bool | None:

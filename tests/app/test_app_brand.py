@@ -243,7 +243,7 @@ def test_what_is_remembered_of_an_earlier_process_is_polled_though_the_discovery
     with simulator.faults.during("unavailable", endpoint="venues"):
         again = start(store)
         again.run(60)
-    assert again.events() == ["station.deactivated"]
+    assert again.events() == ["brand.discovery_failed", "station.deactivated"]
 
 
 def test_changes_that_happened_meanwhile_say_so(start: Callable[..., Work], simulator: Simulator, work: Work) -> None:

@@ -63,7 +63,7 @@ def test_a_station_that_is_switched_off_is_told_shown_and_counted(stage: Stage, 
     assert labels.items() <= event.items()
     assert event["updated_at"] == simulator.world.station(brand, VENUE, STATION)["updated_at"]
     assert event["observed_at"] >= event["updated_at"]
-    assert event["previous_for_seconds"] > 0
+    assert event["previous_for_at_least_seconds"] > 0
     after = exporter.metrics()
     venue = {"brand": brand, "venue_id": VENUE}
     kind = {**venue, "kind": labels["kind"]}

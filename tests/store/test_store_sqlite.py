@@ -18,7 +18,19 @@ from store_fakes import FakeClock
 from structlog.testing import capture_logs
 
 from exporter.errors import StoreError
-from exporter.model import BrandState, Change, Event, Kind, Outage, Reason, Station, StationState, Venue, VenueState
+from exporter.model import (
+    Absence,
+    BrandState,
+    Change,
+    Event,
+    Kind,
+    Outage,
+    Reason,
+    Station,
+    StationState,
+    Venue,
+    VenueState,
+)
 from exporter.store import JournalQuery, SQLiteStore, file, read_journal
 from exporter.store.memory import JOURNAL_ROWS
 from exporter.store.sqlite import FRESHNESS_SECONDS, RETRY_SECONDS
@@ -85,7 +97,7 @@ class TestRestart:
         assert after.up is None
 
     def test_a_brand_comes_back_and_is_not_seen_yet(self, path: Path, clock: FakeClock) -> None:
-        before = BrandState("tandir", (VENUE,), {"7": 1}, login_outage=OUTAGE, outage=OUTAGE, seen=True)
+        before = BrandState("tandir", (VENUE,), {"7": Absence(1, 3.0)}, login_outage=OUTAGE, outage=OUTAGE, seen=True)
         store = opened(path, clock)
         store.remember(before, [])
         after = reopened(store, clock).brand("tandir")
