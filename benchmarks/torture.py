@@ -30,9 +30,9 @@ from tabulate import tabulate
 
 from benchmarks.measuring import percentile, resident_mb
 from exporter.web.addresses import Address, listen
-from exporter.web.door import Door
 from exporter.web.endpoints import Checks, create_app
 from exporter.web.server import Server
+from exporter.web.webconfig_file import WebConfigFile
 from tests.web.certificates import Authority
 
 BODY = 10_000_000
@@ -211,12 +211,12 @@ class Exposition:
         return Scrape(self._body)
 
 
-def serve(pipe: Connection, web_config: Path | None) -> None:
+def serve(pipe: Connection, web_config_file: Path | None) -> None:
     """Serve in this process and say on which port."""
     listeners = listen([Address("127.0.0.1", 0)])
-    door = None if web_config is None else Door(web_config)
+    web_config = None if web_config_file is None else WebConfigFile(web_config_file)
     pipe.send(listeners[0].getsockname()[1])
-    Server(create_app(Exposition(), Checks(list, lambda: None)), listeners, door).run()
+    Server(create_app(Exposition(), Checks(list, lambda: None)), listeners, web_config).run()
 
 
 @contextmanager

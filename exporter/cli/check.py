@@ -12,7 +12,7 @@ from exporter.cli import asking, options
 from exporter.clopos.client import Client
 from exporter.config import Brand
 from exporter.errors import CloposError
-from exporter.web.door import load as load_web_config
+from exporter.web.webconfig_file import load as load_web_config
 
 
 @click.command(name="check")

@@ -14,8 +14,8 @@ import click
 from exporter.cli import options
 from exporter.errors import ExporterError
 from exporter.web.addresses import Address, parse_address
-from exporter.web.door import load
 from exporter.web.webconfig import CLIENT_AUTH
+from exporter.web.webconfig_file import load
 
 _SECONDS = 4.0
 

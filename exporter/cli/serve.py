@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -18,10 +18,11 @@ from exporter.clock import Clock
 from exporter.config import Settings
 from exporter.web.addresses import Address, listen, parse_address
 from exporter.web.api import api_routes
-from exporter.web.door import Door
 from exporter.web.endpoints import create_app
 from exporter.web.pages import page_routes
+from exporter.web.publicurl import PublicURL
 from exporter.web.server import Server
+from exporter.web.webconfig_file import WebConfigFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +31,8 @@ class WebOptions:
 
     addresses: Sequence[Address]
     telemetry_path: str = "/metrics"
-    door: Door | None = None
-    external_url: str = ""
+    config: WebConfigFile | None = None
+    public: PublicURL = field(default_factory=PublicURL)
 
 
 @click.command(name="serve")
@@ -72,12 +73,13 @@ def command(
     with options.every_fault() as collect:
         collect(load)
         addresses = [collect(partial(parse_address, text)) for text in web_listen_address or [options.LISTEN_ADDRESS]]
-        door = collect(lambda: Door(web_config_file) if web_config_file else None)
+        public = collect(lambda: PublicURL.of(filter(None, addresses), external_url=web_external_url))
+        config = collect(lambda: WebConfigFile(web_config_file) if web_config_file else None)
     web = WebOptions(
         [address for address in addresses if address],
         telemetry_path=web_telemetry_path,
-        door=door,
-        external_url=web_external_url,
+        config=config,
+        public=public or PublicURL(),
     )
     run(load, web, log_level=log_level, log_format=log_format)
 
@@ -95,8 +97,15 @@ def run(
     output = log.configure(log_level, log_format)
     daemon = Daemon(load, output, Clock(), revision=os.environ.get("CLOPOS_EXPORTER_REVISION", ""))
     source = daemon.source
-    routes = [*page_routes(source, telemetry_path=web.telemetry_path), *api_routes(source, web.external_url)]
-    app = create_app(daemon.exposition, daemon.checks, telemetry_path=web.telemetry_path, routes=routes)
-    server = Server(app, listen(web.addresses), web.door)
+    routes = [*page_routes(source, telemetry_path=web.telemetry_path), *api_routes(source, web.public)]
+    app = create_app(
+        daemon.exposition,
+        daemon.checks,
+        telemetry_path=web.telemetry_path,
+        routes=routes,
+        public=web.public,
+        web_config=web.config,
+    )
+    server = Server(app, listen(web.addresses), web.config)
     greet(server.urls)
     daemon.serve(server)

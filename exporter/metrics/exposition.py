@@ -13,8 +13,9 @@ from itertools import chain
 from threading import Lock
 from typing import NamedTuple, Protocol
 
+from exporter import negotiation
 from exporter.clock import Clock
-from exporter.metrics import negotiation, pieces
+from exporter.metrics import pieces
 from exporter.metrics.families import VENUE_FAMILIES
 from exporter.metrics.pieces import Piece
 from exporter.metrics.render import header, lines

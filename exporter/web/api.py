@@ -16,8 +16,9 @@ from starlette.routing import BaseRoute, Route
 from exporter.model import Event, StationState
 from exporter.views import VenueView
 from exporter.web import documents as doc
-from exporter.web.answers import Endpoint, href, in_turn, packed
 from exporter.web.openapi import description
+from exporter.web.publicurl import PublicURL
+from exporter.web.responses import Endpoint, compressed, href, one_at_a_time
 from exporter.web.source import Entry, Source
 from exporter.web.words import moment
 
@@ -34,20 +35,19 @@ _EVENTS = {
 }
 
 
-def api_routes(source: Source, external_url: str = "") -> list[BaseRoute]:
+def api_routes(source: Source, public: PublicURL = PublicURL()) -> list[BaseRoute]:  # noqa: B008 - frozen
     """Give the routes of the JSON API; its description names the URL at which people reach it."""
-    api = _Api(source)
-    document = to_json(description(PREFIX, external_url or "/"))
+    api, serialized = _Api(source), one_at_a_time()
+    document = to_json(description(PREFIX, public.external_url or f"{public.route_prefix}/"))
 
     def openapi(request: Request) -> Response:
-        return packed(request, document, "application/json")
+        return compressed(request, document, "application/json")
 
     return [
-        Route(f"{PREFIX}/stations", _checked(doc.StationQuery, api.stations)),
-        Route(f"{PREFIX}/venues", _checked(doc.VenueQuery, api.venues)),
-        Route(f"{PREFIX}/changes", _checked(doc.ChangeQuery, api.changes)),
+        Route(f"{PREFIX}/stations", serialized(_checked(doc.StationQuery, api.stations))),
+        Route(f"{PREFIX}/venues", serialized(_checked(doc.VenueQuery, api.venues))),
+        Route(f"{PREFIX}/changes", serialized(_checked(doc.ChangeQuery, api.changes))),
         Route(f"{PREFIX}/openapi.json", openapi),
-        Route("/api/{rest:path}", _nothing),
     ]
 
 
@@ -149,14 +149,14 @@ def _checked(model: type[Query], answer: Callable[[Query], BaseModel]) -> Endpoi
             body = doc.Refusal(faults=[*faults, *_faults(error)])
         except _Refused as refused:
             body = doc.Refusal(faults=[refused.fault])
-        return packed(
+        return compressed(
             request,
             body.model_dump_json().encode(),
             "application/json",
             status=400 if isinstance(body, doc.Refusal) else 200,
         )
 
-    return in_turn(endpoint)
+    return endpoint
 
 
 def _lists(model: type[BaseModel]) -> set[str]:
@@ -255,8 +255,3 @@ def _change(entry: Entry) -> doc.Change:
 
 def _moment(wall: float | None) -> datetime | None:
     return None if wall is None else moment(wall)
-
-
-def _nothing(request: Request) -> Response:
-    refusal = doc.Missing(message=f"nothing is served here: see {PREFIX}/openapi.json")
-    return packed(request, refusal.model_dump_json().encode(), "application/json", status=404)

@@ -1,11 +1,15 @@
-"""One client: uvicorn's HTTP/1.1 protocol, with a limit on everything a client can make us wait for or keep."""
+"""One client: uvicorn's HTTP/1.1 protocol, with a limit on everything a client can make us wait for or keep.
+
+uvicorn does not promise that its protocol class stays as it is: `pyproject.toml` bounds the version, and the tests of
+the server run with the newest and with the oldest that it allows.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any, NamedTuple, cast
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -13,12 +17,11 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from exporter.web.door import Door
+from exporter.web.responses import raw_error
+from exporter.web.webconfig_file import WebConfigFile
 
-_TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
-
-class Limits(NamedTuple):
+class ConnectionLimits(NamedTuple):
     """What clients may take, in seconds, bytes or numbers.
 
     `keep_alive` is how long an idle connection is kept: longer than any usual scrape interval, so that Prometheus
@@ -45,103 +48,124 @@ class Limits(NamedTuple):
     held: int = 24 * 1024 * 1024
 
 
-class Host:
+class ServerContext:
     """What the connections of one server share."""
 
-    def __init__(self, app: ASGIApp, config: Config, door: Door | None, limits: Limits) -> None:
+    def __init__(
+        self, app: ASGIApp, config: Config, web_config: WebConfigFile | None, limits: ConnectionLimits
+    ) -> None:
         self.app = app
         self.config = config
-        self.door = door
+        self.web_config = web_config
         self.limits = limits
         self.state = ServerState()
-        self.clients: set[Connection] = set()
-        self._held: dict[Connection, bytes] = {}
+        self.connections: set[Connection] = set()
+        self._bodies: dict[Connection, bytes] = {}
+
+    @property
+    def generation(self) -> int:
+        """Return the generation of the TLS configuration in force."""
+        return 0 if self.web_config is None else self.web_config.generation
 
     @contextmanager
-    def holding(self, connection: Connection, body: bytes) -> Iterator[None]:
-        """Count a large body while it is sent, and drop the clients that keep too many of them by not reading."""
-        self._held[connection] = body
-        for other in list(self._held):
-            different = {id(kept): len(kept) for kept in self._held.values()}
+    def sending(self, connection: Connection, body: bytes) -> Iterator[None]:
+        """Count a large body while it is sent, and cut off the clients that hold too many of them by not reading."""
+        self._bodies[connection] = body
+        for other in list(self._bodies):
+            different = {id(held): len(held) for held in self._bodies.values()}
             if sum(different.values()) <= self.limits.held:
                 break
             if other is not connection and other.flow.write_paused:
-                del self._held[other]
-                other.drop()
+                del self._bodies[other]
+                other.abort()
         try:
             yield
         finally:
-            self._held.pop(connection, None)
+            self._bodies.pop(connection, None)
 
 
 class Connection(HttpToolsProtocol):
-    """One client, from its arrival on; `since` is when its present phase began, loop time in seconds.
+    """One client; `since` is when its present phase began, loop time in seconds.
 
-    `arrival` is the task that does the handshake; `has_arrived` turns True when that is done.
+    `handshake` is the task that establishes the connection; `is_established` turns True when that is done.
+    `generation` is that of the TLS configuration under which it was.
     """
 
-    arrival: asyncio.Task[None]
-    has_arrived = False
+    handshake: asyncio.Task[None]
+    is_established = False
 
-    def __init__(self, host: Host) -> None:
-        super().__init__(host.config, host.state, {})
+    def __init__(self, context: ServerContext) -> None:
+        super().__init__(context.config, context.state, {})
         self.app = cast("Any", self._answer)
-        self.timeout_keep_alive = host.limits.keep_alive  # type: ignore[assignment]
+        self.timeout_keep_alive = context.limits.keep_alive  # type: ignore[assignment]
         self.since = self.loop.time()
-        self._host = host
-        self._limits = host.limits
+        self.generation = context.generation
+        self._context = context
+        self._limits = context.limits
         self._in_head = False
         self._in_request = False
-        self._said_all = False
+        self._is_half_closed = False
         self._received = 0
+        self._preparing: asyncio.Task[Any] | None = None
 
     @property
     def is_answering(self) -> bool:
-        """Tell whether a request has been read whose answer is not complete."""
+        """Return whether a request has been read whose answer is not complete."""
         return self.cycle is not None and not self.cycle.response_complete
 
     @property
-    def is_leaving(self) -> bool:
-        """Tell whether the connection is being closed."""
-        return self.has_arrived and self.transport.is_closing()
+    def is_closing(self) -> bool:
+        """Return whether the connection is being closed."""
+        return self.is_established and self.transport.is_closing()
 
     @property
-    def patience(self) -> float:
-        """Give how many seconds the present phase may last."""
-        if not self.has_arrived:
-            return math.inf  # asyncio looks after the handshake
-        if self.is_answering or self.is_leaving or self.transport.get_write_buffer_size():
+    def timeout(self) -> float:
+        """Return how many seconds the present phase may last."""
+        if not self.is_established:
+            return math.inf  # the handshake has a timeout of its own
+        if self.is_answering or self.is_closing or self.transport.get_write_buffer_size():
             return self._limits.answer
         return self._limits.request if self._in_request else self._limits.keep_alive
 
     @property
-    def claim(self) -> tuple[bool, float]:
-        """Rank clients for when there are too many: the least is who waits for no answer, and has so the longest."""
+    def eviction_rank(self) -> tuple[bool, float]:
+        """Return what to sort by when there are too many: first who waits for no answer, and has so the longest."""
         return self.is_answering, self.since
 
-    def drop(self) -> None:
+    def abort(self) -> None:
         """Hang up at once, whatever is under way."""
-        if self.has_arrived:
+        if self.is_established:
             self.transport.abort()
         else:
-            self.arrival.cancel()
+            self.handshake.cancel()
+
+    def retire(self) -> None:
+        """Hang up as soon as the answer under way is complete."""
+        if self.is_established:
+            self.shutdown()
+        else:
+            self.handshake.cancel()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Let a client in, unless its certificate bears none of the allowed names."""
         super().connection_made(transport)
-        self.has_arrived = True
-        door = self._host.door
-        if door is not None and not door.admits(transport.get_extra_info("peercert")):
+        self.is_established = True
+        web_config = self._context.web_config
+        if web_config is not None and (
+            self.generation != web_config.generation
+            or not web_config.accepts_certificate(transport.get_extra_info("peercert"))
+        ):
             transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the client."""
+        """Forget the client, and stop what is prepared for it."""
         super().connection_lost(exc)
-        self.forget()
+        self._stop_preparing()
+        self.release()
 
-    def forget(self) -> None:
+    def release(self) -> None:
         """Leave nothing to a timer or to the garbage collector: each TLS connection has a buffer of 256 KiB."""
-        self._host.clients.discard(self)
+        self._context.connections.discard(self)
         self._unset_keepalive_if_required()
         self.parser = self.app = cast("Any", None)
 
@@ -151,12 +175,13 @@ class Connection(HttpToolsProtocol):
         super().data_received(data)
         if self._in_request and self._received > self._limits.request_size and not self.is_answering:
             if self._in_head:
-                self.transport.write(_TOO_LARGE)
+                self.transport.write(raw_error(431, f"more than {self._limits.request_size // 1024} KiB of headers"))
             self.transport.close()
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """Go on answering a client that has said all it will, as far as asyncio can: not over TLS."""
-        self._said_all = True
+        """Finish answers that have begun, as far as asyncio can: not over TLS. Most who send no more have left."""
+        self._is_half_closed = True
+        self._stop_preparing()
         return self.is_answering and self.scheme == "http"
 
     def on_message_begin(self) -> None:
@@ -190,7 +215,7 @@ class Connection(HttpToolsProtocol):
         self.since = self.loop.time()
         super().on_response_complete()
         too_much_left = self._in_request and self._received > self._limits.request_size
-        if too_much_left or (self._said_all and not self.is_answering):
+        if too_much_left or (self._is_half_closed and not self.is_answering):
             self.transport.close()
 
     def send_400_response(self, msg: str) -> None:
@@ -198,23 +223,35 @@ class Connection(HttpToolsProtocol):
         if self.is_answering:
             self.transport.abort()
         else:
-            super().send_400_response(msg)
+            self.transport.write(raw_error(400, msg))
+            self.transport.close()
+
+    def _stop_preparing(self) -> None:
+        if self._preparing is not None:
+            self._preparing.cancel()
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_in_chunks(message: Message) -> None:
+            self._preparing = None
             body = message.get("body", b"")
             size = self._limits.tls_chunk if self.scheme == "https" else self._limits.chunk
             if len(body) <= size:
                 await send(message)
                 return
             view = memoryview(body)
-            with self._host.holding(self, body):
+            with self._context.sending(self, body):
                 for start in range(0, len(view), size):
                     more = message.get("more_body", False) or start + size < len(view)
                     await send({"type": message["type"], "body": view[start : start + size], "more_body": more})
                     # Others have their turn, and uvicorn hears of a client that went away in the middle.
                     await asyncio.sleep(0)
 
-        # The server stops and cut this client off: uvicorn would log the cancellation as a fault of ours.
-        with suppress(asyncio.CancelledError):
-            await self._host.app(scope, receive, send_in_chunks)
+        self._preparing = asyncio.current_task()
+        try:
+            await self._context.app(scope, receive, send_in_chunks)
+        except asyncio.CancelledError:
+            # The server stops, or the client left: uvicorn would log that as a fault of ours.
+            cast("Any", send).__self__.disconnected = True
+            self.transport.close()
+        finally:
+            self._preparing = None

@@ -237,10 +237,3 @@ class Refusal(BaseModel):
 
     error: Literal["bad_request"] = "bad_request"
     faults: list[Fault]
-
-
-class Missing(BaseModel):
-    """A path without anything behind it."""
-
-    error: Literal["not_found"] = "not_found"
-    message: str

@@ -1,4 +1,4 @@
-"""The paths that machines ask for: metrics, health and reload."""
+"""The endpoints for machines: metrics, health and reload; and the whole application."""
 
 from __future__ import annotations
 
@@ -7,65 +7,60 @@ from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple, Protocol
 from urllib.parse import parse_qsl
 
+import anyio.to_thread
 from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from exporter.errors import ConfigError, Fault
+from exporter.web.middleware import Authentication, HostCheck, ResponseHeaders, RoutePrefix
+from exporter.web.publicurl import PublicURL
+from exporter.web.responses import error
+from exporter.web.webconfig_file import WebConfigFile
 
 HEALTHY = "/-/healthy"
 READY = "/-/ready"
 RELOAD = "/-/reload"
 
-MAX_FIELDS = 200
-"""Fields of a scrape's query: there are fewer families, and thousands of fields hold everybody up."""
-
-PAGE_HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-    ),
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "deny",
-}
+PROBES = frozenset({HEALTHY, READY})
+"""Paths that answer without credentials and without limit. Where TLS asks for a certificate, so do they."""
 
 
-class Scrape(Protocol):
+class ScrapeResponse(Protocol):
     """One answer to Prometheus; `content_encoding` is None where the body is not compressed."""
 
     @property
     def body(self) -> bytes:
-        """Give what is sent, compressed or not."""
+        """Return what is sent, compressed or not."""
 
     @property
     def content_type(self) -> str:
-        """Give the format that was negotiated."""
+        """Return the format that was negotiated."""
 
     @property
     def content_encoding(self) -> str | None:
-        """Give the compression that was negotiated."""
+        """Return the compression that was negotiated."""
 
 
-class Exposition(Protocol):
+class MetricsSource(Protocol):
     """Whatever makes the metrics' text.
 
-    It is asked on the event loop, so it must be quick: what costs time is prepared when the state changes.
+    It is called on the event loop, so it must be quick: what costs time is prepared when the state changes.
     """
 
-    def scrape(self, accept: str, accept_encoding: str, names: frozenset[str]) -> Scrape:
+    def scrape(self, accept: str, accept_encoding: str, names: frozenset[str]) -> ScrapeResponse:
         """Negotiate format and encoding; an empty `names` means every family."""
 
 
 class Checks(NamedTuple):
     """What the health paths and the reload path ask the application.
 
-    `ready` gives the reasons why it is not, one line each, and is asked on the event loop. `reload` gives the faults
-    of the configuration it refused, or None; it runs in a thread, one at a time.
+    `ready` returns the reasons why it is not, one line each, and is called on the event loop. `reload` returns the
+    faults of the configuration it refused, or None; it runs in a thread, one at a time.
     """
 
     ready: Callable[[], Sequence[str]]
@@ -73,42 +68,75 @@ class Checks(NamedTuple):
 
 
 def create_app(
-    exposition: Exposition,
+    metrics: MetricsSource,
     checks: Checks,
     *,
     telemetry_path: str = "/metrics",
     routes: Sequence[BaseRoute] = (),
+    public: PublicURL = PublicURL(),  # noqa: B008 - frozen
+    web_config: WebConfigFile | None = None,
 ) -> ASGIApp:
-    """Put the machines' paths and the given routes (pages, JSON) together.
+    """Return the application: the machines' endpoints and the given routes (pages, JSON) behind all that guards them.
 
     Raises `ConfigError` for a telemetry path that is none or that belongs to something else.
     """
-    reloading = asyncio.Lock()
+    endpoints = _Endpoints(checks, public)
+    own = [
+        Route(HEALTHY, endpoints.healthy),
+        Route(READY, endpoints.ready),
+        Route(RELOAD, endpoints.reload, methods=["POST"]),
+    ]
+    taken = {str(getattr(route, "path", "")) for route in [*own, *routes]}
+    router = Starlette(routes=[*own, *routes], exception_handlers={HTTPException: _refused, Exception: _failed})
+    router.router.redirect_slashes = False  # its redirects repeat whatever host was asked for
+    app: ASGIApp = HostCheck(router, public, PROBES)
+    app = _Telemetry(metrics, _usable(telemetry_path, taken), app)
+    prefix = public.route_prefix
+    if prefix:
+        app = RoutePrefix(app, prefix)
+    if web_config is not None:
+        app = Authentication(app, web_config, {prefix + path for path in PROBES}, prefix + RELOAD)
+    return ResponseHeaders(app, web_config)
 
-    async def healthy(_: Request) -> Response:
+
+class _Endpoints:
+    def __init__(self, checks: Checks, public: PublicURL) -> None:
+        self._checks, self._public = checks, public
+        self._reloading = asyncio.Lock()
+        self._thread = anyio.CapacityLimiter(1)  # of its own: the threads of pages may all be at work
+
+    async def healthy(self, _: Request) -> Response:
         return PlainTextResponse("healthy\n")
 
-    async def ready(_: Request) -> Response:
-        reasons = checks.ready()
+    async def ready(self, _: Request) -> Response:
+        reasons = self._checks.ready()
         return PlainTextResponse("\n".join([*reasons, ""]) or "ready\n", 503 if reasons else 200)
 
-    async def reload(request: Request) -> Response:
-        if _is_cross_site(request.headers):
+    async def reload(self, request: Request) -> Response:
+        if self._is_cross_site(request.headers):
             return PlainTextResponse("refused: the request comes from another site\n", 403)
-        async with reloading:
-            faults = await run_in_threadpool(checks.reload)
+        async with self._reloading:
+            faults = await anyio.to_thread.run_sync(self._checks.reload, limiter=self._thread)
         if faults:
             return PlainTextResponse("".join(f"{fault}\n" for fault in faults), 400)
         return PlainTextResponse("reloaded\n")
 
-    own = [
-        Route(HEALTHY, healthy),
-        Route(READY, ready),
-        Route(RELOAD, reload, methods=["POST"]),
-    ]
-    pages = _Pages(Starlette(routes=[*own, *routes]))
-    taken = {str(getattr(route, "path", "")) for route in [*own, *routes]}
-    return _Telemetry(exposition, _usable(telemetry_path, taken), pages)
+    def _is_cross_site(self, headers: Headers) -> bool:
+        """Return whether a browser sends this from a page that is not ours; other clients send neither header."""
+        site = headers.get("sec-fetch-site")
+        if site is not None:
+            return site not in {"same-origin", "none"}
+        origin = headers.get("origin")
+        return origin is not None and not self._public.accepts_origin(origin, headers.get("host", ""))
+
+
+async def _refused(request: Request, refusal: Exception) -> Response:
+    status, headers = getattr(refusal, "status_code", 500), getattr(refusal, "headers", None)
+    return error(request.scope, status, str(getattr(refusal, "detail", "")), headers)
+
+
+async def _failed(request: Request, _: Exception) -> Response:
+    return error(request.scope, 500, "Internal Server Error")
 
 
 def _usable(path: str, taken: Collection[str]) -> str:
@@ -119,20 +147,11 @@ def _usable(path: str, taken: Collection[str]) -> str:
     return path
 
 
-def _is_cross_site(headers: Headers) -> bool:
-    """Tell whether a browser sends this from a page that is not ours; other clients send neither header."""
-    site = headers.get("sec-fetch-site")
-    if site is not None:
-        return site not in {"same-origin", "none"}
-    origin = headers.get("origin")
-    return origin is not None and origin.partition("://")[2] != headers.get("host")
-
-
 class _Telemetry:
     """Answer scrapes before any routing, so that they cost the least, and pass everything else on."""
 
-    def __init__(self, exposition: Exposition, path: str, others: ASGIApp) -> None:
-        self._scrape = exposition.scrape
+    def __init__(self, metrics: MetricsSource, path: str, others: ASGIApp) -> None:
+        self._scrape = metrics.scrape
         self._path = path
         self._others = others
 
@@ -141,8 +160,7 @@ class _Telemetry:
             await self._others(scope, receive, send)
             return
         if scope["method"] not in ("GET", "HEAD"):
-            refusal = PlainTextResponse("Method Not Allowed", 405, {"Allow": "GET, HEAD"})
-            await refusal(scope, receive, send)
+            await error(scope, 405, "Method Not Allowed", {"Allow": "GET, HEAD"})(scope, receive, send)
             return
         accept = encodings = b""
         for name, value in scope["headers"]:
@@ -150,12 +168,7 @@ class _Telemetry:
                 accept += b"," + value if accept else value
             elif name == b"accept-encoding":
                 encodings += b"," + value if encodings else value
-        try:
-            names = _names(scope["query_string"])
-        except ValueError:
-            await PlainTextResponse(f"more than {MAX_FIELDS} names\n", 400)(scope, receive, send)
-            return
-        scrape = self._scrape(accept.decode("latin-1"), encodings.decode("latin-1"), names)
+        scrape = self._scrape(accept.decode("latin-1"), encodings.decode("latin-1"), _names(scope["query_string"]))
         headers = [
             (b"content-type", scrape.content_type.encode("latin-1")),
             (b"content-length", b"%d" % len(scrape.body)),
@@ -170,21 +183,4 @@ class _Telemetry:
 def _names(query: bytes) -> frozenset[str]:
     if not query:
         return frozenset()
-    fields = parse_qsl(query.decode("latin-1"), max_num_fields=MAX_FIELDS)
-    return frozenset(value for key, value in fields if key == "name[]")
-
-
-class _Pages:
-    """Add the headers that keep a browser safe to everything a person may open."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-        self._headers = [(name.lower().encode(), value.encode()) for name, value in PAGE_HEADERS.items()]
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_safely(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *self._headers]
-            await send(message)
-
-        await self._app(scope, receive, send_safely)
+    return frozenset(value for key, value in parse_qsl(query.decode("latin-1")) if key == "name[]")

@@ -16,8 +16,8 @@ from starlette.routing import BaseRoute, Route
 from exporter.model import Instant, Kind, StationState
 from exporter.views import BrandView, VenueView
 from exporter.web import timeline, words
-from exporter.web.answers import Endpoint, href, in_turn, packed
 from exporter.web.board import Board, Tile, in_order, is_late, searchable
+from exporter.web.responses import Endpoint, compressed, href, one_at_a_time
 from exporter.web.source import Entry, Source
 from exporter.web.troubles import Level, blindnesses, station_troubles
 
@@ -43,11 +43,11 @@ FOREVER = "public, max-age=31536000, immutable"
 
 def page_routes(source: Source, *, telemetry_path: str = "/metrics") -> list[BaseRoute]:
     """Give the routes of the pages and of what they load."""
-    pages = _Pages(source, telemetry_path)
+    pages, serialized = _Pages(source, telemetry_path), one_at_a_time()
     return [
-        Route("/", in_turn(pages.overview)),
-        Route("/venue", in_turn(pages.venue)),
-        Route("/changes", in_turn(pages.changes)),
+        Route("/", serialized(pages.overview)),
+        Route("/venue", serialized(pages.venue)),
+        Route("/changes", serialized(pages.changes)),
         *(Route(f"/static/{name}", _static(name)) for name in STATIC),
     ]
 
@@ -138,7 +138,7 @@ class _Pages:
 
     def _page(self, request: Request, template: str, now: Instant, *, status: int = 200, **context: Any) -> Response:
         html = self._templates.get_template(template).render(now=now.wall, **context)
-        return packed(request, html.encode(errors="replace"), "text/html", status=status)
+        return compressed(request, html.encode(errors="replace"), "text/html", status=status)
 
 
 class Search:

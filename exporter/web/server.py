@@ -16,9 +16,9 @@ from starlette.types import ASGIApp
 from uvicorn.config import Config
 
 from exporter.web.addresses import url
-from exporter.web.connection import Connection, Host, Limits
-from exporter.web.door import Door
-from exporter.web.guard import Guard
+from exporter.web.connection import Connection, ConnectionLimits, ServerContext
+from exporter.web.responses import raw_error
+from exporter.web.webconfig_file import WebConfigFile
 
 THREADS = 4
 """Threads for what may take long (pages, reload): few, since each of them competes with scrapes for the interpreter."""
@@ -27,17 +27,15 @@ _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
 class Server:
-    """Serve an ASGI application on listening sockets, in plain HTTP or as the door says."""
+    """Serve an ASGI application on listening sockets, in plain HTTP or TLS as the web configuration says."""
 
     def __init__(
         self,
         app: ASGIApp,
         listeners: Sequence[socket.socket],
-        door: Door | None = None,
-        limits: Limits = Limits(),  # noqa: B008 - frozen
+        web_config: WebConfigFile | None = None,
+        limits: ConnectionLimits = ConnectionLimits(),  # noqa: B008 - frozen
     ) -> None:
-        if door is not None:
-            app = Guard(app, door)
         config = Config(
             cast("Any", app),
             http=Connection,
@@ -52,9 +50,9 @@ class Server:
             server_header=False,
         )
         config.load()
-        self._host = Host(app, config, door, limits)
+        self._context = ServerContext(app, config, web_config, limits)
         self._listeners = listeners
-        self._door = door
+        self._web_config = web_config
         self._limits = limits
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop = asyncio.Event()
@@ -62,8 +60,8 @@ class Server:
 
     @property
     def urls(self) -> list[str]:
-        """Give the addresses to open, with the real ports, without a path."""
-        scheme = "https" if self._door is not None and self._door.context() else "http"
+        """Return the addresses to open, with the real ports, without a path."""
+        scheme = "https" if self._web_config is not None and self._web_config.context() else "http"
         return [url(listener, scheme=scheme) for listener in self._listeners]
 
     def run(self) -> None:
@@ -71,7 +69,7 @@ class Server:
         asyncio.run(self._serve())
 
     def stop(self) -> None:
-        """Ask `run` to return, from any thread or from a signal handler; it does within a few seconds."""
+        """Make `run` return, from any thread or from a signal handler, within a few seconds."""
         self._stopped = True
         if self._loop is not None:
             with suppress(RuntimeError):  # the loop is closed: it has stopped already
@@ -104,36 +102,39 @@ class Server:
                 client, _ = await loop.sock_accept(listener)
             except OSError as error:
                 if error.errno in _EXHAUSTED:
-                    self._make_room(0)
+                    self._evict_beyond(0)
                     await asyncio.sleep(0.05)
                 continue
             # Without it the last piece of an answer waits 40 ms for the client to acknowledge the piece before.
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._make_room(self._limits.connections - 1)
-            self._welcome(client)
+            self._evict_beyond(self._limits.connections - 1)
+            self._establish(client)
             # A queue full of connections must not keep the loop from everybody else.
             await asyncio.sleep(0)
 
-    def _welcome(self, client: socket.socket) -> None:
-        connection = Connection(self._host)
+    def _establish(self, client: socket.socket) -> None:
+        connection = Connection(self._context)
 
-        def forget_unless_connected(_: asyncio.Task[None]) -> None:
-            if not connection.has_arrived:
-                connection.forget()
+        def release_unless_established(_: asyncio.Task[None]) -> None:
+            if not connection.is_established:
+                connection.release()
                 client.close()
 
-        self._host.clients.add(connection)
-        connection.arrival = asyncio.create_task(self._connect(client, connection))
-        connection.arrival.add_done_callback(forget_unless_connected)
+        self._context.connections.add(connection)
+        connection.handshake = asyncio.create_task(self._connect(client, connection))
+        connection.handshake.add_done_callback(release_unless_established)
 
     async def _connect(self, client: socket.socket, connection: Connection) -> None:
-        context = None if self._door is None else self._door.context()
+        context = None if self._web_config is None else self._web_config.context()
         timeout = None if context is None else self._limits.handshake
         if hasattr(socket, "TCP_NOTSENT_LOWAT"):
             # The kernel would take megabytes for a client that does not read, and TLS would encrypt them.
             kept = self._limits.chunk if context is None else self._limits.tls_chunk
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, kept)
         try:
+            if context is not None and await _speaks_plain_http(client, self._limits.handshake):
+                await self._say_https(client)
+                return
             await asyncio.get_running_loop().connect_accepted_socket(
                 lambda: connection, client, ssl=context, ssl_handshake_timeout=timeout, ssl_shutdown_timeout=timeout
             )
@@ -142,35 +143,62 @@ class Server:
             # connection's 256 KiB with them, until the garbage collector comes by.
             error.__traceback__ = None
 
-    def _make_room(self, limit: int) -> None:
-        """Drop the client with the least claim to stay, if there are more than `limit`."""
-        staying = [client for client in self._host.clients if not client.is_leaving]
+    async def _say_https(self, client: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        # Closing with something unread resets the connection, and the answer would be lost.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._limits.handshake):
+                await loop.sock_recv(client, self._limits.request_size)
+                await loop.sock_sendall(client, raw_error(400, "this port speaks TLS: use https:// instead of http://"))
+                client.shutdown(socket.SHUT_WR)
+
+    def _evict_beyond(self, limit: int) -> None:
+        """Hang up on the client that needs its connection least, if there are more than `limit`."""
+        staying = [client for client in self._context.connections if not client.is_closing]
         if len(staying) > limit:
-            min(staying, key=lambda client: client.claim).drop()
+            min(staying, key=lambda client: client.eviction_rank).abort()
 
     def _tick(self) -> None:
-        self._host.state.default_headers = [(b"date", formatdate(time.time(), usegmt=True).encode())]
-        now = asyncio.get_running_loop().time()
-        for client in list(self._host.clients):
-            if now - client.since > client.patience:
-                client.drop()
+        self._context.state.default_headers = [(b"date", formatdate(time.time(), usegmt=True).encode())]
+        now, generation = asyncio.get_running_loop().time(), self._context.generation
+        for client in list(self._context.connections):
+            if now - client.since > client.timeout:
+                client.abort()
+            elif client.generation != generation:
+                client.retire()  # who may connect has changed since
 
     async def _drain(self) -> None:
         """Let answers under way finish within the grace, then hang up on whoever is left."""
-        clients = self._host.clients
+        clients = self._context.connections
         for client in list(clients):
-            if client.has_arrived:
+            if client.is_established:
                 client.shutdown()
             else:
-                client.drop()
+                client.abort()
         loop = asyncio.get_running_loop()
         end = loop.time() + self._limits.grace
         while clients and loop.time() < end:  # noqa: ASYNC110 - twice in a lifetime, an event would be more to read
             await asyncio.sleep(0.02)
         for client in list(clients):
-            client.drop()
-        tasks = self._host.state.tasks.copy()
+            client.abort()
+        tasks = self._context.state.tasks.copy()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.sleep(0)  # dropped transports close their sockets in the next round of the loop
+
+
+async def _speaks_plain_http(client: socket.socket, timeout: float) -> bool:  # noqa: ASYNC109 - as asyncio's own
+    """Return whether a client begins with a letter, as HTTP does and a TLS handshake does not.
+
+    Raises `TimeoutError` if it says nothing.
+    """
+    loop = asyncio.get_running_loop()
+    readable = asyncio.Event()
+    loop.add_reader(client, readable.set)
+    try:
+        async with asyncio.timeout(timeout):
+            await readable.wait()
+    finally:
+        loop.remove_reader(client)
+    return client.recv(1, socket.MSG_PEEK).isalpha()

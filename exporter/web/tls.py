@@ -12,7 +12,7 @@ from tempfile import TemporaryFile
 from typing import Any
 
 from exporter.errors import ExporterError
-from exporter.web.webconfig import ALWAYS_ON, CIPHERS, CLIENT_AUTH, CURVES, TLSServer
+from exporter.web.webconfig import ALWAYS_ON, CIPHERS, CLIENT_AUTH, CURVES, DEFAULT_CIPHERS, TLSServer
 
 _VERSIONS = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}
 
@@ -26,7 +26,7 @@ class UnusableError(ExporterError):
 
 
 def make_context(tls: TLSServer) -> ssl.SSLContext:
-    """Make the context that serves what the section says; there has to be a certificate in it.
+    """Return the context that serves what the section says; there has to be a certificate in it.
 
     Raises `UnusableError`.
     """
@@ -34,8 +34,8 @@ def make_context(tls: TLSServer) -> ssl.SSLContext:
     context.set_alpn_protocols(["http/1.1"])
     context.minimum_version = _VERSIONS[tls.min_version]
     context.maximum_version = _VERSIONS[tls.max_version]
-    if tls.cipher_suites:
-        context.set_ciphers(":".join(CIPHERS[name] for name in tls.cipher_suites if name not in ALWAYS_ON))
+    chosen = [CIPHERS[name] for name in tls.cipher_suites if name not in ALWAYS_ON]
+    context.set_ciphers(":".join(chosen or DEFAULT_CIPHERS))
     if not tls.prefer_server_cipher_suites:
         context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
     for curve in tls.curve_preferences:
@@ -46,13 +46,23 @@ def make_context(tls: TLSServer) -> ssl.SSLContext:
     return context
 
 
+def client_ca(tls: TLSServer) -> str:
+    """Return the text of the authority that vouches for clients, empty where there is none.
+
+    Raises `UnusableError`.
+    """
+    if tls.client_ca is None and tls.client_ca_file is None:
+        return ""
+    return _text("client_ca", tls.client_ca, tls.client_ca_file)
+
+
 def files(tls: TLSServer) -> list[Path]:
-    """Give the files whose content is in the context."""
+    """Return the files whose content is in the context."""
     return [path for path in (tls.cert_file, tls.key_file, tls.client_ca_file) if path is not None]
 
 
 def is_allowed(certificate: Mapping[str, Any] | None, names: tuple[str, ...]) -> bool:
-    """Tell whether a client's certificate, as `getpeercert` gives it, bears one of the names, if any are asked for.
+    """Return whether a client's certificate, as `getpeercert` gives it, bears one of the names, if any are asked for.
 
     A client without certificate passes: whether it needs one is decided by client_auth_type, as in Go.
     """
@@ -83,7 +93,7 @@ def _load_certificate(context: ssl.SSLContext, tls: TLSServer) -> None:
 def _load_client_ca(context: ssl.SSLContext, tls: TLSServer) -> None:
     if tls.client_ca is None and tls.client_ca_file is None:
         return
-    text = _text("client_ca", tls.client_ca, tls.client_ca_file)
+    text = client_ca(tls)
     if not _holds_certificate(text):
         raise UnusableError(_given("client_ca", tls.client_ca), "holds no certificate in PEM form")
     context.load_verify_locations(cadata=text)
@@ -114,7 +124,7 @@ def _holds_certificate(text: str) -> bool:
 
 @contextmanager
 def _as_file(text: str) -> Iterator[str]:
-    """Give what is in memory a path, since OpenSSL wants one; on Linux no key touches a disk by that."""
+    """Yield a path to what is in memory, since OpenSSL wants one; on Linux no key touches a disk by that."""
     with os.fdopen(os.memfd_create("pem"), "w+b") if hasattr(os, "memfd_create") else TemporaryFile() as file:
         file.write(text.encode("ascii", "replace"))
         file.seek(0)

@@ -2,7 +2,7 @@
 
 https://github.com/prometheus/exporter-toolkit/blob/master/docs/web-configuration.md
 
-What cannot be honoured is a fault: a setting that is ignored would leave a door open that somebody believes shut.
+What cannot be honoured is a fault: a setting that is ignored would leave open what somebody believes closed.
 """
 
 from __future__ import annotations
@@ -39,6 +39,9 @@ CIPHERS = {
     "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256": "ECDHE-RSA-CHACHA20-POLY1305",
 }
 """Go's names of the suites up to TLS 1.2, as OpenSSL calls them."""
+
+DEFAULT_CIPHERS = tuple(name for name in CIPHERS.values() if "GCM" in name or "CHACHA20" in name)
+"""Those with authenticated encryption, where the file names none."""
 
 ALWAYS_ON = frozenset({"TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"})
 """The suites of TLS 1.3, which Go's server does not let one choose either."""
@@ -83,7 +86,7 @@ _S = TypeVar("_S", bound=_Section)
 
 
 def _without_faults(section: _S, faults: Iterable[tuple[str, str]]) -> _S:
-    """Give the section back, or raise every fault of it, each with its key."""
+    """Return the section, or raise every fault of it, each with its key."""
     if found := dict(faults):
         raise PydanticCustomError("together", "does not fit together", {"faults": found})
     return section
@@ -227,7 +230,7 @@ class TLSServer(_Section):
 
     @property
     def is_enabled(self) -> bool:
-        """Tell whether there is anything about TLS: then there has to be a certificate as well."""
+        """Return whether there is anything about TLS: then there has to be a certificate as well."""
         return bool(self.model_fields_set)
 
 
@@ -265,3 +268,11 @@ class WebConfig(_Section):
     http_server_config: HTTPServer = HTTPServer()
     rate_limit: RateLimit = RateLimit()
     basic_auth_users: Annotated[dict[str, PasswordHash], AfterValidator(_user_names)] = {}
+    read_only_users: frozenset[str] = frozenset()
+    """Users that may not reload: an extension, which exporter-toolkit's own format does not have."""
+
+    @model_validator(mode="after")
+    def _know_read_only_users(self) -> Self:
+        unknown = sorted(self.read_only_users - self.basic_auth_users.keys())
+        faults = [("read_only_users", f"{name!r} is not one of basic_auth_users") for name in unknown[:1]]
+        return _without_faults(self, faults)

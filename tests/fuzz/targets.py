@@ -37,7 +37,7 @@ from exporter.metrics.telemetry import Telemetry
 from exporter.model import Change, Discovery, Failure, Snapshot, StationState, Venue, VenueState
 from exporter.store import JournalQuery, SQLiteStore
 from exporter.views import VenueView
-from exporter.web.door import Door
+from exporter.web.webconfig_file import WebConfigFile
 
 SECRET = "marked-secret-of-the-fuzzers"
 VENUE = Venue("tandir-group", "7", "Gəncə")
@@ -142,14 +142,14 @@ def configuration(data: bytes) -> Settings | list[str]:
         return settings
 
 
-def web_configuration(data: bytes) -> Door | list[str]:
+def web_configuration(data: bytes) -> WebConfigFile | list[str]:
     """Read a web configuration file that holds this; give what it makes, or the faults."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "web.yml"
         path.write_bytes(data)
         began = time.process_time()
         try:
-            return Door(path)
+            return WebConfigFile(path)
         except ConfigError as error:
             return _harmless(error, began)
 

@@ -11,7 +11,7 @@ from metrics_fakes import ACCEPTS, OPENMETRICS_ACCEPT, TEXT_ACCEPT, Brands, fami
 from exporter.metrics import exposition as module
 from exporter.metrics.exposition import BLOCK, TELEMETRY_AGE, Exposition
 from exporter.metrics.families import BRAND_FAMILIES, VENUE_FAMILIES
-from exporter.metrics.negotiation import OPENMETRICS, TEXT
+from exporter.negotiation import OPENMETRICS, TEXT
 from exporter.views import VenueView
 
 

@@ -16,12 +16,12 @@ import requests
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
-from exporter.web import auth
-from exporter.web.auth import Passwords, Verdict, parse_basic
-from exporter.web.door import Door
+from exporter.web import passwords as passwords_module
 from exporter.web.endpoints import create_app
-from exporter.web.guard import Bucket
+from exporter.web.middleware import PEERS, RateLimiter, TokenBucket, peer_of
+from exporter.web.passwords import Login, PasswordChecker, parse_basic
 from exporter.web.webconfig import RateLimit
+from exporter.web.webconfig_file import WebConfigFile
 
 if TYPE_CHECKING:
     from conftest import FakeChecks, FakeExposition, Serving, Site
@@ -36,68 +36,68 @@ def hashed(password: bytes, cost: int = 4) -> str:
 USERS = {"alice": SecretStr(hashed(b"open sesame")), "bob": SecretStr(hashed("şifrə".encode()))}
 
 
-def check(passwords: Passwords, name: str, password: bytes) -> Verdict:
-    return asyncio.run(passwords.check(USERS, name, password))
+def check(passwords: PasswordChecker, name: str, password: bytes) -> Login:
+    return asyncio.run(passwords.check(USERS, name, password, "peer"))
 
 
 @pytest.mark.parametrize(
-    ("name", "password", "verdict"),
+    ("name", "password", "login"),
     [
-        ("alice", b"open sesame", Verdict.RIGHT),
-        ("bob", "şifrə".encode(), Verdict.RIGHT),
-        ("alice", b"wrong", Verdict.WRONG),
-        ("alice", b"", Verdict.WRONG),
-        ("alice", b"open sesame\0", Verdict.WRONG),
-        ("nobody", b"open sesame", Verdict.WRONG),
-        ("", b"", Verdict.WRONG),
-        ("alice", b"x" * 10_000, Verdict.WRONG),
+        ("alice", b"open sesame", Login.RIGHT),
+        ("bob", "şifrə".encode(), Login.RIGHT),
+        ("alice", b"wrong", Login.WRONG),
+        ("alice", b"", Login.WRONG),
+        ("alice", b"open sesame\0", Login.WRONG),
+        ("nobody", b"open sesame", Login.WRONG),
+        ("", b"", Login.WRONG),
+        ("alice", b"x" * 10_000, Login.WRONG),
     ],
 )
-def test_only_the_password_of_the_user_is_right(name: str, password: bytes, verdict: Verdict) -> None:
-    assert check(Passwords(), name, password) is verdict
+def test_only_the_password_of_the_user_is_right(name: str, password: bytes, login: Login) -> None:
+    assert check(PasswordChecker(), name, password) is login
 
 
 def test_a_right_password_costs_bcrypt_once_and_a_wrong_one_always(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[bytes] = []
     real = bcrypt.checkpw
-    monkeypatch.setattr(auth.bcrypt, "checkpw", lambda *args: calls.append(args[0]) or real(*args))
-    passwords = Passwords()
+    monkeypatch.setattr(passwords_module.bcrypt, "checkpw", lambda *args: calls.append(args[0]) or real(*args))
+    passwords = PasswordChecker()
     for _ in range(3):
-        assert check(passwords, "alice", b"open sesame") is Verdict.RIGHT
-        assert check(passwords, "alice", b"wrong") is Verdict.WRONG
+        assert check(passwords, "alice", b"open sesame") is Login.RIGHT
+        assert check(passwords, "alice", b"wrong") is Login.WRONG
     assert calls == [b"open sesame", b"wrong", b"wrong", b"wrong"]
 
 
 def test_no_password_is_kept() -> None:
-    passwords = Passwords()
+    passwords = PasswordChecker()
     check(passwords, "alice", b"open sesame")
     assert b"open sesame" not in repr(vars(passwords)).encode()
 
 
 def test_a_changed_hash_ends_what_is_remembered() -> None:
-    passwords = Passwords()
+    passwords = PasswordChecker()
     check(passwords, "alice", b"open sesame")
     users = {"alice": SecretStr(hashed(b"another"))}
-    assert asyncio.run(passwords.check(users, "alice", b"open sesame")) is Verdict.WRONG
+    assert asyncio.run(passwords.check(users, "alice", b"open sesame", "peer")) is Login.WRONG
 
 
 def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(auth, "REMEMBERED", 2)
+    monkeypatch.setattr(passwords_module, "REMEMBERED", 2)
     long = b"x" * 72
     users = {"carol": SecretStr(hashed(long))}
-    passwords = Passwords()
+    passwords = PasswordChecker()
     for ending in range(5):  # bcrypt reads 72 bytes, so all of these are the same password to it
-        assert asyncio.run(passwords.check(users, "carol", long + b"%d" % ending)) is Verdict.RIGHT
+        assert asyncio.run(passwords.check(users, "carol", long + b"%d" % ending, "peer")) is Login.RIGHT
     assert len(passwords._right) == 2
 
 
 def test_time_does_not_tell_who_exists() -> None:
     users = {"alice": SecretStr(hashed(b"open sesame", cost=8))}
-    passwords = Passwords()
+    passwords = PasswordChecker()
 
     def seconds(name: str) -> float:
         began = time.perf_counter()
-        assert asyncio.run(passwords.check(users, name, b"wrong")) is Verdict.WRONG
+        assert asyncio.run(passwords.check(users, name, b"wrong", "peer")) is Login.WRONG
         return time.perf_counter() - began
 
     known, unknown = [], []
@@ -110,20 +110,77 @@ def test_time_does_not_tell_who_exists() -> None:
 def test_a_flood_of_wrong_passwords_is_bounded_and_does_not_delay_who_is_known() -> None:
     users = {"alice": SecretStr(hashed(b"open sesame", cost=8))}
 
-    async def flood() -> tuple[list[Verdict], float]:
-        passwords = Passwords()
-        assert await passwords.check(users, "alice", b"open sesame") is Verdict.RIGHT
-        guesses = [asyncio.create_task(passwords.check(users, "alice", b"%d" % guess)) for guess in range(100)]
+    async def flood() -> tuple[list[Login], float]:
+        passwords = PasswordChecker()
+        assert await passwords.check(users, "alice", b"open sesame", "peer") is Login.RIGHT
+        guesses = [asyncio.create_task(passwords.check(users, "alice", b"%d" % guess, "peer")) for guess in range(100)]
         await asyncio.sleep(0.01)
         began = time.perf_counter()
-        assert await passwords.check(users, "alice", b"open sesame") is Verdict.RIGHT
+        assert await passwords.check(users, "alice", b"open sesame", "peer") is Login.RIGHT
         return await asyncio.gather(*guesses), time.perf_counter() - began
 
     began = time.perf_counter()
-    verdicts, _ = asyncio.run(flood())
-    assert verdicts.count(Verdict.WRONG) == auth.WAITING
-    assert verdicts.count(Verdict.BUSY) == 100 - auth.WAITING
+    logins, _ = asyncio.run(flood())
+    assert logins.count(Login.WRONG) == passwords_module.WAITING_PER_PEER
+    assert logins.count(Login.BUSY) == 100 - passwords_module.WAITING_PER_PEER
     assert time.perf_counter() - began < TIMEOUT
+
+
+def test_a_flood_of_wrong_passwords_delays_another_peer_by_one_password() -> None:
+    """bcrypt is asked for one password at a time: first that under way, then the new peer's, then the flood's."""
+
+    async def flood() -> list[str]:
+        passwords, order = PasswordChecker(), list[str]()
+
+        async def guess(password: bytes, peer: str) -> Login:
+            login = await passwords.check(USERS, "alice", password, peer)
+            if login is not Login.BUSY:
+                order.append(peer)
+            return login
+
+        guesses = [asyncio.create_task(guess(b"%d" % number, "flood")) for number in range(100)]
+        await asyncio.sleep(0)
+        assert await guess(b"open sesame", "prometheus") is Login.RIGHT
+        await asyncio.gather(*guesses)
+        return order
+
+    order = asyncio.run(flood())
+    assert order.index("prometheus") <= 1
+    assert order.count("flood") == passwords_module.WAITING_PER_PEER
+
+
+def test_passwords_that_nobody_waits_for_are_not_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    checked: list[bytes] = []
+    real = bcrypt.checkpw
+    monkeypatch.setattr(passwords_module.bcrypt, "checkpw", lambda *args: checked.append(args[0]) or real(*args))
+
+    async def leave() -> None:
+        passwords = PasswordChecker()
+        guesses = [asyncio.create_task(passwords.check(USERS, "alice", b"%d" % number, "peer")) for number in range(5)]
+        await asyncio.sleep(0)
+        for guess in guesses[1:]:
+            guess.cancel()
+        await asyncio.gather(*guesses, return_exceptions=True)
+        assert await passwords.check(USERS, "alice", b"open sesame", "peer") is Login.RIGHT
+        assert not passwords._peers
+
+    asyncio.run(leave())
+    assert checked == [b"0", b"open sesame"]
+
+
+@pytest.mark.parametrize(
+    ("client", "peer"),
+    [
+        (("192.0.2.1", 1), "192.0.2.1"),
+        (("::ffff:192.0.2.1", 1), "192.0.2.1"),
+        (("2001:db8::1", 1), "2001:db8::/64"),
+        (("2001:db8::ffff:2", 1), "2001:db8::/64"),
+        (("2001:db8:0:1::1", 1), "2001:db8:0:1::/64"),
+        (None, ""),
+    ],
+)
+def test_a_peer_is_an_address_or_the_network_of_one_customer(client: tuple[str, int] | None, peer: str) -> None:
+    assert peer_of({"client": client}) == peer
 
 
 @pytest.mark.parametrize(
@@ -145,12 +202,28 @@ def test_credentials_are_read_or_refused(value: str, credentials: tuple[str, byt
 
 def test_a_bucket_refills_with_time() -> None:
     now = [0.0]
-    bucket = Bucket(RateLimit(interval="2s", burst=2), lambda: now[0])
+    bucket = TokenBucket(RateLimit(interval="2s", burst=2), lambda: now[0])
     assert [bucket.take() for _ in range(3)] == [0.0, 0.0, 2.0]
     now[0] = 1.5
     assert bucket.take() == 0.5
     now[0] = 100.0
     assert [bucket.take() for _ in range(3)] == [0.0, 0.0, 2.0]
+
+
+def test_requests_without_a_login_take_no_token_from_those_with_one() -> None:
+    limiter, limit = RateLimiter(), RateLimit(interval="1m", burst=1)
+    assert limiter.take(limit, "guesser") == 0.0
+    assert limiter.take(limit, "guesser") > 0.0
+    assert limiter.take(limit, "another") == 0.0
+    assert limiter.take(limit) == 0.0
+    assert limiter.take(limit) > 0.0
+
+
+def test_peers_that_are_counted_are_bounded() -> None:
+    limiter, limit = RateLimiter(), RateLimit(interval="1m", burst=1)
+    for number in range(PEERS + 5):
+        limiter.take(limit, str(number))
+    assert len(limiter._peers) == PEERS
 
 
 class Guarded:
@@ -165,7 +238,7 @@ class Guarded:
         self.file.write_text(text)
 
     def settle(self) -> None:
-        """Let the door look at its file twice, as it does in two seconds."""
+        """Let the server look at its file twice, as it does in two seconds."""
         for _ in range(2):
             self.now += 10
             self.get("/-/healthy")
@@ -178,8 +251,8 @@ class Guarded:
 def guarded(tmp_path: Path, serving: Serving, exposition: FakeExposition, checks: FakeChecks) -> Iterator[Guarded]:
     guarded = Guarded(tmp_path / "web.yml")
     guarded.write(f"basic_auth_users: {{alice: {USERS['alice'].get_secret_value()}}}")
-    door = Door(guarded.file, lambda: guarded.now)
-    with serving(create_app(exposition, checks.checks), door=door) as guarded.site:
+    web_config = WebConfigFile(guarded.file, lambda: guarded.now)
+    with serving(create_app(exposition, checks.checks, web_config=web_config), web_config=web_config) as guarded.site:
         yield guarded
 
 
@@ -217,10 +290,10 @@ def test_a_changed_password_counts_without_a_restart(guarded: Guarded) -> None:
 @pytest.mark.parametrize("text", ["", "basic_auth_users: {", "basic_auth_users: {alice: plain}", "nonsense: 1"])
 def test_a_file_that_went_wrong_opens_nothing(guarded: Guarded, text: str) -> None:
     guarded.write(text)
-    with capture_logs() as told:
+    with capture_logs() as log:
         guarded.settle()
         guarded.settle()
-    assert [entry["event"] for entry in told] == ["web_config.rejected"]
+    assert [entry["event"] for entry in log] == ["web_config.rejected"]
     assert guarded.get().status_code == 401
     assert guarded.get(auth=("alice", "open sesame")).status_code == 200
 
@@ -253,7 +326,7 @@ def test_more_requests_than_the_limit_are_told_when_to_come_again(guarded: Guard
 
 
 def test_a_flood_of_wrong_passwords_leaves_scrapes_alone(guarded: Guarded) -> None:
-    guarded.write(f"basic_auth_users: {{alice: {hashed(b'slow', cost=10)}}}")
+    guarded.write(f"basic_auth_users: {{alice: {hashed(b'slow', cost=12)}}}")
     guarded.settle()
     known = ("alice", "slow")
     assert guarded.get(auth=known).status_code == 200
@@ -279,4 +352,70 @@ def test_a_flood_of_wrong_passwords_leaves_scrapes_alone(guarded: Guarded) -> No
         for guesser in guessers:
             guesser.join(TIMEOUT)
     assert codes == {401, 503}
-    assert statistics.median(waits) < 0.05
+    assert statistics.median(waits) < 0.15  # less than one bcrypt
+
+
+def test_a_flood_without_a_password_leaves_the_rate_limit_to_those_with_one(guarded: Guarded) -> None:
+    guarded.write(guarded.file.read_text() + "\nrate_limit: {interval: 1m, burst: 4}")
+    guarded.settle()
+    known = ("alice", "open sesame")
+    assert guarded.get(auth=known).status_code == 200
+    assert [guarded.get().status_code for _ in range(5)] == [401, 401, 401, 429, 429]
+    assert [guarded.get(auth=known).status_code for _ in range(4)] == [200, 200, 200, 429]
+
+
+def test_refusals_keep_browsers_safe_too(guarded: Guarded) -> None:
+    guarded.write(guarded.file.read_text() + "\nrate_limit: {interval: 1m, burst: 1}")
+    guarded.settle()
+    for status in (401, 429):
+        answer = guarded.get()
+        assert answer.status_code == status
+        assert answer.headers["Cache-Control"] == "no-store"
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+
+
+def test_refusals_of_the_api_are_json(guarded: Guarded) -> None:
+    assert guarded.get("/api/v1/stations").json() == {"error": "unauthorized", "message": "unauthorized"}
+
+
+def test_a_read_only_user_reads_and_does_not_reload(guarded: Guarded, checks: FakeChecks) -> None:
+    bob = ("bob", "şifrə".encode())
+    guarded.write(
+        f"basic_auth_users: {{alice: {USERS['alice'].get_secret_value()}, bob: {USERS['bob'].get_secret_value()}}}\n"
+        "read_only_users: [bob]"
+    )
+    guarded.settle()
+    reload = f"{guarded.site.url}/-/reload"
+    assert guarded.get(auth=bob).status_code == 200
+    answer = requests.post(reload, auth=bob, timeout=TIMEOUT)
+    assert (answer.status_code, answer.text) == (403, "the user bob may only read\n")
+    assert checks.reloads == 0
+    assert requests.post(reload, auth=("alice", "open sesame"), timeout=TIMEOUT).status_code == 200
+    assert checks.reloads == 1
+
+
+@pytest.mark.parametrize(
+    ("cut", "place"),
+    [("read_only_users", "read_only_users"), ("rate_limit", "rate_limit"), ("basic_auth_users", "basic_auth_users")],
+)
+def test_a_half_written_file_weakens_nothing(guarded: Guarded, cut: str, place: str) -> None:
+    sections = {
+        "rate_limit": "{interval: 1s, burst: 100}",
+        "basic_auth_users": f"{{alice: {USERS['alice'].get_secret_value()}}}",
+        "read_only_users": "[alice]",
+    }
+    guarded.write("\n".join(f"{name}: {value}" for name, value in sections.items()))
+    guarded.settle()
+    if cut == "basic_auth_users":
+        del sections["read_only_users"]
+    del sections[cut]
+    guarded.write("\n".join(f"{name}: {value}" for name, value in sections.items()))
+    with capture_logs() as log:
+        guarded.settle()
+        guarded.settle()
+    assert [entry["event"] for entry in log] == ["web_config.rejected"]
+    assert f"web.yml: {place}: " in log[0]["faults"][0]
+    assert (
+        requests.post(f"{guarded.site.url}/-/reload", auth=("alice", "open sesame"), timeout=TIMEOUT).status_code == 403
+    )

@@ -8,7 +8,7 @@ from certificates import Authority, Pair, pem
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from exporter.errors import ConfigError
-from exporter.web.door import Loaded, load
+from exporter.web.webconfig_file import LoadedWebConfig, load
 
 HASH = "$2y$04$zmNSrIu6xsvxzvyOQzcLHuVK3X9ZKi4b8yDTBcAwQe2kEPQ4tTnZu"
 
@@ -27,7 +27,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def read(folder: Path, text: str) -> Loaded:
+def read(folder: Path, text: str) -> LoadedWebConfig:
     (folder / "web.yml").write_text(dedent(text))
     return load(folder / "web.yml")
 
@@ -159,6 +159,7 @@ def test_what_can_be_honoured_is_accepted(folder: Path, text: str) -> None:
         (f"basic_auth_users: {{alice: $2y$31{HASH[6:]}}}", ":1: basic_auth_users.alice: has cost 31"),
         (f"basic_auth_users: {{alice: $2y$04${'.' * 21}z{'.' * 31}}}", ":1: basic_auth_users.alice: is not a bcrypt"),
         (f'basic_auth_users: {{"a:b": {HASH}}}', ":1: basic_auth_users: 'a:b' is no user name"),
+        (f"basic_auth_users: {{a: {HASH}}}\nread_only_users: [b]", ":2: read_only_users: 'b' is not one of basic_auth"),
         ("rate_limit: {interval: fast, burst: 1}", ":1: rate_limit.interval: 'fast' is not a duration"),
         ("rate_limit: {interval: 1s}", ":1: rate_limit.burst: must be 1 or more"),
         ("rate_limit: {interval: 1s, burst: many}", ":1: rate_limit.burst: must be a whole number"),

@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 import requests
-from starlette.responses import PlainTextResponse
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from exporter.errors import ConfigError, Fault
 from exporter.web.endpoints import Checks, create_app
+from exporter.web.responses import one_at_a_time
+from exporter.web.server import THREADS
 
 if TYPE_CHECKING:
     from conftest import FakeChecks, FakeExposition, Serving, Site
@@ -40,9 +44,13 @@ def test_what_prometheus_asks_for_reaches_the_exposition(site: Site, exposition:
     assert exposition.asked == [("text/plain;q=0.5", "gzip", frozenset({"up", "b"}))]
 
 
-def test_more_names_than_there_are_families_are_refused(site: Site, exposition: FakeExposition) -> None:
-    answer = requests.get(f"{site.url}/metrics?{'name[]=up&' * 500}", timeout=TIMEOUT)
-    assert (answer.status_code, answer.text) == (400, "more than 200 names\n")
+@pytest.mark.parametrize("path", ["/metrics?", "/?", "/-/ready?", "/-/reload?", "/api/v1/stations?"])
+def test_more_parameters_than_anybody_needs_are_refused_before_they_are_parsed(
+    site: Site, exposition: FakeExposition, path: str
+) -> None:
+    answer = requests.get(f"{site.url}{path}{'name[]=up&' * 500}", timeout=TIMEOUT)
+    assert answer.status_code == 400
+    assert "more than 200 parameters" in answer.text
     assert exposition.asked == []
 
 
@@ -144,6 +152,91 @@ def test_pages_carry_the_headers_that_keep_a_browser_safe(serving: Serving, expo
     assert headers["X-Frame-Options"] == "deny"
     assert missing.status_code == 404
     assert missing.headers["X-Frame-Options"] == "deny"
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/-/healthy", "/-/ready", "/nothing", "/-/reload", "/?" + "&" * 500])
+def test_every_answer_keeps_browsers_safe_and_is_not_stored(site: Site, path: str) -> None:
+    headers = requests.get(site.url + path, timeout=TIMEOUT).headers
+    assert headers["Cache-Control"] == "no-store"
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert "default-src 'none'" in headers["Content-Security-Policy"]
+
+
+def test_an_answer_keeps_the_headers_that_it_sets_itself(serving: Serving, exposition: FakeExposition) -> None:
+    page = Route("/", lambda _: PlainTextResponse("hello", headers={"Cache-Control": "max-age=60"}))
+    with serving(create_app(exposition, Checks(list, lambda: None), routes=[page])) as site:
+        assert requests.get(site.url, timeout=TIMEOUT).headers["Cache-Control"] == "max-age=60"
+
+
+def test_a_reload_does_not_wait_for_pages(serving: Serving, exposition: FakeExposition) -> None:
+    gate, working = threading.Event(), threading.Semaphore(0)
+
+    def page(_: Request) -> Response:
+        working.release()
+        gate.wait(TIMEOUT)
+        return PlainTextResponse("done")
+
+    app = create_app(exposition, Checks(list, lambda: None), routes=[Route("/", page)])
+    with serving(app) as site:
+        readers = [
+            threading.Thread(target=requests.get, args=(site.url,), kwargs={"timeout": TIMEOUT}) for _ in range(THREADS)
+        ]
+        for reader in readers:
+            reader.start()
+        for _ in readers:
+            assert working.acquire(timeout=TIMEOUT)
+        assert requests.post(f"{site.url}/-/reload", timeout=TIMEOUT).status_code == 200
+        gate.set()
+        for reader in readers:
+            reader.join(TIMEOUT)
+
+
+def test_pages_work_one_at_a_time_and_none_for_a_client_that_left(serving: Serving, exposition: FakeExposition) -> None:
+    gate, working, asked = threading.Event(), threading.Event(), []
+
+    def page(request: Request) -> Response:
+        asked.append(request.url.query)
+        working.set()
+        gate.wait(TIMEOUT)
+        return PlainTextResponse("done")
+
+    app = create_app(exposition, Checks(list, lambda: None), routes=[Route("/", one_at_a_time()(page))])
+    with serving(app) as site:
+        first = threading.Thread(target=requests.get, args=(f"{site.url}/?first",), kwargs={"timeout": TIMEOUT})
+        first.start()
+        assert working.wait(TIMEOUT)
+        for _ in range(40):
+            with socket.create_connection(("127.0.0.1", site.port), TIMEOUT) as client:
+                client.sendall(b"GET /?left HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        # Whoever asks after them is answered after them.
+        assert requests.get(f"{site.url}/-/healthy", timeout=TIMEOUT).status_code == 200
+        last = threading.Thread(target=requests.get, args=(f"{site.url}/?last",), kwargs={"timeout": TIMEOUT})
+        last.start()
+        time.sleep(0.2)
+        gate.set()
+        first.join(TIMEOUT)
+        last.join(TIMEOUT)
+    assert asked == ["first", "last"]
+
+
+def test_a_failure_is_an_error_of_the_api_in_json(serving: Serving, exposition: FakeExposition) -> None:
+    def broken(_: Request) -> Response:
+        raise RuntimeError("marked secret")
+
+    app = create_app(exposition, Checks(list, lambda: None), routes=[Route("/api/v1/broken", broken)])
+    with serving(app) as site:
+        answers = {
+            500: requests.get(f"{site.url}/api/v1/broken", timeout=TIMEOUT),
+            405: requests.post(f"{site.url}/api/v1/broken", timeout=TIMEOUT),
+            404: requests.get(f"{site.url}/api/v1/nothing", timeout=TIMEOUT),
+            400: requests.get(f"{site.url}/api/v1/broken?{'&' * 500}", timeout=TIMEOUT),
+            403: requests.get(f"{site.url}/api/v1/broken", headers={"Host": "evil.example"}, timeout=TIMEOUT),
+        }
+    for status, answer in answers.items():
+        assert answer.status_code == status
+        assert answer.json().keys() == {"error", "message"}
+        assert "marked secret" not in answer.text
+    assert set(answers[405].headers["Allow"].split(", ")) == {"GET", "HEAD"}
 
 
 def test_the_telemetry_path_can_be_another(serving: Serving, exposition: FakeExposition) -> None:

@@ -1,4 +1,4 @@
-"""The real Prometheus at the door."""
+"""The real Prometheus and this server."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ import requests
 import yaml
 from certificates import Authority
 
-from exporter.web.door import Door
 from exporter.web.endpoints import create_app
+from exporter.web.webconfig_file import WebConfigFile
 
 if TYPE_CHECKING:
     from conftest import FakeChecks, FakeExposition, Serving
@@ -48,7 +48,8 @@ def test_prometheus_scrapes_over_mutual_tls_with_a_password(
     }
     (tmp_path / "web.yml").write_text(yaml.safe_dump(web))
     exposition.answer = exposition.answer._replace(body=b"# TYPE kitchen gauge\nkitchen 7\n")
-    with serving(create_app(exposition, checks.checks), door=Door(tmp_path / "web.yml")) as site:
+    web_config = WebConfigFile(tmp_path / "web.yml")
+    with serving(create_app(exposition, checks.checks, web_config=web_config), web_config=web_config) as site:
         scrape: dict[str, Any] = {
             "scheme": "https",
             "scrape_interval": "1s",

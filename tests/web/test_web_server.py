@@ -24,17 +24,17 @@ from certificates import Authority
 from starlette.types import Receive, Scope, Send
 
 from exporter.web.addresses import Address, listen
-from exporter.web.connection import Connection, Limits
-from exporter.web.door import Door
+from exporter.web.connection import Connection, ConnectionLimits
 from exporter.web.endpoints import Checks, create_app
 from exporter.web.server import Server
+from exporter.web.webconfig_file import WebConfigFile
 
 if TYPE_CHECKING:
     from conftest import FakeExposition, Serving, Site
 
 TIMEOUT = 5
 SCRAPE = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
-QUICK = Limits(keep_alive=0.6, request=0.3, answer=0.6, grace=0.3, tick=0.05)
+QUICK = ConnectionLimits(keep_alive=0.6, request=0.3, answer=0.6, grace=0.3, tick=0.05)
 
 
 @contextmanager
@@ -205,7 +205,7 @@ def test_slow_readers_of_different_answers_do_not_pile_up(serving: Serving) -> N
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"8000000")]})
         await send({"type": "http.response.body", "body": body})
 
-    with serving(app, limits=Limits(held=20_000_000)) as site:
+    with serving(app, limits=ConnectionLimits(held=20_000_000)) as site:
         slow = []
         for _ in range(8):
             connection = socket.create_connection(("127.0.0.1", site.port), TIMEOUT)
@@ -221,7 +221,7 @@ def test_slow_readers_of_different_answers_do_not_pile_up(serving: Serving) -> N
 
 def test_slow_readers_of_one_answer_share_it(serving: Serving, exposition: FakeExposition) -> None:
     exposition.answer = exposition.answer._replace(body=b"x" * 8_000_000)
-    with serving(create_app(exposition, Checks(list, lambda: None)), limits=Limits(held=9_000_000)) as site:
+    with serving(create_app(exposition, Checks(list, lambda: None)), limits=ConnectionLimits(held=9_000_000)) as site:
         slow = [socket.create_connection(("127.0.0.1", site.port), TIMEOUT) for _ in range(8)]
         for connection in slow:
             connection.sendall(SCRAPE + b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n")
@@ -233,7 +233,7 @@ def test_slow_readers_of_one_answer_share_it(serving: Serving, exposition: FakeE
 
 def test_when_there_are_too_many_the_longest_idle_goes_first(serving: Serving, exposition: FakeExposition) -> None:
     app = create_app(exposition, Checks(list, lambda: None))
-    with serving(app, limits=Limits(connections=10)) as site, client(site) as regular:
+    with serving(app, limits=ConnectionLimits(connections=10)) as site, client(site) as regular:
         idle = [socket.create_connection(("127.0.0.1", site.port), TIMEOUT) for _ in range(9)]
         regular.sendall(SCRAPE)
         read_scrape(regular)
@@ -369,9 +369,9 @@ def test_a_client_that_left_is_forgotten_without_the_garbage_collector(
     authority = Authority(tmp_path)
     authority.issue("server")
     (tmp_path / "web.yml").write_text("tls_server_config: {cert_file: server.pem, key_file: server.key}")
-    door = Door(tmp_path / "web.yml") if tls else None
+    web_config = WebConfigFile(tmp_path / "web.yml") if tls else None
     trust = ssl.create_default_context(cafile=str(authority.file))
-    with serving(create_app(exposition, Checks(list, lambda: None)), door=door) as site:
+    with serving(create_app(exposition, Checks(list, lambda: None)), web_config=web_config) as site:
         gc.collect()
         gc.disable()
         try:

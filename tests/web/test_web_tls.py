@@ -16,14 +16,15 @@ from certificates import Authority, Pair
 from cryptography import x509
 from structlog.testing import capture_logs
 
-from exporter.web.connection import Limits
-from exporter.web.door import Door
+from exporter.web.connection import ConnectionLimits
 from exporter.web.endpoints import create_app
+from exporter.web.webconfig_file import WebConfigFile
 
 if TYPE_CHECKING:
     from conftest import FakeChecks, FakeExposition, Serving, Site
 
 TIMEOUT = 5
+CBC = "ECDHE-ECDSA-AES128-SHA"
 
 
 class Stage(NamedTuple):
@@ -43,7 +44,7 @@ class Stage(NamedTuple):
 
 
 class SteppingClock:
-    """Let a test decide when the door looks at its files again."""
+    """Let a test decide when the server looks at its files again."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -70,15 +71,19 @@ def clock() -> SteppingClock:
 def tls_site(
     stage: Stage, clock: SteppingClock, serving: Serving, exposition: FakeExposition, checks: FakeChecks
 ) -> Iterator[Site]:
-    """Serve what the test has written, by a door whose clock stands still."""
+    """Serve what the test has written, with a clock that stands still."""
     if not stage.file.exists():
         stage.write()
-    with serving(create_app(exposition, checks.checks), door=Door(stage.file, clock)) as site:
+    with serving(create_app(exposition, checks.checks), web_config=WebConfigFile(stage.file, clock)) as site:
         yield site
 
 
-def connect(site: Site, stage: Stage, client: Pair | None = None, **versions: ssl.TLSVersion) -> ssl.SSLSocket:
+def connect(
+    site: Site, stage: Stage, client: Pair | None = None, ciphers: str = "", **versions: ssl.TLSVersion
+) -> ssl.SSLSocket:
     context = ssl.create_default_context(cafile=str(stage.authority.file))
+    if ciphers:
+        context.set_ciphers(ciphers)
     for name, version in versions.items():
         setattr(context, name, version)
     if client is not None:
@@ -96,6 +101,18 @@ def scrape(site: Site, stage: Stage, client: Pair | None = None) -> bytes:
         return answer
 
 
+def scrapes_again(connection: ssl.SSLSocket) -> bool:
+    """Scrape once more over a connection that is kept."""
+    connection.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    answer = b""
+    while not answer.endswith(b"up 1\n"):
+        piece = connection.recv(65536)
+        if not piece:
+            return False
+        answer += piece
+    return True
+
+
 def is_refused(site: Site, stage: Stage, client: Pair | None = None) -> bool:
     try:
         return not scrape(site, stage, client)
@@ -109,9 +126,27 @@ def test_metrics_are_served_over_tls(tls_site: Site, stage: Stage) -> None:
     assert answer.text == "up 1\n"
 
 
-def test_a_client_that_speaks_plain_http_gets_nothing(tls_site: Site) -> None:
-    with pytest.raises(requests.ConnectionError):
-        requests.get(f"http://127.0.0.1:{tls_site.port}/metrics", timeout=TIMEOUT)
+def test_a_client_that_speaks_plain_http_gets_a_sentence(tls_site: Site) -> None:
+    answer = requests.get(f"http://127.0.0.1:{tls_site.port}/metrics", timeout=TIMEOUT)
+    assert (answer.status_code, answer.text) == (400, "this port speaks TLS: use https:// instead of http://\n")
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_tls_1_2_takes_authenticated_encryption_alone_unless_told_otherwise(
+    stage: Stage, request: pytest.FixtureRequest
+) -> None:
+    site = request.getfixturevalue("tls_site")
+    with connect(site, stage, maximum_version=ssl.TLSVersion.TLSv1_2) as connection:
+        assert "GCM" in (connection.cipher() or [""])[0] or "CHACHA20" in (connection.cipher() or [""])[0]
+    with pytest.raises(ssl.SSLError):
+        connect(site, stage, maximum_version=ssl.TLSVersion.TLSv1_2, ciphers=CBC)
+
+
+def test_other_suites_are_there_for_those_who_ask(stage: Stage, request: pytest.FixtureRequest) -> None:
+    stage.write("cipher_suites: [TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA]")
+    site = request.getfixturevalue("tls_site")
+    with connect(site, stage, maximum_version=ssl.TLSVersion.TLSv1_2, ciphers=CBC) as connection:
+        assert (connection.cipher() or [""])[0] == CBC
 
 
 def test_http_1_1_is_agreed_on(tls_site: Site, stage: Stage) -> None:
@@ -235,12 +270,71 @@ def test_tls_is_not_switched_off_by_an_emptied_file(tls_site: Site, stage: Stage
     assert "switched on or off by a restart only" in str(told)
 
 
+WEAKER = {
+    "a file that ends before the authority": (),
+    "certificates that are optional": (
+        "client_auth_type: VerifyClientCertIfGiven",
+        "client_ca_file: test-authority.pem",
+    ),
+    "clients of any name": MTLS,
+    "an older TLS": (*MTLS, "client_allowed_sans: [127.0.0.1]"),
+}
+
+
+@pytest.mark.parametrize("lines", WEAKER.values(), ids=WEAKER)
+def test_what_protects_is_weakened_by_a_restart_only(
+    stage: Stage, clock: SteppingClock, lines: tuple[str, ...], request: pytest.FixtureRequest
+) -> None:
+    stage.write(*MTLS, "client_allowed_sans: [127.0.0.1]", "min_version: TLS13")
+    site = request.getfixturevalue("tls_site")
+    client = stage.authority.issue("prometheus")
+    stage.write(*lines)
+    with capture_logs() as log:
+        for _ in range(4):
+            clock.step()
+            assert not is_refused(site, stage, client)
+    assert [entry["event"] for entry in log] == ["web_config.rejected"]
+    assert is_refused(site, stage)
+    with pytest.raises(ssl.SSLError):
+        connect(site, stage, client, maximum_version=ssl.TLSVersion.TLSv1_2)
+
+
+def test_connections_end_when_their_authority_is_no_longer_trusted(
+    stage: Stage, tmp_path: Path, clock: SteppingClock, request: pytest.FixtureRequest
+) -> None:
+    stage.write(*MTLS)
+    site = request.getfixturevalue("tls_site")
+    old, other = stage.authority.issue("old"), Authority(tmp_path, "other")
+    new = other.issue("new")
+    with connect(site, stage, old) as kept:
+        assert scrapes_again(kept)
+        stage.write(MTLS[0], "client_ca_file: other.pem")
+        for _ in range(2):
+            clock.step()
+            is_refused(site, stage, new)
+        assert kept.recv(1) == b"", "an older connection went on"
+    assert not is_refused(site, stage, new)
+
+
+def test_connections_outlast_a_renewed_certificate(tls_site: Site, stage: Stage, clock: SteppingClock) -> None:
+    with connect(tls_site, stage) as kept:
+        assert scrapes_again(kept)
+        first = serial(tls_site, stage)
+        stage.authority.issue("server")
+        for _ in range(2):
+            clock.step()
+            serial(tls_site, stage)
+        assert serial(tls_site, stage) != first
+        time.sleep(1.5)  # the server looks after its connections every second
+        assert scrapes_again(kept)
+
+
 def test_silent_clients_hold_up_nobody_and_are_sent_away(
     stage: Stage, serving: Serving, exposition: FakeExposition, checks: FakeChecks
 ) -> None:
     stage.write()
     app = create_app(exposition, checks.checks)
-    with serving(app, door=Door(stage.file), limits=Limits(handshake=0.5)) as site:
+    with serving(app, web_config=WebConfigFile(stage.file), limits=ConnectionLimits(handshake=0.5)) as site:
         silent = [socket.create_connection(("127.0.0.1", site.port), TIMEOUT) for _ in range(30)]
         began = time.monotonic()
         assert b"up 1" in scrape(site, stage)

@@ -12,7 +12,6 @@ from functools import cached_property
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
-from starlette.applications import Starlette
 from starlette.types import ASGIApp, Message
 
 from exporter.model import (
@@ -31,6 +30,7 @@ from exporter.model import (
 from exporter.store import Entry, JournalQuery, MemoryStore
 from exporter.views import BrandView, VenueView
 from exporter.web.api import api_routes
+from exporter.web.endpoints import Checks, create_app
 from exporter.web.pages import page_routes
 
 NOW = 1_700_000_000.0
@@ -84,9 +84,9 @@ class FakeSource:
     store: MemoryStore = field(default_factory=MemoryStore)
 
     @cached_property
-    def app(self) -> Starlette:
-        """Give the pages and the JSON API that read from here."""
-        return Starlette(routes=[*page_routes(self), *api_routes(self)])
+    def app(self) -> ASGIApp:
+        """Return the pages and the JSON API that read from here."""
+        return create_app(NoMetrics(), Checks(list, lambda: None), routes=[*page_routes(self), *api_routes(self)])
 
     def now(self) -> Instant:
         return Instant(self.wall, MONOTONIC + self.wall - NOW)

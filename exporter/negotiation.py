@@ -1,4 +1,4 @@
-"""Which format and encoding a scrape prefers, by the highest `q` (RFC 9110, section 12)."""
+"""Which format and encoding a client prefers, by the highest `q` (RFC 9110, section 12)."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _TEXT_VERSIONS = frozenset({"", "0.0.4", "1.0.0"})
 
 
 def content_type(*, openmetrics: bool) -> str:
-    """Give the Content-Type of a format."""
+    """Return the Content-Type of a format."""
     return OPENMETRICS if openmetrics else TEXT
 
 
 @lru_cache(maxsize=64)
 def prefers_openmetrics(accept: str) -> bool:
-    """Tell whether OpenMetrics 1.0 is preferred to text 0.0.4; text where both or neither are."""
+    """Return whether OpenMetrics 1.0 is preferred to text 0.0.4; text where both or neither are."""
     openmetrics = text = 0.0
     for media, options, quality in _parse(accept):
         if media == "application/openmetrics-text" and options.get("version", "") in _OPENMETRICS_VERSIONS:
@@ -30,7 +30,7 @@ def prefers_openmetrics(accept: str) -> bool:
 
 @lru_cache(maxsize=64)
 def accepts_gzip(accept_encoding: str) -> bool:
-    """Tell whether gzip may be used, and is not ranked below leaving the body as it is."""
+    """Return whether gzip may be used, and is not ranked below leaving the body as it is."""
     qualities = {coding: quality for coding, _, quality in _parse(accept_encoding)}
     gzip = qualities.get("gzip", qualities.get("x-gzip", qualities.get("*", 0.0)))
     return gzip > 0 and gzip >= qualities.get("identity", 0.0)

@@ -1,11 +1,11 @@
-"""The web configuration in force: read at the start, and again when one of its files has changed."""
+"""The web configuration file: read at the start, and again when one of its files has changed."""
 
 from __future__ import annotations
 
 import difflib
 import ssl
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 from exporter.document import Document, Keys, read
 from exporter.errors import ConfigError, Fault
 from exporter.web import tls
-from exporter.web.webconfig import HTTPServer, RateLimit, TLSServer, WebConfig
+from exporter.web.webconfig import CLIENT_AUTH, HTTPServer, RateLimit, TLSServer, WebConfig
 
 CHECK_INTERVAL = 1.0
 """Seconds between two looks at the files. A change is taken over when a second look finds the file as the first did."""
@@ -42,15 +42,19 @@ Stamps = dict[Path, tuple[int, int, int] | None]
 """What tells a file from a newer one in its place, None where there is none."""
 
 
-class Loaded(NamedTuple):
-    """A web configuration, the TLS context made of it, None for plain HTTP, and what was read for it."""
+class LoadedWebConfig(NamedTuple):
+    """A web configuration, the TLS context made of it, None for plain HTTP, and what was read for it.
+
+    `client_ca` is the text of the authority that vouches for clients, empty where there is none.
+    """
 
     config: WebConfig
     context: ssl.SSLContext | None
+    client_ca: str
     stamps: Stamps
 
 
-def load(path: Path) -> Loaded:
+def load(path: Path) -> LoadedWebConfig:
     """Read a web configuration file and the certificates it names.
 
     Raises `ConfigError` with every fault.
@@ -68,16 +72,18 @@ def load(path: Path) -> Loaded:
     stamps |= _stamps(tls.files(section))
     try:
         context = tls.make_context(section) if section.is_enabled else None
+        client_ca = tls.client_ca(section)
     except tls.UnusableError as error:
         document.fault(("tls_server_config", error.key), str(error))
         raise ConfigError(document.faults) from None
-    return Loaded(config, context, stamps)
+    return LoadedWebConfig(config, context, client_ca, stamps)
 
 
-class Door:
-    """Hold the web configuration in force for whoever lets a client in.
+class WebConfigFile:
+    """Hold the web configuration in force.
 
-    A file that has become faulty is told once in the log and leaves what was in force. `clock` gives monotonic seconds.
+    A file that has become faulty, or weaker, is logged once and changes nothing. `generation` grows with every change
+    of what clients are trusted with over TLS. `clock` returns monotonic seconds.
     """
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
@@ -87,21 +93,28 @@ class Door:
         self._seen = self._loaded.stamps
         self._rejected: tuple[Fault, ...] = ()
         self._next_look = clock() + CHECK_INTERVAL
+        self._generation = 0
 
     @property
     def config(self) -> WebConfig:
-        """Give the configuration, after a look at the files if the last one is a while ago."""
+        """Return the configuration, after a look at the files if the last one is a while ago."""
         return self._current().config
 
+    @property
+    def generation(self) -> int:
+        """Return a number that is another one after a change of trust."""
+        self._current()
+        return self._generation
+
     def context(self) -> ssl.SSLContext | None:
-        """Give the TLS context for a new connection, None for plain HTTP."""
+        """Return the TLS context for a new connection, None for plain HTTP."""
         return self._current().context
 
-    def admits(self, certificate: Mapping[str, Any] | None) -> bool:
-        """Tell whether a client with this certificate may stay."""
+    def accepts_certificate(self, certificate: Mapping[str, Any] | None) -> bool:
+        """Return whether a client with this certificate may stay."""
         return tls.is_allowed(certificate, self._current().config.tls_server_config.client_allowed_sans)
 
-    def _current(self) -> Loaded:
+    def _current(self) -> LoadedWebConfig:
         now = self._clock()
         if now >= self._next_look:
             self._next_look = now + CHECK_INTERVAL
@@ -111,31 +124,56 @@ class Door:
     def _look(self) -> None:
         stamps = _stamps(self._loaded.stamps)
         if stamps != self._seen:
-            # Perhaps somebody is writing it right now, and half a file may lack the half that shuts the door.
+            # Perhaps somebody is writing it right now, and half a file may lack the half that protects.
             self._seen = stamps
         elif stamps != self._loaded.stamps or self._rejected:
-            self._take_over()
+            self._replace()
 
-    def _take_over(self) -> None:
+    def _replace(self) -> None:
         try:
             loaded = load(self._path)
-            self._refuse_to_open(loaded)
+            _refuse_weaker(self._path, self._loaded, loaded)
         except ConfigError as error:
             if error.faults != self._rejected:
                 self._rejected = error.faults
                 _log.error("web_config.rejected", faults=[str(fault) for fault in error.faults])
             return
+        if _trust(loaded) != _trust(self._loaded):
+            self._generation += 1
         self._loaded, self._seen, self._rejected = loaded, loaded.stamps, ()
         _log.info("web_config.reloaded", path=str(self._path))
 
-    def _refuse_to_open(self, loaded: Loaded) -> None:
-        faults = []
-        if (loaded.context is None) != (self._loaded.context is None):
-            faults.append(Fault(f"{self._path}: tls_server_config", "TLS is switched on or off by a restart only"))
-        if self._loaded.config.basic_auth_users and not loaded.config.basic_auth_users:
-            faults.append(Fault(f"{self._path}: basic_auth_users", "authentication is switched off by a restart only"))
-        if faults:
-            raise ConfigError(faults)
+
+def _trust(loaded: LoadedWebConfig) -> tuple[TLSServer, str]:
+    """Return all that decides who may connect; a renewed certificate of the server is not part of it."""
+    return loaded.config.tls_server_config, loaded.client_ca
+
+
+def _refuse_weaker(path: Path, old: LoadedWebConfig, new: LoadedWebConfig) -> None:
+    if faults := [Fault(f"{path}: {place}", fault) for place, fault in _weaker(old, new)]:
+        raise ConfigError(faults)
+
+
+def _weaker(old: LoadedWebConfig, new: LoadedWebConfig) -> Iterator[tuple[str, str]]:
+    """Return where a new configuration protects less: perhaps the rest of the file is still to be written."""
+    was, now = old.config.tls_server_config, new.config.tls_server_config
+    if (new.context is None) != (old.context is None):
+        yield "tls_server_config", "TLS is switched on or off by a restart only"
+    elif CLIENT_AUTH[now.client_auth_type] < CLIENT_AUTH[was.client_auth_type]:
+        yield (
+            "tls_server_config.client_auth_type",
+            f"{now.client_auth_type} is weaker than {was.client_auth_type}, which is in force: restart to weaken it",
+        )
+    elif was.client_allowed_sans and not now.client_allowed_sans:
+        yield "tls_server_config.client_allowed_sans", "clients with any name are let in by a restart only"
+    elif now.min_version < was.min_version:
+        yield "tls_server_config.min_version", f"{now.min_version} is allowed by a restart only"
+    if old.config.basic_auth_users and not new.config.basic_auth_users:
+        yield "basic_auth_users", "authentication is switched off by a restart only"
+    if freed := (old.config.read_only_users - new.config.read_only_users) & new.config.basic_auth_users.keys():
+        yield "read_only_users", f"{', '.join(sorted(freed))} may reload after a restart only"
+    if old.config.rate_limit.interval and not new.config.rate_limit.interval:
+        yield "rate_limit", "the limit is removed by a restart only"
 
 
 def _stamps(files: Iterable[Path]) -> Stamps:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.metrics.negotiation import OPENMETRICS, TEXT, accepts_gzip, content_type, prefers_openmetrics
+from exporter.negotiation import OPENMETRICS, TEXT, accepts_gzip, content_type, prefers_openmetrics
 
 PROMETHEUS_2 = (
     "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"
