@@ -1,89 +1,138 @@
-"""The same as the pages, as JSON: stations, venues and changes, filtered and page by page."""
+"""The JSON API: stations, venues, changes and incidents, filtered and page by page.
+
+A page goes on behind the last key of the one before, in the order in which venues are kept, so that all cost the same.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
-from itertools import islice
-from typing import Any, TypeVar
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple, TypeVar
+from urllib.parse import quote, unquote
 
-from pydantic import BaseModel, ValidationError
-from pydantic_core import to_json
+from pydantic import BaseModel, ValidationError, create_model
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, models_json_schema
+from pydantic_core import core_schema, to_json
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from exporter.model import Event, StationState
+from exporter import __version__
+from exporter.model import Event, Kind
 from exporter.views import VenueView
-from exporter.web import documents as doc
-from exporter.web.openapi import description
+from exporter.web.api_queries import ChangeQuery, IncidentQuery, KeyedQuery, StationQuery, VenueQuery
+from exporter.web.api_rows import (
+    CHANGE,
+    INCIDENT,
+    STATION,
+    VENUE,
+    Fields,
+    StationRow,
+    VenueRow,
+    as_json,
+    incident_status,
+)
 from exporter.web.publicurl import PublicURL
 from exporter.web.responses import Endpoint, compressed, href, one_at_a_time
 from exporter.web.source import Entry, Source
-from exporter.web.words import moment
 
-Query = TypeVar("Query", bound=BaseModel)
+Row = TypeVar("Row")
+Key = tuple[str, ...]
+Page = dict[str, Any]
 
 PREFIX = "/api/v1"
 
-_STATUS = {True: doc.Status.ACTIVE, False: doc.Status.INACTIVE, None: doc.Status.UNKNOWN}
-_EVENTS = {
+MAX_SCANNED = 5_000
+"""Rows that are looked at for one page: it ends there, however few of them were wanted."""
+MAX_FAULTS = 20
+MAX_NAME = 100
+"""Characters of a parameter's name that a fault repeats."""
+
+_EVENTS: dict[str | None, frozenset[Event]] = {
     None: frozenset(Event),
-    doc.Status.ACTIVE: frozenset({Event.STATION_ACTIVATED}),
-    doc.Status.INACTIVE: frozenset({Event.STATION_DEACTIVATED, Event.STATION_FOUND_INACTIVE}),
-    doc.Status.UNKNOWN: frozenset[Event](),
+    "active": frozenset({Event.STATION_ACTIVATED}),
+    "inactive": frozenset({Event.STATION_DEACTIVATED, Event.STATION_FOUND_INACTIVE}),
+    "unknown": frozenset(),
 }
 
 
-def api_routes(source: Source, public: PublicURL = PublicURL()) -> list[BaseRoute]:  # noqa: B008 - frozen
-    """Give the routes of the JSON API; its description names the URL at which people reach it."""
-    api, serialized = _Api(source), one_at_a_time()
-    document = to_json(description(PREFIX, public.external_url or f"{public.route_prefix}/"))
+class Operation(NamedTuple):
+    """One list of the API."""
 
-    def openapi(request: Request) -> Response:
+    name: str
+    summary: str
+    query: type[BaseModel]
+    fields: Fields[Any]
+    answer: Callable[[Any], Page]
+
+
+def api_routes(source: Source, public: PublicURL = PublicURL()) -> list[BaseRoute]:  # noqa: B008 - frozen
+    """Return the routes of the API; its description names the URL at which people reach it."""
+    lists, serialized = _Lists(source), one_at_a_time()
+    operations = [
+        Operation("stations", "List stations by brand, venue and id", StationQuery, STATION, lists.stations),
+        Operation("venues", "List venues by brand and id", VenueQuery, VENUE, lists.venues),
+        Operation("changes", "List what changed, newest first", ChangeQuery, CHANGE, lists.changes),
+        Operation("incidents", "List what somebody has to know now", IncidentQuery, INCIDENT, lists.incidents),
+    ]
+    document = to_json(_openapi(operations, public.external_url or f"{public.route_prefix}/"))
+
+    async def openapi(request: Request) -> Response:
         return compressed(request, document, "application/json")
 
     return [
-        Route(f"{PREFIX}/stations", serialized(_checked(doc.StationQuery, api.stations))),
-        Route(f"{PREFIX}/venues", serialized(_checked(doc.VenueQuery, api.venues))),
-        Route(f"{PREFIX}/changes", serialized(_checked(doc.ChangeQuery, api.changes))),
+        *(Route(f"{PREFIX}/{operation.name}", serialized(_endpoint(operation))) for operation in operations),
         Route(f"{PREFIX}/openapi.json", openapi),
     ]
 
 
-class _Api:
+class _Lists:
     """Answer queries, in a worker thread."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
 
-    def stations(self, query: doc.StationQuery) -> BaseModel:
+    def stations(self, query: StationQuery) -> Page:
         """List stations, as far as their values are not too old to be shown."""
-        rows = [
-            (view, station_state)
+        candidates = (
+            ((*view.state.venue.key, id_), StationRow(view, known))
             for view in self._venues(query)
-            for _, station_state in sorted(view.stations.items())
-            if query.status in (None, _STATUS[station_state.station.active])
-            and query.kind in (None, station_state.station.kind)
-            and (query.since is None or station_state.since >= query.since)
-        ]
-        return doc.Stations(
-            data=[_station(view, station_state) for view, station_state in _page(rows, query)],
-            total=len(rows),
-            next=_next("stations", query, len(rows)),
+            for id_, known in sorted(view.stations.items())
         )
+        return _page("stations", query, STATION, candidates, lambda row: _is_wanted(row, query))
 
-    def venues(self, query: doc.VenueQuery) -> BaseModel:
+    def venues(self, query: VenueQuery) -> Page:
         """List venues."""
-        now = self._source.now()
-        rows = [view for view in self._venues(query) if query.status in (None, _venue_status(view))]
-        return doc.Venues(
-            data=[_venue(view, now.monotonic) for view in _page(rows, query)],
-            total=len(rows),
-            next=_next("venues", query, len(rows)),
+        now = self._source.now().monotonic
+        candidates = ((view.state.venue.key, VenueRow(view, now)) for view in self._venues(query))
+        return _page("venues", query, VENUE, candidates, lambda row: query.status in (None, row.status))
+
+    def incidents(self, query: IncidentQuery) -> Page:
+        """List pending and firing incidents: of brands, and of their venues."""
+        found = [
+            ((view.state.brand, "", key), incident)
+            for view in self._source.brands()
+            if query.venue is None and query.brand in (None, view.state.brand)
+            for key, incident in getattr(view.state, "incidents", {}).items()
+        ]
+        found += [
+            ((*view.state.venue.key, key), incident)
+            for view in self._venues(query)
+            for key, incident in getattr(view.state, "incidents", {}).items()
+        ]
+        found.sort(key=lambda candidate: candidate[0])
+        return _page(
+            "incidents",
+            query,
+            INCIDENT,
+            found,
+            lambda row: (
+                query.status in (None, incident_status(row)) and (query.since is None or row.began_at >= query.since)
+            ),
         )
 
-    def changes(self, query: doc.ChangeQuery) -> BaseModel:
+    def changes(self, query: ChangeQuery) -> Page:
         """List changes, newest first."""
         events = _EVENTS[query.status] & frozenset(query.event or Event)
         entries: Sequence[Entry] = ()
@@ -93,7 +142,7 @@ class _Api:
                 brand=brand,
                 venue_id=venue_id,
                 station_id=query.station,
-                kind=query.kind,
+                kind=None if query.kind is None else Kind(query.kind),
                 events=frozenset() if len(events) == len(Event) else events,
                 since=query.since,
                 until=query.until,
@@ -102,156 +151,170 @@ class _Api:
             )
         shown = entries[: query.limit]
         older = _link("changes", query, before=shown[-1].id) if len(entries) > len(shown) else None
-        return doc.Changes(data=[_change(entry) for entry in shown], next=older)
+        return {"data": [as_json(CHANGE, entry) for entry in shown], "next": older}
 
-    def _venues(self, query: doc.StationQuery | doc.VenueQuery) -> list[VenueView]:
-        wanted = [
-            view
-            for view in self._source.venues()
-            if query.brand in (None, view.state.venue.brand)
-            and query.venue in (None, view.state.venue.id, view.state.venue.name)
-        ]
-        return sorted(wanted, key=lambda view: view.state.venue.key)
+    def _venues(self, query: KeyedQuery) -> Iterator[VenueView]:
+        """Yield the venues that are asked for, from that of the key on."""
+        start = max(_key(query.after)[:2], () if query.brand is None else (query.brand,))
+        views = sorted(self._source.venues(), key=lambda view: view.state.venue.key)
+        for view in views[bisect_left(views, start, key=lambda view: view.state.venue.key) :]:
+            venue = view.state.venue
+            if query.brand not in (None, venue.brand):
+                return
+            if query.venue in (None, venue.id, venue.name):
+                yield view
 
-    def _venue_of_changes(self, query: doc.ChangeQuery) -> tuple[str | None, str | None]:
-        """Turn a venue's name to its brand and id; the journal goes by id, as names change."""
+    def _venue_of_changes(self, query: ChangeQuery) -> tuple[str | None, str | None]:
+        """Return brand and id of a venue that is given by its name; the journal goes by id, as names change."""
         known = [view.state.venue for view in self._source.venues() if query.brand in (None, view.state.venue.brand)]
         if query.venue is None or any(venue.id == query.venue for venue in known):
             return query.brand, query.venue
         named = [venue for venue in known if venue.name == query.venue]
         if len(named) > 1:
-            raise _Refused("venue", "several venues have this name: give brand and id")
+            raise _AmbiguousError
         return named[0].key if named else (query.brand, query.venue)
 
 
-class _Refused(Exception):  # noqa: N818 - an answer rather than an error
-    """Carry what is wrong with one parameter."""
-
-    def __init__(self, parameter: str, message: str) -> None:
-        self.fault = doc.Fault(parameter=parameter, message=message)
-        super().__init__(message)
+class _AmbiguousError(Exception):
+    """Say that a venue's name does not say which venue is meant."""
 
 
-def _checked(model: type[Query], answer: Callable[[Query], BaseModel]) -> Endpoint:
-    """Make an endpoint that reads its parameters strictly, and names all faults at once."""
+def _is_wanted(row: StationRow, query: StationQuery) -> bool:
+    return (
+        query.status in (None, row.status)
+        and query.kind in (None, row.known.station.kind)
+        and (query.since is None or row.known.since >= query.since)
+    )
+
+
+def _page(
+    path: str,
+    query: KeyedQuery,
+    fields: Fields[Row],
+    candidates: Iterable[tuple[Key, Row]],
+    wanted: Callable[[Row], bool],
+) -> Page:
+    """Return the first rows behind the query's key that are wanted, of candidates in the order of their keys."""
+    after = last = _key(query.after)
+    rows: list[Row] = []
+    scanned = 0
+    more = False
+    for key, row in candidates:
+        if key <= after:
+            continue
+        scanned += 1
+        is_wanted = wanted(row)
+        more = scanned > MAX_SCANNED or (is_wanted and len(rows) == query.limit)
+        if more:
+            break
+        if is_wanted:
+            rows.append(row)
+        last = key
+    following = _link(path, query, after="/".join(quote(part, safe="") for part in last)) if more else None
+    return {"data": [as_json(fields, row) for row in rows], "next": following}
+
+
+def _key(after: str | None) -> Key:
+    return () if after is None else tuple(map(unquote, after.split("/")))
+
+
+def _link(path: str, query: BaseModel, **changed: int | str) -> str:
+    return href(path, **{**query.model_dump(mode="json", exclude_defaults=True), **changed})
+
+
+def _endpoint(operation: Operation) -> Endpoint:
+    """Return an endpoint that reads its parameters strictly, and names the faults of all."""
+    lists = {name for name, field in operation.query.model_fields.items() if field.default == ()}
 
     def endpoint(request: Request) -> Response:
-        faults = list(_repeated(request, model))
-        lists = _lists(model)
-        given = {
-            name: request.query_params.getlist(name) if name in lists else request.query_params[name]
-            for name in request.query_params
-        }
+        given = request.query_params
+        counts = Counter(name for name, _ in given.multi_items())
+        faults = [
+            {"parameter": name, "message": "is given more than once"}
+            for name in operation.query.model_fields
+            if counts[name] > 1 and name not in lists
+        ]
+        page: Page = {}
         try:
-            query = model.model_validate(given)
-            body: BaseModel = answer(query) if not faults else doc.Refusal(faults=faults)
+            query = operation.query.model_validate(
+                {name: given.getlist(name) if name in lists else given[name] for name in given}
+            )
+            page = {} if faults else operation.answer(query)
         except ValidationError as error:
-            body = doc.Refusal(faults=[*faults, *_faults(error)])
-        except _Refused as refused:
-            body = doc.Refusal(faults=[refused.fault])
-        return compressed(
-            request,
-            body.model_dump_json().encode(),
-            "application/json",
-            status=400 if isinstance(body, doc.Refusal) else 200,
-        )
+            faults += map(_fault, error.errors(include_url=False, include_context=False, include_input=False))
+        except _AmbiguousError:
+            faults.append({"parameter": "venue", "message": "several venues have this name: give brand and id"})
+        if faults:
+            message = f"{len(faults)} faults of parameters: see {PREFIX}/openapi.json"
+            page = {"error": "bad_request", "message": message, "faults": faults[:MAX_FAULTS]}
+        return compressed(request, to_json(page), "application/json", status=400 if faults else 200)
 
     return endpoint
 
 
-def _lists(model: type[BaseModel]) -> set[str]:
-    return {name for name, field in model.model_fields.items() if field.default == ()}
+def _fault(fault: Any) -> dict[str, str]:
+    unknown = fault["type"] == "extra_forbidden"
+    message = "is not a parameter of this path" if unknown else fault["msg"].removeprefix("Value error, ")
+    return {"parameter": str(fault["loc"][0])[:MAX_NAME], "message": message}
 
 
-def _repeated(request: Request, model: type[BaseModel]) -> Iterator[doc.Fault]:
-    names = [name for name, _ in request.query_params.multi_items()]
-    for name in sorted({name for name in names if names.count(name) > 1} & set(model.model_fields) - _lists(model)):
-        yield doc.Fault(parameter=name, message="is given more than once")
+class _ParameterSchema(GenerateJsonSchema):
+    """Describe parameters: they are left out rather than null."""
+
+    def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
+        return self.generate_inner(schema["schema"])
+
+    def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
+        described = super().default_schema(schema)
+        return described if described.get("default") else {k: v for k, v in described.items() if k != "default"}
 
 
-def _faults(error: ValidationError) -> Iterator[doc.Fault]:
-    for fault in error.errors(include_url=False, include_context=False, include_input=False):
-        unknown = fault["type"] == "extra_forbidden"
-        message = "is not a parameter of this path" if unknown else fault["msg"].removeprefix("Value error, ")
-        yield doc.Fault(parameter=str(fault["loc"][0]), message=message)
+def _openapi(operations: Iterable[Operation], server: str) -> dict[str, Any]:
+    """Describe the API as OpenAPI 3.1, from what checks its parameters and makes its rows."""
+    reference = "#/components/schemas/{model}"
+    models: dict[str, type[BaseModel]] = {}
+    for name, _, _, fields, _ in operations:
+        types: dict[str, Any] = {field: (type_, ...) for field, (type_, _) in fields.items()}
+        row = create_model(name.removesuffix("s").title(), **types)
+        models[name] = create_model(name.title(), data=(list[row], ...), next=(str | None, ...))
+    fault = create_model("ParameterFault", parameter=(str, ...), message=(str, ...))
+    models["400"] = create_model("BadRequest", error=(str, ...), message=(str, ...), faults=(list[fault], ...))
+    _, schemas = models_json_schema([(model, "serialization") for model in models.values()], ref_template=reference)
 
+    def response(name: str, description: str) -> dict[str, Any]:
+        schema = {"$ref": reference.format(model=models[name].__name__)}
+        return {"description": description, "content": {"application/json": {"schema": schema}}}
 
-def _page(rows: Iterable[doc.Row], query: doc.StationQuery | doc.VenueQuery) -> Iterable[doc.Row]:
-    return islice(rows, query.offset, query.offset + query.limit)
+    def parameters(query: type[BaseModel]) -> Iterator[dict[str, Any]]:
+        described = query.model_json_schema(ref_template=reference, schema_generator=_ParameterSchema)
+        for name, schema in described["properties"].items():
+            plain = {key: value for key, value in schema.items() if key not in ("title", "description")}
+            yield {"name": name, "in": "query", "description": schema["description"], "schema": plain}
 
-
-def _next(path: str, query: doc.StationQuery | doc.VenueQuery, total: int) -> str | None:
-    offset = query.offset + query.limit
-    return _link(path, query, offset=offset) if offset < total else None
-
-
-def _link(path: str, query: BaseModel, **changed: int) -> str:
-    given: Mapping[str, Any] = query.model_dump(mode="json", exclude_unset=True, exclude_defaults=True)
-    return href(path, **{**given, **changed})
-
-
-def _station(view: VenueView, station_state: StationState) -> doc.Station:
-    venue, station = view.state.venue, station_state.station
-    return doc.Station(
-        brand=venue.brand,
-        venue_id=venue.id,
-        venue=venue.name,
-        station_id=station.id,
-        station=station.name,
-        kind=station.kind,
-        status=_STATUS[station.active],
-        printable=station.printable,
-        since=moment(station_state.since),
-        last_transition=_moment(station_state.last_transition),
-        created_at=_moment(station.created_at),
-        updated_at=_moment(station.updated_at),
-        ignored=station.id in view.ignored,
-    )
-
-
-def _venue(view: VenueView, monotonic: float) -> doc.Venue:
-    state, opening = view.state, view.opening
-    outage = state.outage
-    return doc.Venue(
-        brand=state.venue.brand,
-        venue_id=state.venue.id,
-        venue=state.venue.name,
-        status=_venue_status(view),
-        stations=len(view.stations),
-        active=sum(station_state.station.active is True for station_state in view.stations.values()),
-        last_success=_moment(state.last_success),
-        age_seconds=None if state.fresh_at is None else round(monotonic - state.fresh_at, 3),
-        poll_interval_seconds=view.interval,
-        outage=outage and doc.Outage(since=moment(outage.since), reason=outage.reason, message=outage.message),
-        open=opening.is_open if opening else None,
-        next_open=_moment(opening.next_open) if opening else None,
-        next_close=_moment(opening.next_close) if opening else None,
-    )
-
-
-def _venue_status(view: VenueView) -> doc.VenueStatus:
-    if view.stale:
-        return doc.VenueStatus.STALE
-    if view.state.outage is not None:
-        return doc.VenueStatus.FAILING
-    return doc.VenueStatus.WAITING if view.state.stations is None else doc.VenueStatus.FRESH
-
-
-def _change(entry: Entry) -> doc.Change:
-    return doc.Change(
-        id=entry.id,
-        event=entry.event,
-        observed_at=moment(entry.observed_at),
-        brand=entry.brand,
-        venue_id=entry.venue_id,
-        venue=entry.venue,
-        station_id=entry.station_id,
-        station=entry.station,
-        kind=entry.kind,
-        updated_at=_moment(entry.updated_at),
-        details=dict(entry.details),
-    )
-
-
-def _moment(wall: float | None) -> datetime | None:
-    return None if wall is None else moment(wall)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Clopos exporter",
+            "version": __version__,
+            "summary": "Stations of Clopos, what changed, and how fresh that is. Times are UTC.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": server}],
+        "paths": {
+            f"{PREFIX}/{name}": {
+                "get": {
+                    "operationId": name,
+                    "summary": summary,
+                    "parameters": list(parameters(query)),
+                    "responses": {
+                        "200": response(
+                            name, "A page; `next` leads to the following, and may do so from an empty one."
+                        ),
+                        "400": response("400", "Faults of the parameters, as many as fit."),
+                    },
+                }
+            }
+            for name, summary, query, _, _ in operations
+        },
+        "components": {"schemas": schemas["$defs"]},
+    }

@@ -11,6 +11,7 @@ from pages_fakes import NOW, Answer, FakeSource, brand_view, get, outage, statio
 
 from exporter.model import Event, Kind, Reason
 from exporter.views import Opening
+from exporter.web import api
 
 GRILL = station_state("1", "Grill", active=False, since=1500.0)
 BAR = station_state("2", "Bar", kind=Kind.OTHER, printable=None, last_transition=NOW - 3600.0)
@@ -72,8 +73,12 @@ class TestStations:
             ("?since=2023-11-14T21:48:20Z", ["Grill"]),
             ("?since=2023-11-15T01:48:20%2B04:00", ["Grill"]),
             ("?limit=1", ["Odd"]),
-            ("?limit=1&offset=2", ["Bar"]),
-            ("?offset=99", []),
+            ("?after=plov", ["Odd", "Grill", "Bar"]),
+            ("?after=plov/8", ["Odd", "Grill", "Bar"]),
+            ("?after=plov/8/1", ["Grill", "Bar"]),
+            ("?after=tandir/7/1", ["Bar"]),
+            ("?brand=tandir&after=plov/8/1", ["Grill", "Bar"]),
+            ("?after=z", []),
         ],
     )
     def test_filters(self, ask: Ask, query: str, stations: list[str]) -> None:
@@ -84,10 +89,31 @@ class TestStations:
         seen = []
         while path:
             page = ask(path).json
-            assert page["total"] == 3
             seen += [row["station"] for row in page["data"]]
             path = page["next"]
         assert seen == ["Odd", "Grill", "Bar"]
+
+    def test_keys_with_odd_letters_lead_on(self, source: FakeSource) -> None:
+        source.views = [venue_view("a/b%&", station_state("1/%2F"), station_state("ə ")), venue_view("é", GRILL)]
+        path: str | None = "stations?limit=1"
+        seen = []
+        while path:
+            page = get(source, f"/api/v1/{path}").json
+            seen += [(row["venue_id"], row["station_id"]) for row in page["data"]]
+            path = page["next"]
+        assert seen == [("a/b%&", "1/%2F"), ("a/b%&", "ə "), ("é", "1")]
+
+    def test_a_page_ends_when_enough_was_looked_at(self, source: FakeSource, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(api, "MAX_SCANNED", 10)
+        source.views = [venue_view(f"{number:02}", station_state("1"), station_state("2")) for number in range(20)]
+        source.views = [*source.views, venue_view("99", GRILL)]
+        path: str | None = "stations?status=inactive"
+        pages = []
+        while path:
+            page = get(source, f"/api/v1/{path}").json
+            pages.append([row["station"] for row in page["data"]])
+            path = page["next"]
+        assert pages == [[], [], [], [], ["Grill"]]
 
 
 class TestVenues:
@@ -130,7 +156,8 @@ class TestVenues:
             ("?status=failing", ["Mall"]),
             ("?status=stale", ["Gone"]),
             ("?status=waiting", []),
-            ("?limit=1&offset=1", ["Gone"]),
+            ("?limit=1&after=plov/8", ["Gone"]),
+            ("?after=tandir/7", []),
         ],
     )
     def test_filters(self, ask: Ask, query: str, venues: list[str]) -> None:
@@ -199,7 +226,7 @@ class TestChanges:
         ("stations?limit=0", "limit", "Input should be greater than or equal to 1"),
         ("stations?limit=1001", "limit", "Input should be less than or equal to 1000"),
         ("stations?limit=ten", "limit", "must be a whole number, not negative"),
-        ("stations?offset=-1", "offset", "must be a whole number, not negative"),
+        ("changes?before=-1", "before", "must be a whole number, not negative"),
         ("stations?status=offline", "status", "Input should be 'active', 'inactive' or 'unknown'"),
         ("stations?kind=oven", "kind", "Input should be 'kitchen', 'other' or 'unknown'"),
         ("stations?since=yesterday", "since", "must be a time: RFC 3339, as 2026-01-31T18:00:00Z, or Unix seconds"),
@@ -224,6 +251,25 @@ def test_a_bad_parameter_is_named(ask: Ask, path: str, parameter: str, message: 
 def test_all_faults_are_named_at_once(ask: Ask) -> None:
     faults = ask("stations?limit=0&colour=red&kind=oven&brand=a&brand=b").json["faults"]
     assert {fault["parameter"] for fault in faults} == {"limit", "colour", "kind", "brand"}
+
+
+def test_faults_and_names_are_not_repeated_without_end(ask: Ask) -> None:
+    answer = ask("stations?" + "&".join(f"{number}{'x' * 300}" + "=1" for number in range(150)))
+    assert answer.status == 400
+    assert len(answer.json["faults"]) == 20
+    assert answer.json["message"].startswith("150 faults")
+    assert len(answer.body) < 5_000
+
+
+def test_gzip_is_not_used_where_it_is_refused(source: FakeSource) -> None:
+    path = "/api/v1/openapi.json"
+    assert "content-encoding" not in get(source, path, accept_encoding="gzip;q=0, identity").headers
+    assert get(source, path, accept_encoding="gzip").headers["content-encoding"] == "gzip"
+
+
+def test_another_method_is_refused_in_json(source: FakeSource) -> None:
+    answer = get(source, "/api/v1/stations", method="POST")
+    assert (answer.status, answer.json["error"]) == (405, "method_not_allowed")
 
 
 def test_a_path_with_nothing_behind_it(ask: Ask) -> None:

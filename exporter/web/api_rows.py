@@ -1,0 +1,136 @@
+"""The rows of the JSON API: every field is a name, a type and a pure function of what the row is about."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, NamedTuple, TypeVar
+
+from exporter.model import Event, Incident, IncidentKind, Kind, Severity, StationState, Topic
+from exporter.views import VenueView
+from exporter.web.api_queries import IncidentStatus, StationStatus, VenueStatus
+from exporter.web.source import Entry
+from exporter.web.words import moment
+
+T = TypeVar("T")
+
+Fields = dict[str, tuple[Any, Callable[[T], Any]]]
+
+_STATUS: dict[bool | None, StationStatus] = {True: "active", False: "inactive", None: "unknown"}
+
+
+class StationRow(NamedTuple):
+    """A station and the venue that it is in."""
+
+    view: VenueView
+    known: StationState
+
+    @property
+    def status(self) -> StationStatus:
+        """Return what Clopos says of it; `unknown` where that is neither active nor inactive."""
+        return _STATUS[self.known.station.active]
+
+
+class VenueRow(NamedTuple):
+    """A venue at a moment of monotonic time."""
+
+    view: VenueView
+    now: float
+
+    @property
+    def status(self) -> VenueStatus:
+        """Return whether the last poll brought everything; `stale` is too old to be shown."""
+        if self.view.stale:
+            return "stale"
+        if self.view.state.outage is not None:
+            return "failing"
+        return "waiting" if self.view.state.stations is None else "fresh"
+
+
+def incident_status(incident: Incident) -> IncidentStatus:
+    """Return whether people have been told of it."""
+    return "firing" if incident.firing else "pending"
+
+
+STATION: Fields[StationRow] = {
+    "brand": (str, lambda row: row.view.state.venue.brand),
+    "venue_id": (str, lambda row: row.view.state.venue.id),
+    "venue": (str, lambda row: row.view.state.venue.name),
+    "station_id": (str, lambda row: row.known.station.id),
+    "station": (str, lambda row: row.known.station.name),
+    "kind": (Kind, lambda row: row.known.station.kind),
+    "status": (StationStatus, lambda row: row.status),
+    "printable": (bool | None, lambda row: row.known.station.printable),
+    "since": (datetime, lambda row: _time(row.known.since)),
+    "last_transition": (datetime | None, lambda row: _time(row.known.last_transition)),
+    "created_at": (datetime | None, lambda row: _time(row.known.station.created_at)),
+    "updated_at": (datetime | None, lambda row: _time(row.known.station.updated_at)),
+    "ignored": (bool, lambda row: row.known.station.id in row.view.ignored),
+}
+
+VENUE: Fields[VenueRow] = {
+    "brand": (str, lambda row: row.view.state.venue.brand),
+    "venue_id": (str, lambda row: row.view.state.venue.id),
+    "venue": (str, lambda row: row.view.state.venue.name),
+    "status": (VenueStatus, lambda row: row.status),
+    "stations": (int, lambda row: len(row.view.stations)),
+    "active": (int, lambda row: sum(one.station.active is True for one in row.view.stations.values())),
+    "last_success": (datetime | None, lambda row: _time(row.view.state.last_success)),
+    "age_seconds": (float | None, lambda row: _age(row.view.state.fresh_at, row.now)),
+    "poll_interval_seconds": (float, lambda row: row.view.interval),
+    "outage": (dict[str, str] | None, lambda row: _outage(row.view)),
+    "open": (bool | None, lambda row: row.view.opening and row.view.opening.is_open),
+    "next_open": (datetime | None, lambda row: row.view.opening and _time(row.view.opening.next_open)),
+    "next_close": (datetime | None, lambda row: row.view.opening and _time(row.view.opening.next_close)),
+}
+
+INCIDENT: Fields[Incident] = {
+    "kind": (IncidentKind, lambda row: row.kind),
+    "severity": (Severity, lambda row: row.severity),
+    "topic": (Topic, lambda row: row.kind.topic),
+    "status": (IncidentStatus, incident_status),
+    "brand": (str, lambda row: row.brand),
+    "venue_id": (str | None, lambda row: row.venue and row.venue.id),
+    "venue": (str | None, lambda row: row.venue and row.venue.name),
+    "station_id": (str | None, lambda row: row.station_id),
+    "station": (str | None, lambda row: row.station),
+    "station_kind": (Kind | None, lambda row: row.station_kind),
+    "began_at": (datetime, lambda row: _time(row.began_at)),
+    "fired_at": (datetime | None, lambda row: _time(row.fired_at)),
+    "members": (list[tuple[str, str]], lambda row: row.members),
+    "details": (dict[str, Any], lambda row: dict(row.details)),
+}
+
+CHANGE: Fields[Entry] = {
+    "id": (int, lambda row: row.id),
+    "event": (Event, lambda row: row.event),
+    "observed_at": (datetime, lambda row: _time(row.observed_at)),
+    "brand": (str, lambda row: row.brand),
+    "venue_id": (str | None, lambda row: row.venue_id),
+    "venue": (str | None, lambda row: row.venue),
+    "station_id": (str | None, lambda row: row.station_id),
+    "station": (str | None, lambda row: row.station),
+    "kind": (Kind | None, lambda row: row.kind),
+    "updated_at": (datetime | None, lambda row: _time(row.updated_at)),
+    "details": (dict[str, Any], lambda row: dict(row.details)),
+}
+
+
+def as_json(fields: Fields[T], row: T) -> dict[str, Any]:
+    """Return a row as what can be written as JSON."""
+    return {name: function(row) for name, (_, function) in fields.items()}
+
+
+def _time(wall: float | None) -> datetime | None:
+    return None if wall is None else moment(wall)
+
+
+def _age(fresh_at: float | None, now: float) -> float | None:
+    return None if fresh_at is None else round(now - fresh_at, 3)
+
+
+def _outage(view: VenueView) -> dict[str, Any] | None:
+    outage = view.state.outage
+    if outage is None:
+        return None
+    return {"since": moment(outage.since), "reason": outage.reason, "message": outage.message}
