@@ -23,7 +23,7 @@ help: ## Show this list
 demo: $(VENV)/runtime ## Run the exporter against the built-in Clopos simulator
 	@exec $(PY) -m exporter demo $(ARGS)
 
-.PHONY: test test-all test-lowest lint fmt docs rules dashboards lock screenshots bench torture soak fuzz audit
+.PHONY: test test-all test-lowest lint fmt docs messages rules dashboards lock screenshots bench torture soak fuzz audit
 test: $(VENV)/dev ## Run the fast tests
 	$(PY) -m pytest -n 4 --dist worksteal -m "not slow" $(ARGS)
 
@@ -50,6 +50,11 @@ test-lowest: $(BIN)/uv ## Run the fast tests with the oldest dependencies that p
 docs: $(VENV)/dev ## Write the generated tables of both READMEs
 	$(PY) -m tools.tables
 	$(PY) -m tools.chart_values
+
+messages: $(VENV)/dev ## Bring the translation catalogues up to date with the code
+	@mkdir -p .cache
+	$(BIN)/pybabel -q extract -F pyproject.toml -k N_ --no-location -o .cache/messages.pot exporter
+	$(BIN)/pybabel -q update -i .cache/messages.pot -d exporter/locale -D clopos-exporter --no-fuzzy-matching --ignore-pot-creation-date $(ARGS)
 
 rules: $(VENV)/dev ## Write the alerting rules in all their forms
 	$(PY) -m monitoring.rules

@@ -11,6 +11,7 @@ from typing import Any
 from fakes import NOON, venue
 
 from exporter.model import Change, Event, Incident, IncidentKind, Kind, Severity
+from exporter.notify.transport import Message, Outcome
 from exporter.outbox import Delivery, DeliveryState, Route, decode, encode, route
 
 
@@ -70,3 +71,29 @@ class MemoryOutbox:
     def retain_channels(self, names: Collection[str]) -> None:
         with self._lock:
             self._rows = {id_: kept for id_, kept in self._rows.items() if kept[0].channel in names}
+
+
+class FakeTransport:
+    """A service that accepts messages, or fails as `outcomes` say, one each, the last for ever."""
+
+    message_length = 3500
+
+    def __init__(self, *outcomes: Outcome) -> None:
+        self.outcomes = list(outcomes) or [ACCEPTED]
+        self.accepted: list[Message] = []
+        self.attempts = 0
+
+    def send(self, message: Message) -> Outcome:
+        self.attempts += 1
+        outcome = self.outcomes.pop(0) if len(self.outcomes) > 1 else self.outcomes[0]
+        if outcome.accepted:
+            self.accepted.append(message)
+        return outcome
+
+    @property
+    def titles(self) -> list[str]:
+        return [message.title for message in self.accepted]
+
+
+ACCEPTED = Outcome(accepted=True)
+FAILED = Outcome(accepted=False, problem="HTTP 502: the service did not accept the message")

@@ -1,0 +1,211 @@
+"""One channel: its deliveries are planned, written as messages and sent on a thread of its own."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from math import inf
+from threading import Event, Thread
+
+import structlog
+
+from exporter.clock import Clock
+from exporter.model import Incident
+from exporter.notify.messages import Renderer
+from exporter.notify.plan import Plan, Timing, plan
+from exporter.notify.transport import SPACING_SECONDS, AppriseTransport, Message, Outcome
+from exporter.outbox import Delivery, Outbox
+
+LOG = structlog.get_logger()
+
+SHORTEST_BACKOFF, LONGEST_BACKOFF = 5.0, 600.0
+
+FAILURES_UNTIL_DOWN = 5
+"""Failed attempts in a row after which a channel counts as down: a minute or so."""
+
+STUCK_SECONDS = 60.0
+"""How long one attempt may take before the channel counts as down."""
+
+_LONGEST_WAIT = 3600.0
+_OUTCOMES = ("sent", "retried", "expired", "merged")
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelSettings:
+    """A configured channel: which incidents it gets is the business of the outbox' routes. `url` is a secret."""
+
+    name: str
+    url: str = field(repr=False)
+    renderer: Renderer = field(default_factory=Renderer)
+    timing: Timing = field(default_factory=Timing)
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelState:
+    """What readers see of a channel.
+
+    `up` is None before anything was sent. `failing_since` and `oldest_at` are epoch seconds, None where nothing fails
+    or waits. `counts` are by outcome: messages that were sent, attempts that failed, and deliveries that expired or
+    shared the message of another.
+    """
+
+    name: str
+    up: bool | None
+    failing_since: float | None
+    problem: str
+    queue_length: int
+    oldest_at: float | None
+    counts: dict[str, int]
+
+
+class ChannelWorker:
+    """Deliver what the outbox holds for one channel, in order, until the channel accepts it.
+
+    `owns` returns whether this process delivers for a brand. `changed` is called on the worker's thread when the
+    channel turns out to be down, or to work (again); `still_firing` is asked before an incident is repeated.
+    """
+
+    def __init__(
+        self,
+        settings: ChannelSettings,
+        outbox: Outbox,
+        clock: Clock,
+        *,
+        transport: Callable[[str], AppriseTransport] = AppriseTransport,
+        owns: Callable[[str], bool] = lambda _: True,
+        still_firing: Callable[[Incident], bool] = lambda _: True,
+        changed: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.settings = settings
+        self._outbox, self._clock = outbox, clock
+        self._make_transport = transport
+        self._transport: AppriseTransport | None = None
+        self._owns, self._still_firing, self._changed = owns, still_firing, changed
+        self._wake, self._stopping = Event(), Event()
+        self._thread = Thread(target=self._run, name=f"notify-{settings.name}", daemon=True)
+        self._created: dict[int, float] = {}
+        self._counts = dict.fromkeys(_OUTCOMES, 0)
+        self._waiting: tuple[Delivery, ...] = ()
+        self._failures = 0
+        self._up: bool | None = None
+        self._failing_since: float | None = None
+        self._problem = ""
+        self._not_before = -inf
+        self._sending_since: float | None = None
+
+    def start(self) -> None:
+        """Begin to deliver on a thread of its own."""
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Let it look at the outbox now."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        """Let it end after the attempt that is under way, which may still be marked when it is accepted."""
+        self._stopping.set()
+        self._wake.set()
+
+    def join(self, seconds: float) -> None:
+        """Wait for its end. An attempt that takes longer is left to itself; it does not keep the process alive."""
+        if self._thread.is_alive():
+            self._thread.join(seconds)
+
+    @property
+    def state(self) -> ChannelState:
+        """Return what readers see of it; takes no lock and asks no store."""
+        began, waiting = self._sending_since, self._waiting
+        stuck = began is not None and self._clock.monotonic() - began > STUCK_SECONDS
+        return ChannelState(
+            name=self.settings.name,
+            up=False if stuck else self._up,
+            failing_since=self._failing_since,
+            problem=self._problem,
+            queue_length=len(waiting),
+            oldest_at=min((row.created_at for row in waiting), default=None),
+            counts=dict(self._counts),
+        )
+
+    def step(self) -> float:
+        """Do what is due now, and return after how many seconds to look again, unless something new comes before."""
+        now = self._clock.now()
+        rows = [row for row in self._outbox.deliveries(self.settings.name) if self._owns(row.incident.brand)]
+        # Seconds of the monotonic clock, so that a wall clock which jumps neither gives up nor holds back a message.
+        self._created = {
+            row.id: self._created.get(row.id, now.monotonic - max(0.0, now.wall - row.created_at)) for row in rows
+        }
+        due = plan(
+            rows,
+            now.wall,
+            self.settings.timing,
+            age=lambda row: now.monotonic - self._created[row.id],
+            still_firing=self._still_firing,
+        )
+        self._waiting = due.waiting
+        if due.done:
+            self._outbox.update_deliveries(due.done)
+        if due.expired:
+            self._counts["expired"] += len(due.expired)
+            LOG.error("notification.expired", channel=self.settings.name, count=len(due.expired), problem=self._problem)
+        if not due.notices:
+            return due.wait
+        pause = self._not_before - now.monotonic
+        return pause if pause > 0.0 else self._deliver(due, now.wall)
+
+    def _deliver(self, due: Plan, wall: float) -> float:
+        """Send a message and write what became of it; return after how many seconds to go on."""
+        outcome, title = self._send(due, wall)
+        if not outcome.accepted:
+            return self._fail(outcome, wall)
+        self._outbox.update_deliveries(due.accepted)
+        self._waiting = ()
+        self._counts["sent"] += 1
+        self._counts["merged"] += max(0, len(due.waiting) - 1)
+        LOG.info("notification.sent", channel=self.settings.name, title=title)
+        self._not_before = self._clock.monotonic() + SPACING_SECONDS
+        self._failures, self._failing_since, self._problem = 0, None, ""
+        if self._up is not True:
+            self._up = True
+            self._changed()
+        return 0.0
+
+    def _send(self, due: Plan, wall: float) -> tuple[Outcome, str]:
+        self._sending_since = self._clock.monotonic()
+        try:
+            if self._transport is None:
+                self._transport = self._make_transport(self.settings.url)
+            length = self._transport.message_length
+            message: Message = self.settings.renderer.render(due.notices, wall, length)
+            return self._transport.send(message), message.title
+        except ValueError as error:
+            return Outcome(accepted=False, problem=f"the URL cannot be used: {error}"), ""
+        finally:
+            self._sending_since = None
+
+    def _fail(self, outcome: Outcome, wall: float) -> float:
+        """Note a failed attempt; return after how many seconds to try again."""
+        self._counts["retried"] += 1
+        self._failures += 1
+        self._problem = outcome.problem
+        if self._failing_since is None:
+            self._failing_since = wall
+            LOG.warning("notification.failed", channel=self.settings.name, problem=outcome.problem)
+        backoff = SHORTEST_BACKOFF * 2.0 ** min(self._failures - 1, 10) * random.uniform(1.0, 1.25)  # noqa: S311
+        wait = max(min(backoff, LONGEST_BACKOFF), outcome.retry_after)
+        self._not_before = self._clock.monotonic() + wait
+        if self._failures >= FAILURES_UNTIL_DOWN and self._up is not False:
+            self._up = False
+            self._changed()
+        return wait
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            self._wake.clear()
+            try:
+                wait = self.step()
+            except Exception:  # a fault of ours must not end the notifications of a channel
+                LOG.exception("notification.crashed", channel=self.settings.name)
+                wait = self._fail(Outcome(accepted=False, problem="a fault in the exporter"), self._clock.wall())
+            if not self._stopping.is_set():
+                self._clock.wait(self._wake, min(wait, _LONGEST_WAIT))

@@ -1,0 +1,216 @@
+"""Write notices as one message in a language: what, where, since when, what it means and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, tzinfo
+from itertools import groupby
+
+from exporter.i18n import translations
+from exporter.model import Incident, IncidentKind, Severity
+from exporter.notify.plan import Form, Notice
+from exporter.notify.texts import ENDED, TEXTS, UNREPORTED
+from exporter.notify.transport import Message, Tone
+
+LISTED_STATIONS = 15
+LONGEST_NAME = 80
+"""Characters of a name that are shown."""
+
+_FEWEST_LINES = 3
+_STATION_INACTIVE = frozenset({IncidentKind.KITCHEN_STATION_INACTIVE, IncidentKind.STATION_INACTIVE})
+_JOINERS = "\u200c\u200d"
+"""Invisible, but part of letters and of emoji."""
+
+
+@dataclass(frozen=True, slots=True)
+class Renderer:
+    """Write messages in a language.
+
+    `time_zone` returns that of an incident's venue or brand, None where it is not known: its times are in UTC then.
+    `names` returns the names of a venue and of one of its stations, by brand and ids. With `show_brand`, a venue is
+    named with its brand.
+    """
+
+    language: str = "en"
+    time_zone: Callable[[Incident], tzinfo | None] = lambda _: None
+    names: Callable[[str, str, str], tuple[str, str]] = lambda _, venue_id, station_id: (venue_id, station_id)
+    show_brand: bool = False
+
+    def render(self, notices: Sequence[Notice], now: float, length: int) -> Message:
+        """Write notices as one message of at most `length` UTF-16 units; `now` is epoch seconds."""
+        if len(notices) == 1:
+            return self._one(notices[0], now, length)
+        ordered = sorted(notices, key=_by_urgency)
+        lines = [f"• {self._headline(notice, now)}" for notice in ordered]
+        message = Message(self._count(ordered), self._advice(ordered), _tone(ordered))
+        for listed in range(min(len(lines), LISTED_STATIONS), -1, -1):
+            more = [self._more(len(lines) - listed)] if listed < len(lines) else []
+            body = "\n".join([*lines[:listed], *more, *filter(None, [message.body])])
+            if _units(message.title) + _units(body) < length or listed <= _FEWEST_LINES:
+                break
+        return _fit(replace(message, body=body), length)
+
+    def test(self, channel: str, incident: Incident, now: float, *, resolved: bool) -> Message:
+        """Write a message that looks like one about an incident and says that it is a test."""
+        gettext = translations(self.language).gettext
+        form = Form.RESOLVED if resolved else Form.FIRING
+        headline = self._headline(Notice(form, incident, now), now)
+        body = gettext("This is a test of the channel {channel} by clopos-exporter. Nothing has happened.")
+        return Message(
+            gettext("Test: {text}").format(text=headline),
+            body.format(channel=_name(channel)),
+            Tone.SUCCESS if resolved else Tone.INFO,
+        )
+
+    def _one(self, notice: Notice, now: float, length: int) -> Message:
+        lines = list(self._members(notice.incident))
+        if notice.form in (Form.RESOLVED, Form.PAST):
+            lines = [self._lasted(notice, now)]
+        else:
+            lines.append(self._advice([notice]))
+        return _fit(Message(self._headline(notice, now), "\n".join(lines), _tone([notice])), length)
+
+    def _headline(self, notice: Notice, now: float) -> str:
+        """Write a notice as one line."""
+        gettext = translations(self.language).gettext
+        incident, texts = notice.incident, TEXTS[notice.incident.kind]
+        fields = self._fields(notice, now)
+        if notice.form is Form.RESOLVED and notice.ended in ENDED:
+            if incident.station is None:
+                return gettext(UNREPORTED).format(text=gettext(texts.firing).format(**fields))
+            return gettext(ENDED[notice.ended]).format(**fields)
+        text = {Form.PAST: texts.past, Form.RESOLVED: texts.resolved}.get(notice.form, texts.firing)
+        headline = gettext(text).format(**fields)
+        return gettext("Reminder: {text}").format(text=headline) if notice.form is Form.REMINDER else headline
+
+    def _fields(self, notice: Notice, now: float) -> dict[str, str]:
+        incident = notice.incident
+        venue = _name(incident.venue.name or incident.venue.id) if incident.venue else _name(incident.brand)
+        return {
+            "station": _name(incident.station or incident.station_id or "?"),
+            "venue": f"{venue} ({_name(incident.brand)})" if self.show_brand and incident.venue else venue,
+            "brand": _name(incident.brand),
+            "channel": _name(str(incident.details.get("channel", ""))),
+            "since": self._time(_since(incident), incident, now),
+            "until": self._time(now if notice.ended_at is None else notice.ended_at, incident, now),
+        }
+
+    def _time(self, at: float, incident: Incident, now: float) -> str:
+        """Write the time of day in the venue's time zone, with the date unless it is today's."""
+        from babel.dates import format_skeleton  # noqa: PLC0415 - not before something is to be said
+
+        zone = self.time_zone(incident)
+        moment, today = (datetime.fromtimestamp(wall, zone or UTC) for wall in (at, now))
+        time = moment.strftime("%H:%M") + ("" if zone else " UTC")
+        if moment.date() == today.date():
+            return time
+        date = format_skeleton("MMMd" if moment.year == today.year else "yMMMd", moment, locale=self.language)
+        return f"{date} {time}"
+
+    def _lasted(self, notice: Notice, now: float) -> str:
+        from babel.dates import format_timedelta  # noqa: PLC0415
+
+        fields = self._fields(notice, now)
+        seconds = int((now if notice.ended_at is None else notice.ended_at) - _since(notice.incident))
+        # With a threshold of 2, 90 minutes stay minutes instead of becoming "1 hour".
+        lasted = format_timedelta(
+            max(1, seconds // 60 * 60), "minute", threshold=2.0, format="short", locale=self.language
+        )
+        text = translations(self.language).gettext("From {since} to {until}: {duration}.")
+        return text.format(duration=lasted.rstrip("."), **fields)
+
+    def _members(self, incident: Incident) -> Iterator[str]:
+        """Write which stations a grouped incident stands for, a line for each venue."""
+        listed = incident.members[:LISTED_STATIONS]
+        named = (self.names(incident.brand, *member) for member in listed)
+        for venue, stations in groupby(named, key=lambda names: names[0]):
+            yield f"• {_name(venue)}: {', '.join(_name(station) for _, station in stations)}"
+        if len(incident.members) > len(listed):
+            yield self._more(len(incident.members) - len(listed))
+
+    def _more(self, count: int) -> str:
+        ngettext = translations(self.language).ngettext
+        return ngettext("and {count} more", "and {count} more", count).format(count=count)
+
+    def _count(self, notices: Sequence[Notice]) -> str:
+        """Write what many notices have in common as one line."""
+        ngettext, count = translations(self.language).ngettext, len(notices)
+        forms = {notice.form for notice in notices}
+        if {notice.incident.kind for notice in notices} <= _STATION_INACTIVE and len(forms) == 1:
+            if forms == {Form.FIRING}:
+                text = ngettext("{count} station is inactive", "{count} stations are inactive", count)
+                return self._where(text.format(count=count), notices)
+            if forms == {Form.RESOLVED} and not {notice.ended for notice in notices} & ENDED.keys():
+                text = ngettext("{count} station is active again", "{count} stations are active again", count)
+                return self._where(text.format(count=count), notices)
+        new = sum(notice.form is Form.FIRING for notice in notices)
+        going_on = sum(notice.form is Form.REMINDER for notice in notices)
+        over = count - new - going_on
+        parts = (
+            (new, ngettext("{count} new problem", "{count} new problems", new)),
+            (going_on, ngettext("{count} problem goes on", "{count} problems go on", going_on)),
+            (over, ngettext("{count} problem is over", "{count} problems are over", over)),
+        )
+        return self._where(", ".join(text.format(count=number) for number, text in parts if number), notices)
+
+    def _where(self, text: str, notices: Sequence[Notice]) -> str:
+        """Add the venue or brand that all the notices are about, if it is one."""
+        venues = {notice.incident.venue for notice in notices}
+        if len(venues) == 1 and None not in venues:
+            return f"{text}, {self._fields(notices[0], 0.0)['venue']}"
+        brands = {notice.incident.brand for notice in notices}
+        return f"{text}, {_name(*brands)}" if len(brands) == 1 and "" not in brands else text
+
+    def _advice(self, notices: Sequence[Notice]) -> str:
+        """Write what to do about the notices of what goes on, each thing once, what is most urgent first."""
+        gettext = translations(self.language).gettext
+        kinds = {notice.incident.kind: None for notice in notices if notice.form in (Form.FIRING, Form.REMINDER)}
+        if len(notices) > 1 and _STATION_INACTIVE & kinds.keys():
+            of_stations = gettext(
+                "Switch stations on in the Clopos back office, under stations. If some are meant to be off, tell IT."
+            )
+            others = [TEXTS[kind].advice for kind in kinds if kind not in _STATION_INACTIVE]
+            return "\n".join([of_stations, *dict.fromkeys(map(gettext, others))])
+        return "\n".join(dict.fromkeys(gettext(TEXTS[kind].advice) for kind in kinds))
+
+
+def _by_urgency(notice: Notice) -> tuple[int, bool, float]:
+    return (notice.form.value, notice.incident.severity is not Severity.CRITICAL, notice.incident.began_at)
+
+
+def _since(incident: Incident) -> float:
+    """Return from when it holds, epoch seconds: for an inactive station, when it was switched."""
+    for key in ("since", "since_at_least"):
+        if isinstance(since := incident.details.get(key), float):
+            return since
+    return incident.began_at
+
+
+def _tone(notices: Sequence[Notice]) -> Tone:
+    going_on = [notice.incident for notice in notices if notice.form in (Form.FIRING, Form.REMINDER)]
+    if not going_on:
+        return Tone.SUCCESS
+    return Tone.FAILURE if any(incident.severity is Severity.CRITICAL for incident in going_on) else Tone.WARNING
+
+
+def _name(text: str) -> str:
+    """Show a name as it is, on one line, without what would steer the reader's screen."""
+    clean = "".join(c if c.isprintable() or c in _JOINERS else " " for c in text[: LONGEST_NAME + 1])
+    return clean if len(clean) <= LONGEST_NAME else f"{clean[:LONGEST_NAME]}…"
+
+
+def _fit(message: Message, length: int) -> Message:
+    """Cut what a message has too much."""
+    title = _cut(message.title, length)
+    return replace(message, title=title, body=_cut(message.body, length - _units(title) - 2))  # the line break between
+
+
+def _cut(text: str, units: int) -> str:
+    if _units(text) <= units:
+        return text
+    return text.encode("utf-16-le")[: max(0, units - 1) * 2].decode("utf-16-le", "ignore") + "…"
+
+
+def _units(text: str) -> int:
+    return len(text.encode("utf-16-le")) // 2

@@ -1,0 +1,82 @@
+"""All channels of the process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+from exporter.clock import Clock
+from exporter.model import Incident
+from exporter.notify.channel import ChannelSettings, ChannelState, ChannelWorker
+from exporter.notify.transport import AppriseTransport
+from exporter.outbox import Outbox
+
+STOP_SECONDS = 1.5
+"""How long the end of the process waits for messages that are on their way."""
+
+
+class Notifier:
+    """Deliver incidents to every configured channel, each on a thread of its own.
+
+    `changed` is called when a channel turns out to be down, or to work (again), on the channel's thread. `owns` returns
+    whether this process delivers for a brand, and `still_firing` whether an incident is known to go on, so that it may
+    be repeated.
+    """
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        clock: Clock,
+        *,
+        changed: Callable[[], None] = lambda: None,
+        owns: Callable[[str], bool] = lambda _: True,
+        still_firing: Callable[[Incident], bool] = lambda _: True,
+        transport: Callable[[str], AppriseTransport] = AppriseTransport,
+    ) -> None:
+        self._outbox, self._clock, self._changed = outbox, clock, changed
+        self._owns, self._still_firing, self._transport = owns, still_firing, transport
+        self._workers: dict[str, ChannelWorker] = {}
+
+    def apply(self, channels: Sequence[ChannelSettings]) -> None:
+        """Let these channels be in force: start, replace and stop workers. What waits for a removed one is dropped."""
+        wanted = {channel.name: channel for channel in channels}
+        kept = {name: worker for name, worker in self._workers.items() if wanted.get(name) == worker.settings}
+        self._end(worker for name, worker in self._workers.items() if name not in kept)
+        self._outbox.retain_channels(wanted)
+        new = {name: self._worker(channel) for name, channel in wanted.items() if name not in kept}
+        self._workers = {name: kept.get(name) or new[name] for name in wanted}
+        for worker in new.values():
+            worker.start()
+
+    def wake(self) -> None:
+        """Let every channel look at the outbox now."""
+        for worker in self._workers.values():
+            worker.wake()
+
+    def states(self) -> Sequence[ChannelState]:
+        """Return what readers see of the channels; takes no lock and asks no store."""
+        return [worker.state for worker in self._workers.values()]
+
+    def stop(self) -> None:
+        """End all channels; what waits stays in the outbox."""
+        self._end(self._workers.values())
+
+    @staticmethod
+    def _end(workers: Iterable[ChannelWorker]) -> None:
+        ending = list(workers)
+        for worker in ending:
+            worker.stop()
+        deadline = time.monotonic() + STOP_SECONDS
+        for worker in ending:
+            worker.join(max(0.0, deadline - time.monotonic()))
+
+    def _worker(self, channel: ChannelSettings) -> ChannelWorker:
+        return ChannelWorker(
+            channel,
+            self._outbox,
+            self._clock,
+            transport=self._transport,
+            owns=self._owns,
+            still_firing=self._still_firing,
+            changed=self._changed,
+        )

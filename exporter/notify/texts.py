@@ -1,0 +1,165 @@
+"""What is said of each kind of incident; English is the message id of the catalogues in exporter/locale."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from exporter.model import IncidentKind
+
+
+def N_(message: str) -> str:  # noqa: N802 - the name that gettext's tools look for
+    """Mark a message for translation; it is translated where it is used."""
+    return message
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """The sentences of a kind: it began, it is over, it was over before anybody knew; what it means and what to do."""
+
+    firing: str
+    resolved: str
+    past: str
+    advice: str
+
+
+TEXTS = {
+    IncidentKind.KITCHEN_STATION_INACTIVE: Texts(
+        N_("{station} is inactive since {since}, {venue}"),
+        N_("{station} is active again, {venue}"),
+        N_("{station} was inactive from {since} to {until}, {venue}"),
+        N_(
+            "Orders for it do not reach the kitchen. Switch it on in the Clopos back office, under stations. "
+            "If it is meant to be off, tell IT."
+        ),
+    ),
+    IncidentKind.STATION_INACTIVE: Texts(
+        N_("{station} is inactive since {since}, {venue}"),
+        N_("{station} is active again, {venue}"),
+        N_("{station} was inactive from {since} to {until}, {venue}"),
+        N_(
+            "Orders for it are not sent. Switch it on in the Clopos back office, under stations. "
+            "If it is meant to be off, tell IT."
+        ),
+    ),
+    IncidentKind.VENUE_NO_ACTIVE_STATION: Texts(
+        N_("All stations of {venue} are inactive since {since}"),
+        N_("{venue} has an active station again"),
+        N_("All stations of {venue} were inactive from {since} to {until}"),
+        N_(
+            "No order reaches anybody. Switch the stations on in the Clopos back office now, "
+            "and carry orders to the kitchen by hand until then."
+        ),
+    ),
+    IncidentKind.MANY_VENUES_INACTIVE: Texts(
+        N_("Stations of many venues are inactive since {since}, {brand}"),
+        N_("Stations of many venues are no longer inactive, {brand}"),
+        N_("Stations of many venues were inactive from {since} to {until}, {brand}"),
+        N_(
+            "Probably one change made centrally: whoever made it should undo it for all. "
+            "The single venues get no messages of their own meanwhile."
+        ),
+    ),
+    IncidentKind.STATION_NOT_READY: Texts(
+        N_("{station} is still inactive shortly before opening, {venue}"),
+        N_("{station} is active before opening, {venue}"),
+        N_("{station} was inactive shortly before opening, until {until}, {venue}"),
+        N_("Switch it on in the Clopos back office, under stations, before the doors open."),
+    ),
+    IncidentKind.PRINTING_DISABLED: Texts(
+        N_("{station} does not print since {since}, {venue}"),
+        N_("{station} prints again, {venue}"),
+        N_("{station} did not print from {since} to {until}, {venue}"),
+        N_(
+            "Its orders may show on a screen only. If nobody meant that, "
+            "switch printing on again in the Clopos back office."
+        ),
+    ),
+    IncidentKind.STATION_FLAPPING: Texts(
+        N_("{station} is switched off and on again and again, {venue}"),
+        N_("{station} is no longer switched off and on, {venue}"),
+        N_("{station} was switched off and on again and again from {since} to {until}, {venue}"),
+        N_("Find out who does that, and agree on another way to slow orders down."),
+    ),
+    IncidentKind.STATION_REMOVED: Texts(
+        N_("{station} is gone from Clopos, {venue}"),
+        N_("{station} is in Clopos again, {venue}"),
+        N_("{station} was gone from Clopos from {since} to {until}, {venue}"),
+        N_("If it was deleted by mistake, create it anew and route the dishes to it again."),
+    ),
+    IncidentKind.STATION_UNCLEAR: Texts(
+        N_("The status of {station} is unclear since {since}, {venue}"),
+        N_("The status of {station} is clear again, {venue}"),
+        N_("The status of {station} was unclear from {since} to {until}, {venue}"),
+        N_("What Clopos says of it cannot be understood. Look at it in the Clopos back office."),
+    ),
+    IncidentKind.VENUE_DATA_STALE: Texts(
+        N_("No data from Clopos since {since}, {venue}"),
+        N_("Data from Clopos again, {venue}"),
+        N_("No data from Clopos from {since} to {until}, {venue}"),
+        N_("Until it is mended, look at the stations in Clopos yourself now and then."),
+    ),
+    IncidentKind.BRAND_UNREACHABLE: Texts(
+        N_("Clopos cannot be reached since {since}, {brand}"),
+        N_("Clopos can be reached again, {brand}"),
+        N_("Clopos could not be reached from {since} to {until}, {brand}"),
+        N_("Until it is mended, look at the stations in Clopos yourself now and then."),
+    ),
+    IncidentKind.LOGIN_FAILING: Texts(
+        N_("Login to Clopos fails since {since}, {brand}"),
+        N_("Login to Clopos works again, {brand}"),
+        N_("Login to Clopos failed from {since} to {until}, {brand}"),
+        N_(
+            "The command clopos-exporter check says what to do. "
+            "Until it is mended, look at the stations in Clopos yourself now and then."
+        ),
+    ),
+    IncidentKind.TOKEN_EXPIRING: Texts(
+        N_("The token for Clopos expires soon, {brand}"),
+        N_("The token for Clopos is renewed, {brand}"),
+        N_("The token for Clopos was about to expire from {since} to {until}, {brand}"),
+        N_("Supply a new token, or client_id and client_secret instead."),
+    ),
+    IncidentKind.CLOCK_SKEW: Texts(
+        N_("The clock of the exporter is wrong since {since}"),
+        N_("The clock of the exporter is right again"),
+        N_("The clock of the exporter was wrong from {since} to {until}"),
+        N_("Synchronise the clock of its machine: until then, times and opening hours are wrong."),
+    ),
+    IncidentKind.STATE_UNAVAILABLE: Texts(
+        N_("The state cannot be written since {since}"),
+        N_("The state can be written again"),
+        N_("The state could not be written from {since} to {until}"),
+        N_("Look at the disk or the database of the state. Meanwhile a restart would forget what happened."),
+    ),
+    IncidentKind.LOG_UNAVAILABLE: Texts(
+        N_("The log cannot be written since {since}"),
+        N_("The log can be written again"),
+        N_("The log could not be written from {since} to {until}"),
+        N_("Look at what reads the output of the exporter. What is not written yet is written later."),
+    ),
+    IncidentKind.RELOAD_FAILED: Texts(
+        N_("The new configuration has faults and is not in force"),
+        N_("The new configuration is in force"),
+        N_("The new configuration had faults from {since} to {until}"),
+        N_(
+            "The command clopos-exporter check --offline names every fault. "
+            "The configuration from before stays in force."
+        ),
+    ),
+    IncidentKind.CHANNEL_DOWN: Texts(
+        N_("Messages to the channel {channel} are not delivered since {since}"),
+        N_("Messages to the channel {channel} are delivered again"),
+        N_("Messages to the channel {channel} were not delivered from {since} to {until}"),
+        N_("The command clopos-exporter notify says why. Messages are kept meanwhile and sent later."),
+    ),
+}
+
+ENDED = {
+    "ignored": N_("{station} is left out of the alerts now, {venue}"),
+    "removed": N_("{station} was removed from Clopos, {venue}"),
+    "retired": N_("{station} has been inactive for long and is no longer reported, {venue}"),
+}
+"""What is said of the end of a station's incident that is over for another reason than that all is well."""
+
+UNREPORTED = N_("No longer reported: {text}")
+"""The same for an incident of more than one station."""

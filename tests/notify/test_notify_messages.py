@@ -1,0 +1,210 @@
+"""What a message says: what, where, since when, and what to do."""
+
+from __future__ import annotations
+
+from string import Formatter
+from zoneinfo import ZoneInfo
+
+import pytest
+from fakes import NOON, venue
+from hypothesis import given
+from hypothesis import strategies as st
+from notify_fakes import incident
+
+from exporter.i18n import LANGUAGES
+from exporter.model import IncidentKind, Severity
+from exporter.notify.messages import LISTED_STATIONS, LONGEST_NAME, Renderer
+from exporter.notify.plan import Form, Notice
+from exporter.notify.texts import TEXTS
+from exporter.notify.transport import MESSAGE_LENGTH, Message, Tone
+
+BAKU = ZoneInfo("Asia/Baku")
+NOW = NOON + 150.0
+DAY = 86_400.0
+ENGLISH = Renderer("en", lambda _: BAKU)
+
+
+def one(notice: Notice, renderer: Renderer = ENGLISH, now: float = NOW) -> Message:
+    return renderer.render([notice], now, MESSAGE_LENGTH)
+
+
+def many(*notices: Notice, renderer: Renderer = ENGLISH) -> Message:
+    return renderer.render(notices, NOW, MESSAGE_LENGTH)
+
+
+def stations(count: int, form: Form = Form.FIRING) -> list[Notice]:
+    return [Notice(form, incident(station=f"Station {n}", station_id=str(n)), NOW) for n in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("language", "title"),
+    [
+        ("en", "Mətbəx is inactive since 12:00, Gəncə"),
+        ("az", "“Mətbəx” stansiyası 12:00 vaxtından bəri söndürülüb, Gəncə"),
+        ("ru", "Станция «Mətbəx» отключена с 12:00, Gəncə"),
+        ("uz", "“Mətbəx” stansiyasi 12:00 dan beri oʻchirilgan, Gəncə"),
+    ],
+)
+def test_a_lock_screen_shows_what_where_and_since_when_in_local_time(language: str, title: str) -> None:
+    assert one(Notice(Form.FIRING, incident()), Renderer(language, lambda _: BAKU)).title == title
+
+
+def test_the_rest_says_what_it_means_and_what_to_do() -> None:
+    body = one(Notice(Form.FIRING, incident())).body
+    assert "do not reach the kitchen" in body
+    assert "in the Clopos back office, under stations" in body
+
+
+def test_a_resolved_incident_says_how_long_it_lasted() -> None:
+    message = one(Notice(Form.RESOLVED, incident(), NOON + 5400.0, "active again"), now=NOON + 5460.0)
+    assert message == Message("Mətbəx is active again, Gəncə", "From 12:00 to 13:30: 90 min.", Tone.SUCCESS)
+
+
+def test_what_was_over_before_anybody_knew_is_told_as_past() -> None:
+    message = one(Notice(Form.PAST, incident(), NOON + 1200.0, "active again"), now=NOON + 5000.0)
+    assert message.title == "Mətbəx was inactive from 12:00 to 12:20, Gəncə"
+
+
+def test_a_reminder_says_that_it_is_one() -> None:
+    assert one(Notice(Form.REMINDER, incident())).title == "Reminder: Mətbəx is inactive since 12:00, Gəncə"
+
+
+@pytest.mark.parametrize(
+    ("ended", "title"),
+    [
+        ("removed", "Mətbəx was removed from Clopos, Gəncə"),
+        ("ignored", "Mətbəx is left out of the alerts now, Gəncə"),
+        ("retired", "Mətbəx has been inactive for long and is no longer reported, Gəncə"),
+    ],
+)
+def test_no_all_clear_is_given_for_a_station_that_is_still_inactive(ended: str, title: str) -> None:
+    assert one(Notice(Form.RESOLVED, incident(), NOW, ended)).title == title
+
+
+def test_no_all_clear_is_given_for_a_venue_whose_stations_are_left_out() -> None:
+    whole = incident(IncidentKind.VENUE_NO_ACTIVE_STATION, station=None, station_id=None)
+    title = one(Notice(Form.RESOLVED, whole, NOW, "ignored")).title
+    assert title == "No longer reported: All stations of Gəncə are inactive since 12:00"
+
+
+def test_a_time_of_another_day_has_its_date_and_one_of_another_year_that_too() -> None:
+    assert "since Jan 14 12:00" in one(Notice(Form.FIRING, incident(seconds=-DAY))).title
+    assert "since Dec 31, 2026 12:00" in one(Notice(Form.FIRING, incident(seconds=-15 * DAY))).title
+
+
+def test_a_time_without_a_time_zone_says_that_it_is_utc() -> None:
+    assert "since 08:00 UTC" in one(Notice(Form.FIRING, incident()), Renderer()).title
+
+
+def test_a_station_is_inactive_since_it_was_switched_and_not_since_somebody_had_to_know() -> None:
+    known = incident(details={"since": NOON - 3600.0})
+    assert "since 11:00" in one(Notice(Form.FIRING, known)).title
+
+
+def test_a_clock_that_was_put_back_is_told_as_the_wall_clock_showed_it() -> None:
+    berlin = Renderer("en", lambda _: ZoneInfo("Europe/Berlin"))
+    before, after = 1_792_886_400.0 + 1800.0, 1_792_886_400.0 + 5400.0  # 2026-10-25 00:30 and 01:30 UTC
+    night = incident(began_at=before)
+    assert one(Notice(Form.RESOLVED, night, after), berlin, after).body == "From 02:30 to 02:30: 60 min."
+
+
+def test_a_venue_is_named_with_its_brand_where_a_channel_has_several() -> None:
+    assert one(Notice(Form.FIRING, incident()), Renderer(show_brand=True)).title.endswith("Gəncə (tandir-group)")
+
+
+def test_names_are_shown_as_they_are_except_for_what_steers_a_screen() -> None:
+    odd = incident(station="<b>Grill & *Bar* 👩‍🍳\n\u202eevil\ud800</b>", venue=venue(name="{station}"))
+    assert one(Notice(Form.FIRING, odd)).title == "<b>Grill & *Bar* 👩‍🍳  evil </b> is inactive since 12:00, {station}"
+
+
+def test_a_name_without_end_is_cut() -> None:
+    title = one(Notice(Form.FIRING, incident(station="x" * 1_000_000))).title
+    assert title.startswith("x" * LONGEST_NAME + "… is inactive")
+
+
+def test_several_stations_of_a_venue_are_counted_and_listed() -> None:
+    message = many(*stations(3))
+    assert message.title == "3 stations are inactive, Gəncə"
+    assert message.body.splitlines() == [
+        "• Station 0 is inactive since 12:00, Gəncə",
+        "• Station 1 is inactive since 12:00, Gəncə",
+        "• Station 2 is inactive since 12:00, Gəncə",
+        "Switch stations on in the Clopos back office, under stations. If some are meant to be off, tell IT.",
+    ]
+
+
+def test_at_most_fifteen_are_listed_and_the_rest_counted() -> None:
+    body = many(*stations(200)).body.splitlines()
+    assert sum(line.startswith("•") for line in body) == LISTED_STATIONS
+    assert "and 185 more" in body
+
+
+def test_stations_that_are_active_again_are_counted_too() -> None:
+    assert many(*stations(2, Form.RESOLVED)).title == "2 stations are active again, Gəncə"
+
+
+def test_news_of_different_kinds_is_counted_apart() -> None:
+    other = Notice(Form.FIRING, incident(IncidentKind.LOGIN_FAILING, venue=None, station=None))
+    message = many(*stations(2), *stations(1, Form.RESOLVED), *stations(1, Form.REMINDER), other)
+    assert message.title == "3 new problems, 1 problem goes on, 1 problem is over, tandir-group"
+    assert message.tone is Tone.FAILURE
+
+
+def test_what_is_most_urgent_comes_first() -> None:
+    later = Notice(Form.FIRING, incident(station="Bar", severity=Severity.WARNING, seconds=-60.0))
+    over = Notice(Form.RESOLVED, incident(station="Grill", seconds=-600.0), NOW)
+    lines = many(over, later, *stations(1)).body.splitlines()
+    assert [line.split()[1] for line in lines[:3]] == ["Station", "Bar", "Grill"]
+
+
+def test_the_stations_behind_a_grouped_incident_are_listed_by_venue() -> None:
+    members = tuple((str(n // 10), str(n)) for n in range(20))
+    grouped = incident(IncidentKind.MANY_VENUES_INACTIVE, venue=None, station=None, members=members)
+    named = Renderer("en", lambda _: BAKU, names=lambda _, venue_id, id_: (f"Venue {venue_id}", f"Station {id_}"))
+    lines = one(Notice(Form.FIRING, grouped), named).body.splitlines()
+    assert lines[0] == "• Venue 0: " + ", ".join(f"Station {n}" for n in range(10))
+    assert lines[1:3] == ["• Venue 1: Station 10, Station 11, Station 12, Station 13, Station 14", "and 5 more"]
+
+
+def test_a_test_message_looks_like_a_real_one_and_says_that_it_is_a_test() -> None:
+    message = ENGLISH.test("shift", incident(), NOW, resolved=False)
+    assert message.title == "Test: Mətbəx is inactive since 12:00, Gəncə"
+    assert "channel shift" in message.body
+    assert ENGLISH.test("shift", incident(), NOW, resolved=True).title == "Test: Mətbəx is active again, Gəncə"
+
+
+def test_every_kind_has_its_texts_and_they_use_only_what_there_is() -> None:
+    known = {"station", "venue", "brand", "channel", "since", "until"}
+    assert TEXTS.keys() == set(IncidentKind)
+    for texts in TEXTS.values():
+        for text in (texts.firing, texts.resolved, texts.past):
+            assert {name for _, name, _, _ in Formatter().parse(text) if name} <= known
+        assert "{" not in texts.advice
+
+
+@given(
+    st.sampled_from(LANGUAGES),
+    st.lists(
+        st.builds(
+            Notice,
+            st.sampled_from(Form),
+            st.builds(
+                incident,
+                st.sampled_from(IncidentKind),
+                station=st.text(st.characters(codec=None), max_size=300) | st.none(),
+                members=st.lists(st.tuples(st.text(), st.text()), max_size=20).map(tuple),
+            ),
+            st.just(NOW),
+            st.sampled_from(["active again", "closed", "ignored", "removed"]),
+        ),
+        min_size=1,
+        max_size=30,
+    ),
+    st.sampled_from([140, 1000, MESSAGE_LENGTH]),
+)
+def test_any_message_fits_and_can_be_encoded(language: str, notices: list[Notice], length: int) -> None:
+    message = Renderer(language).render(notices, NOW, length)
+    assert message.title
+    whole = f"{message.title}\r\n{message.body}"
+    whole.encode()
+    assert len(whole.encode("utf-16-le")) // 2 <= length
