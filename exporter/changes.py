@@ -92,6 +92,7 @@ def advance(state: VenueState, outcome: Snapshot | Failure) -> tuple[VenueState,
             requests=outcome.requests,
             outage=None,
             restored=False,
+            partial_since=(state.partial_since or at.wall) if outcome.partial else None,
         ),
         changes,
     )
@@ -146,7 +147,7 @@ def advance_brand(
     if most and missing and 2 * len(state.missing) <= len(known):
         changes.append(_venues_missing(state.brand, at.wall, len(missing), len(known)))
     venues = (*outcome.venues, *(known[id_] for id_ in missing))
-    return BrandState(state.brand, venues, missing, login_outage, seen=True), changes
+    return BrandState(state.brand, venues, missing, login_outage, seen=True, incidents=state.incidents), changes
 
 
 def _compare(

@@ -233,58 +233,6 @@ class StationState:
     since_monotonic: float | None = field(default=None, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
-class VenueState:
-    """All that is known of a venue.
-
-    `stations` is None until the first complete poll, and stays the same object as long as nothing in it changed, which
-    lets readers and stores compare by identity.
-
-    `transitions` counts status changes seen, by kind and new status. `fresh_at` is the monotonic time of the last
-    complete poll. `restored` says that it comes from an earlier process and has not been polled since.
-    """
-
-    venue: Venue
-    stations: Mapping[str, StationState] | None = None
-    transitions: Mapping[tuple[Kind, bool], int] = field(default_factory=lambda: EMPTY)
-    polls: int = 0
-    failures: int = 0
-    last_success: float | None = None
-    last_duration: float | None = None
-    fresh_at: float | None = None
-    requests: int = 1
-    outage: Outage | None = None
-    restored: bool = False
-
-    @property
-    def up(self) -> bool | None:
-        """Tell whether the last poll was complete; None before the first."""
-        return None if not self.polls else self.outage is None
-
-
-@dataclass(frozen=True, slots=True)
-class BrandState:
-    """All that is known of a brand.
-
-    `venues` is None until the first discovery; `missing` holds the venues that are kept although the newest discovery
-    did not list them. `login_outage` is a login that does not work, `outage` a venue discovery that does not.
-    `seen` turns True with the first outcome of any kind in this process.
-    """
-
-    brand: str
-    venues: tuple[Venue, ...] | None = None
-    missing: Mapping[str, Absence] = field(default_factory=lambda: EMPTY)
-    login_outage: Outage | None = None
-    outage: Outage | None = None
-    seen: bool = False
-    restored: bool = False
-
-    @property
-    def up(self) -> bool | None:
-        """Tell whether login and venue discovery work; None before the first outcome."""
-        return None if not self.seen else self.login_outage is None and self.outage is None
-
-
 class IncidentKind(StrEnum):
     """What a person has to know: the fixed list behind the `kind` of incidents."""
 
@@ -311,6 +259,11 @@ class IncidentKind(StrEnum):
     def topic(self) -> Topic:
         """Return who has to know: those who run the restaurant, or those who run this service."""
         return Topic.STATIONS if self in _STATION_KINDS else Topic.SERVICE
+
+    @property
+    def severity(self) -> Severity:
+        """Return how urgent it is."""
+        return Severity.CRITICAL if self in _CRITICAL_KINDS else Severity.WARNING
 
 
 class Topic(StrEnum):
@@ -341,13 +294,25 @@ _STATION_KINDS = frozenset(
 )
 
 
+_CRITICAL_KINDS = frozenset(
+    {
+        IncidentKind.KITCHEN_STATION_INACTIVE,
+        IncidentKind.VENUE_NO_ACTIVE_STATION,
+        IncidentKind.MANY_VENUES_INACTIVE,
+        IncidentKind.BRAND_UNREACHABLE,
+        IncidentKind.LOGIN_FAILING,
+    }
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Incident:
     """Something a person has to know, from the moment it began until it is resolved.
 
     `began_at` is the epoch second from which the condition holds, `fired_at` that at which it fired, None while it is
     pending. `venue` and the station fields are as they were when it began, so that its labels never change; None where
-    its scope is wider. `members` names what a grouped incident stands for: (venue, station) pairs.
+    its scope is wider. `members` names what a grouped incident stands for: (venue id, station id) pairs. `covered` is
+    True where a grouped incident that fires stands for this one, which is pending for as long as that lasts.
     """
 
     kind: IncidentKind
@@ -360,12 +325,113 @@ class Incident:
     station_kind: Kind | None = None
     fired_at: float | None = None
     members: tuple[tuple[str, str], ...] = ()
+    covered: bool = False
     details: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
 
     @property
     def firing(self) -> bool:
         """Return whether people have been or are being told of it."""
         return self.fired_at is not None
+
+
+class Ended(StrEnum):
+    """How an incident ended: the `ended` of `incident.resolved`."""
+
+    ACTIVE_AGAIN = "active again"
+    RECOVERED = "recovered"
+    REMOVED = "removed"
+    IGNORED = "ignored"
+    RETIRED = "retired"
+    CLOSED = "closed"
+    REPLACED = "replaced"
+    """Another incident stands for it from now on."""
+
+    @property
+    def is_over(self) -> bool:
+        """Return whether what was wrong is over; else it may last, and nobody may be told that it does not."""
+        return self in (Ended.ACTIVE_AGAIN, Ended.RECOVERED, Ended.REMOVED)
+
+
+@dataclass(frozen=True, slots=True)
+class StationRecord:
+    """What is remembered of a station beyond its state: for how long it has been inactive, and how often it changed.
+
+    Seconds are counted in opening hours while the venue is read, by `VenueState.open_seconds` as the clock:
+    `inactive_seconds` is all of it up to `inactive_from` (on that clock; None while the station is active).
+    `unexcused_seconds` and `unexcused_from` are the same for the present inactivity without the time that the
+    configuration left the station out. `retired` says that it counts as off for good until it is active again.
+    `transitions` holds the newest status changes in opening hours, epoch seconds.
+    """
+
+    inactive_seconds: float = 0.0
+    inactive_from: float | None = None
+    unexcused_seconds: float = 0.0
+    unexcused_from: float | None = None
+    retired: bool = False
+    transitions: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class VenueState:
+    """All that is known of a venue.
+
+    `stations` is None until the first complete poll, and stays the same object as long as nothing in it changed, which
+    lets readers and stores compare by identity.
+
+    `transitions` counts status changes seen, by kind and new status. `fresh_at` is the monotonic time of the last
+    complete poll. `restored` says that it comes from an earlier process and has not been polled since. `partial_since`
+    is from when polls have brought rows that cannot be read, epoch seconds.
+
+    `incidents` by key and `records` by station id belong to `exporter.incidents`, as do `open_seconds`, the time that
+    the venue was open and read, and `counted_at`, the monotonic time up to which that is counted (None while it is
+    not). Both mappings stay the same object as long as nothing in them changed.
+    """
+
+    venue: Venue
+    stations: Mapping[str, StationState] | None = None
+    transitions: Mapping[tuple[Kind, bool], int] = field(default_factory=lambda: EMPTY)
+    polls: int = 0
+    failures: int = 0
+    last_success: float | None = None
+    last_duration: float | None = None
+    fresh_at: float | None = None
+    requests: int = 1
+    outage: Outage | None = None
+    restored: bool = False
+    partial_since: float | None = None
+    incidents: Mapping[str, Incident] = field(default_factory=lambda: EMPTY)
+    records: Mapping[str, StationRecord] = field(default_factory=lambda: EMPTY)
+    open_seconds: float = 0.0
+    counted_at: float | None = field(default=None, compare=False)
+
+    @property
+    def up(self) -> bool | None:
+        """Tell whether the last poll was complete; None before the first."""
+        return None if not self.polls else self.outage is None
+
+
+@dataclass(frozen=True, slots=True)
+class BrandState:
+    """All that is known of a brand.
+
+    `venues` is None until the first discovery; `missing` holds the venues that are kept although the newest discovery
+    did not list them. `login_outage` is a login that does not work, `outage` a venue discovery that does not.
+    `seen` turns True with the first outcome of any kind in this process.
+    """
+
+    brand: str
+    venues: tuple[Venue, ...] | None = None
+    missing: Mapping[str, Absence] = field(default_factory=lambda: EMPTY)
+    login_outage: Outage | None = None
+    outage: Outage | None = None
+    seen: bool = False
+    restored: bool = False
+    incidents: Mapping[str, Incident] = field(default_factory=lambda: EMPTY)
+
+    @property
+    def up(self) -> bool | None:
+        """Tell whether login and venue discovery work; None before the first outcome."""
+        return None if not self.seen else self.login_outage is None and self.outage is None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,27 @@
+"""What is wrong and who has to know: state, opening hours and time make incidents.
+
+Pure: no clock, no log, no store. `BrandIncidents` decides for a brand and its venues, `assess_service` for the process.
+Not knowing changes nothing: a venue that is lost, half an answer, an unclear status or a restart fires and resolves
+nothing. A pending incident is a condition that holds and has not lasted long enough yet.
+"""
+
+from exporter.incidents.brand import assess_brand
+from exporter.incidents.monitor import BrandIncidents, Decision
+from exporter.incidents.records import inactive_open_seconds
+from exporter.incidents.service import assess_service
+from exporter.incidents.values import BrandFacts, BrandSituation, IncidentRules, ServiceFacts, VenueSummary
+from exporter.incidents.venue import assess_venue
+
+__all__ = [
+    "BrandFacts",
+    "BrandIncidents",
+    "BrandSituation",
+    "Decision",
+    "IncidentRules",
+    "ServiceFacts",
+    "VenueSummary",
+    "assess_brand",
+    "assess_service",
+    "assess_venue",
+    "inactive_open_seconds",
+]

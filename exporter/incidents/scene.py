@@ -1,0 +1,100 @@
+"""A venue at the moment at which it is assessed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from exporter.hours import ignored
+from exporter.incidents.ledger import Ledger
+from exporter.incidents.values import BrandSituation, IncidentRules
+from exporter.model import EMPTY, Ended, IncidentKind, Instant, Opening, StationState, VenueState
+
+OTHER_DELAY = 180.0
+"""Seconds that anything but a kitchen station may be inactive for longer."""
+
+PREPARING_SECONDS = 1800.0
+"""Seconds before opening from which on stations have to be ready."""
+
+INACTIVE, PRINTING, FLAPPING, REMOVED = "inactive:", "printing:", "flapping:", "removed:"
+VENUE, UNCLEAR, STALE = "venue", "unclear", "stale"
+"""Keys of the incidents of a venue; the first four go before the id of a station."""
+
+_ALWAYS = Opening(is_open=True, next_open=None, next_close=None)
+
+
+class Scene:
+    """What is known of a venue and its rules now, and the ledger in which incidents are decided.
+
+    `is_known` says that the newest poll was complete, `is_live` that the venue is open or about to open.
+    """
+
+    def __init__(self, state: VenueState, rules: IncidentRules, now: Instant, situation: BrandSituation) -> None:
+        self.state, self.rules, self.situation = state, rules, situation
+        self.wall = now.wall
+        self.opening = rules.hours.at(now.wall) if rules.hours else _ALWAYS
+        self.is_open = self.opening.is_open
+        opens_at = self.opening.next_open
+        self.is_live = self.is_open or (opens_at is not None and opens_at - PREPARING_SECONDS <= now.wall)
+        self.is_known = state.outage is None and not state.restored and state.stations is not None
+        self.stations: Mapping[str, StationState] = state.stations or {}
+        self.ignored = ignored(self.stations, rules.ignore, now.wall)
+        self.records = dict(state.records)
+        self.ledger = Ledger(state.incidents, state.venue.brand, now.wall)
+
+    def is_watched(self, id_: str) -> bool:
+        """Return whether a station counts: neither ignored nor off for good."""
+        record = self.records.get(id_)
+        return id_ not in self.ignored and not (record is not None and record.retired)
+
+    def is_candidate(self, id_: str) -> bool:
+        """Return whether a station counts and is inactive, as far as is known."""
+        return self.stations[id_].status is False and self.is_watched(id_)
+
+    def excused(self) -> dict[tuple[str, str], Ended]:
+        """Return why inactive stations do not count."""
+        return {
+            (self.state.venue.id, id_): Ended.IGNORED if id_ in self.ignored else Ended.RETIRED
+            for id_, station_state in self.stations.items()
+            if station_state.status is False and not self.is_watched(id_)
+        }
+
+    def hold_station(self, prefix: str, kind: IncidentKind, station_state: StationState) -> None:
+        """Hold an incident of a station."""
+        station = station_state.station
+        details: Mapping[str, Any] = EMPTY
+        if prefix == INACTIVE:
+            exact = station_state.last_transition == station_state.since
+            since = {"since": switched_at(station_state)} if exact else {"since_at_least": station_state.since}
+            edited = {} if station.updated_at is None else {"edited_at": station.updated_at}
+            details = {**since, **edited}
+        self.ledger.hold(
+            prefix + station.id,
+            kind,
+            venue=self.state.venue,
+            station_id=station.id,
+            station=station.name,
+            station_kind=station.kind,
+            details=details,
+        )
+
+    def result(self) -> VenueState:
+        """Return the state with what was decided; mappings in which nothing changed stay the same objects."""
+        state = self.state
+        records = state.records if self.records == state.records else self.records
+        incidents = self.ledger.incidents
+        if incidents is state.incidents and records is state.records:
+            return state
+        return replace(state, incidents=incidents, records=records)
+
+
+def is_unclear(station_state: StationState) -> bool:
+    """Return whether the newest poll did not say what the status is."""
+    return station_state.station.active is None or station_state.missing > 0
+
+
+def switched_at(station_state: StationState) -> float:
+    """Return when a station was switched: its edit time, unless it was edited again since we saw it."""
+    edited = station_state.station.updated_at
+    return station_state.since if edited is None else min(edited, station_state.since)

@@ -1,0 +1,228 @@
+"""What is wrong with a venue and its stations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from math import inf
+from typing import NamedTuple
+
+from exporter.hours import expires, next_ignore_change
+from exporter.incidents import troubles
+from exporter.incidents.ledger import Members
+from exporter.incidents.records import count_open, record_active, record_inactive, retires_in
+from exporter.incidents.scene import (
+    FLAPPING,
+    INACTIVE,
+    OTHER_DELAY,
+    PREPARING_SECONDS,
+    PRINTING,
+    REMOVED,
+    STALE,
+    VENUE,
+    Scene,
+    is_unclear,
+    switched_at,
+)
+from exporter.incidents.values import BrandSituation, Bulk, Candidate, IncidentRules, VenueSummary
+from exporter.model import (
+    EMPTY,
+    Change,
+    Ended,
+    Incident,
+    IncidentKind,
+    Instant,
+    Kind,
+    StationState,
+    VenueState,
+)
+
+AT_ONCE = 2
+"""Stations that a venue must have for all of them to be one incident."""
+
+_SOONER = frozenset({IncidentKind.KITCHEN_STATION_INACTIVE, IncidentKind.STATION_NOT_READY})
+
+
+class VenueAssessment(NamedTuple):
+    """What is decided about a venue; it has to be assessed again at `look_again_at`, epoch seconds."""
+
+    state: VenueState
+    changes: list[Change]
+    summary: VenueSummary
+    look_again_at: float
+
+
+def assess_venue(
+    state: VenueState, changes: Iterable[Change], rules: IncidentRules, now: Instant, situation: BrandSituation
+) -> VenueAssessment:
+    """Decide about a venue after a poll, with the changes that it brought, or when it is time to look again."""
+    scene = Scene(state, rules, now, situation)
+    scene.state = count_open(state, now, is_open=scene.is_open, most=rules.stale_after)
+    _look_when_rules_change(scene)
+    if scene.is_known:
+        troubles.note(scene, changes)
+        _record(scene)
+        troubles.assess(scene)
+    if not scene.is_live:
+        _close(scene)
+    elif scene.is_known:
+        _inactive(scene)
+    _stale(scene)
+    return VenueAssessment(scene.result(), scene.ledger.changes, _summary(scene), scene.ledger.look_again_at)
+
+
+def _look_when_rules_change(scene: Scene) -> None:
+    scene.ledger.look(expires(scene.opening))
+    if not scene.is_live and scene.opening.next_open is not None:
+        scene.ledger.look(scene.opening.next_open - PREPARING_SECONDS)
+    scene.ledger.look(next_ignore_change(scene.rules.ignore, scene.wall))
+
+
+def _record(scene: Scene) -> None:
+    records, clock = scene.records, scene.state.open_seconds
+    for id_ in records.keys() - scene.stations.keys():
+        del records[id_]
+    for id_, station_state in scene.stations.items():
+        record = records.get(id_)
+        if station_state.status is False:
+            record = record_inactive(record, station_state, clock, is_ignored=id_ in scene.ignored)
+            records[id_] = record
+            if scene.is_open:
+                scene.ledger.look(scene.wall + max(1.0, retires_in(record, clock)))
+        elif record is not None:
+            records[id_] = record_active(record, clock)
+
+
+def _close(scene: Scene) -> None:
+    ledger = scene.ledger
+    for key in list(ledger.now):
+        if key.startswith((INACTIVE, FLAPPING, REMOVED)) or key == VENUE:
+            if key.startswith(REMOVED) and not ledger.now[key].firing:
+                continue  # It happened while nobody was there: said at opening.
+            ledger.end(key, Ended.CLOSED)
+        elif key.startswith(PRINTING) and ledger.now[key].firing:
+            if scene.wall - ledger.now[key].began_at >= troubles.NEWS_SECONDS:
+                ledger.end(key, Ended.CLOSED)
+            else:
+                ledger.suspend(key)
+
+
+# Inactive stations, one by one or all of them at once
+
+
+def _inactive(scene: Scene) -> None:
+    ledger = scene.ledger
+    _end_inactive(scene)
+    candidates = {id_: one for id_, one in scene.stations.items() if scene.is_candidate(id_)}
+    for id_, station_state in candidates.items():
+        # The last clear status of a row that is unclear now is that of the past: not enough to begin with.
+        if not is_unclear(station_state):
+            scene.hold_station(INACTIVE, _kind(scene, station_state), station_state)
+        if INACTIVE + id_ in ledger.now:
+            ledger.become(INACTIVE + id_, _kind(scene, station_state))
+    own = {id_: one for id_, one in candidates.items() if _bulk(scene, one) is None}
+    group = _group(scene, own)
+    for id_, station_state in candidates.items():
+        key = INACTIVE + id_
+        if key not in ledger.now:
+            continue
+        cover = group if id_ in own else _bulk(scene, station_state)
+        if cover is not None and cover.firing:
+            ledger.cover(key)
+            continue
+        incident = ledger.update(key, covered=False)
+        if cover is None and not is_unclear(station_state):
+            ledger.fire(key, incident.began_at + _delay(scene, station_state))
+
+
+def _end_inactive(scene: Scene) -> None:
+    for key in scene.ledger.keys(INACTIVE):
+        id_ = key.removeprefix(INACTIVE)
+        station_state = scene.stations.get(id_)
+        if station_state is None:
+            scene.ledger.end(key, Ended.REMOVED)
+        elif id_ in scene.ignored:
+            scene.ledger.end(key, Ended.IGNORED)
+        elif station_state.status is False:
+            if scene.records[id_].retired:
+                scene.ledger.end(key, Ended.RETIRED)
+        elif not is_unclear(station_state):
+            scene.ledger.end(key, Ended.ACTIVE_AGAIN)
+
+
+def _group(scene: Scene, own: Mapping[str, StationState]) -> Incident | None:
+    """Return the incident of all stations at once, where there is one; `own` are those that no bulk edit has."""
+    ledger, group = scene.ledger, scene.ledger.now.get(VENUE)
+    watched = [one for id_, one in scene.stations.items() if scene.is_watched(id_)]
+    all_inactive = len(own) == len(watched) >= AT_ONCE
+    if any(map(is_unclear, watched)) or (group is None and not all_inactive):
+        return group
+    members: Members = tuple((scene.state.venue.id, id_) for id_ in own)
+    kind = IncidentKind.VENUE_NO_ACTIVE_STATION if scene.is_open else IncidentKind.STATION_NOT_READY
+    if group is None:
+        ledger.hold(VENUE, kind, venue=scene.state.venue, members=members)
+    elif group.kind is IncidentKind.STATION_NOT_READY:
+        ledger.become(VENUE, kind)
+    if all_inactive:
+        group = ledger.update(VENUE, members=members, details=EMPTY)
+        single = {id_: ledger.now[INACTIVE + id_] for id_ in own}
+        due = [one.began_at + _delay(scene, own[id_]) for id_, one in single.items() if not one.firing]
+        ledger.fire(VENUE, min([*due, group.began_at + scene.rules.delay]))
+    else:
+        ledger.narrow(VENUE, members, scene.excused(), scene.rules.delay)
+    return ledger.now.get(VENUE)
+
+
+def _bulk(scene: Scene, station_state: StationState) -> Bulk | None:
+    return scene.situation.bulk(switched_at(station_state))
+
+
+def _kind(scene: Scene, station_state: StationState) -> IncidentKind:
+    incident = scene.ledger.now.get(INACTIVE + station_state.station.id)
+    if incident is not None and incident.kind is not IncidentKind.STATION_NOT_READY:
+        return incident.kind  # As it was when it began, and also over a pause that is all preparation.
+    if not scene.is_open:
+        return IncidentKind.STATION_NOT_READY
+    is_kitchen = station_state.station.kind is Kind.KITCHEN
+    return IncidentKind.KITCHEN_STATION_INACTIVE if is_kitchen else IncidentKind.STATION_INACTIVE
+
+
+def _delay(scene: Scene, station_state: StationState) -> float:
+    return scene.rules.delay + (0.0 if _kind(scene, station_state) in _SOONER else OTHER_DELAY)
+
+
+# The venue as a whole
+
+
+def _stale(scene: Scene) -> None:
+    ledger, state = scene.ledger, scene.state
+    if state.outage is None:
+        if not state.restored:
+            ledger.end(STALE, Ended.RECOVERED)
+    elif scene.situation.unreachable:
+        if STALE in ledger.now and not ledger.now[STALE].firing:
+            ledger.end(STALE, Ended.REPLACED)
+    else:
+        began_at = state.outage.since if state.last_success is None else state.last_success
+        details = {"reason": state.outage.reason.value, "message": state.outage.message}
+        ledger.hold(STALE, IncidentKind.VENUE_DATA_STALE, venue=state.venue, began_at=began_at, details=details)
+        ledger.fire(STALE, max(began_at, scene.situation.reachable_since) + scene.rules.stale_after)
+
+
+def _summary(scene: Scene) -> VenueSummary:
+    state = scene.state
+    is_polled = state.up is not None and (state.outage is not None or not state.restored)
+    candidates = tuple(
+        _candidate(scene, id_, station_state)
+        for id_, station_state in scene.stations.items()
+        if scene.is_candidate(id_)
+    )
+    outage = state.outage if is_polled else None
+    return VenueSummary(scene.is_open, is_polled, outage, candidates, tuple(scene.excused().items()))
+
+
+def _candidate(scene: Scene, id_: str, station_state: StationState) -> Candidate:
+    incident = scene.ledger.now.get(INACTIVE + id_)
+    due = inf
+    if incident is not None and scene.is_known and not is_unclear(station_state):
+        due = incident.began_at + _delay(scene, station_state)
+    return Candidate(id_, switched_at(station_state), due, scene.is_live, incident is not None and incident.firing)

@@ -1,0 +1,275 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from history import History, Service, firing, resolved
+
+from exporter.incidents import BrandFacts
+from exporter.model import Discovery, Failure, LoggedIn, Reason, VenueState
+
+STALE, UNREACHABLE, LOGIN = "venue_data_stale", "brand_unreachable", "login_failing"
+BRAND = "tandir-group"
+
+
+# A venue that cannot be read
+
+
+def test_a_venue_that_cannot_be_read_for_five_minutes_is_stale_until_it_is_read_again() -> None:
+    history = History(venues=3)
+    history.run(60)
+    history.lose("2")
+    history.run(260)
+    assert history.said() == []
+    history.run(60)
+    assert history.said() == [firing(STALE, "2")]
+    [incident] = history.incidents()
+    assert incident.details == {"reason": "timeout", "message": "no complete answer in time"}
+    history.find("2")
+    history.run(30)
+    assert history.said() == [resolved(STALE, "2", "recovered")]
+
+
+def test_a_venue_that_was_never_read_is_stale_five_minutes_after_its_first_failure() -> None:
+    history = History(venues=3)
+    history.lose("2")
+    history.run(310)
+    assert history.said() == [firing(STALE, "2")]
+
+
+def test_a_state_of_an_earlier_process_is_no_news_after_a_restart() -> None:
+    history = History()
+    history.run(60)
+    history.restart(3 * 86400)
+    history.lose()
+    history.run(280)
+    assert history.said() == []
+    history.run(60)
+    assert history.said() == [firing(STALE, "1")]
+    history.restart(60)
+    history.run(290)
+    history.find()
+    history.run(30)
+    assert history.said() == [resolved(STALE, "1", "recovered")]
+
+
+def test_a_state_that_nobody_polled_since_the_restart_ends_nothing() -> None:
+    history = History()
+    history.run(60)
+    history.lose()
+    history.run(400)
+    history.restart(60)
+    history.states["1"] = replace(history.states["1"], outage=None)
+    history.reload(history.rules)
+    assert history.said() == [firing(STALE, "1")]
+
+
+# A brand that cannot be reached
+
+
+def test_a_brand_that_cannot_be_reached_is_one_incident_and_holds_back_the_rest() -> None:
+    history = History(venues=20)
+    history.run(60)
+    history.off("k", "3")
+    history.run(30)
+    history.lose()
+    history.run(3600)
+    assert history.said() == [firing(UNREACHABLE, BRAND)]
+    history.on("k", "3")
+    history.find()
+    history.run(600)
+    assert history.said() == [resolved(UNREACHABLE, BRAND, "recovered")]
+    assert history.incidents() == []
+
+
+def test_a_short_outage_is_nobodys_business() -> None:
+    history = History(venues=20)
+    history.run(60)
+    history.lose()
+    history.run(200)
+    history.find()
+    history.run(600)
+    assert history.said() == []
+
+
+def test_a_venue_that_stays_lost_after_the_brand_is_back_is_stale_five_minutes_later() -> None:
+    history = History(venues=4)
+    history.run(60)
+    history.lose()
+    history.run(1200)
+    history.find("1", "2", "3")
+    history.run(280)
+    assert history.said() == [firing(UNREACHABLE, BRAND), resolved(UNREACHABLE, BRAND, "recovered")]
+    history.run(60)
+    assert history.said() == [firing(STALE, "4")]
+
+
+def test_a_venue_that_was_stale_before_the_brand_was_lost_stays_so() -> None:
+    history = History(venues=4)
+    history.run(60)
+    history.lose("1")
+    history.run(600)
+    history.lose()
+    history.run(600)
+    history.find("2", "3", "4")
+    history.run(600)
+    assert history.said() == [firing(STALE, "1"), firing(UNREACHABLE, BRAND), resolved(UNREACHABLE, BRAND, "recovered")]
+
+
+def test_a_brand_whose_only_venue_and_list_of_venues_fail_cannot_be_reached() -> None:
+    history = History()
+    history.run(60)
+    history.lose()
+    history.discover(Failure(Reason.GATEWAY, "Bad gateway", history.now))
+    history.run(600)
+    assert history.said() == [firing(UNREACHABLE, BRAND)]
+    [incident] = history.brand.incidents.values()
+    assert incident.details["reason"] == "gateway"
+
+
+def test_a_list_of_venues_that_fails_alone_is_no_brand_that_cannot_be_reached() -> None:
+    history = History()
+    history.run(60)
+    history.discover(Failure(Reason.GATEWAY, "Bad gateway", history.now))
+    history.run(3600)
+    assert history.said() == []
+
+
+def test_a_brand_that_cannot_be_reached_stays_so_over_a_restart_until_most_venues_are_read() -> None:
+    history = History(venues=4)
+    history.run(60)
+    history.lose()
+    history.run(600)
+    history.restart(600)
+    history.discover()
+    assert history.said() == [firing(UNREACHABLE, BRAND)]
+    history.run(60)
+    history.find()
+    history.run(60)
+    assert history.said() == [resolved(UNREACHABLE, BRAND, "recovered")]
+
+
+def test_an_outage_of_an_earlier_process_has_its_time_to_end_after_a_restart() -> None:
+    history = History(venues=4)
+    history.run(60)
+    history.lose()
+    history.run(120)
+    history.restart(86400)
+    history.run(60)
+    history.find()
+    history.run(600)
+    assert history.said() == []
+
+
+def test_a_brand_without_venues_is_not_unreachable() -> None:
+    history = History(venues=4)
+    history.run(60)
+    history.lose()
+    history.run(600)
+    history.states = {}
+    history.discover(Discovery((), history.now, listed=True))
+    assert history.said() == [firing(UNREACHABLE, BRAND), resolved(UNREACHABLE, BRAND, "recovered")]
+
+
+def test_a_login_that_is_refused_is_one_incident_with_its_remedy() -> None:
+    history = History(venues=4)
+    history.run(60)
+    history.lose()
+    history.fail_login()
+    history.run(600)
+    assert history.said() == [firing(LOGIN, BRAND)]
+    [incident] = history.brand.incidents.values()
+    assert incident.details == {
+        "reason": "credentials",
+        "message": "Invalid credentials",
+        "remedy": Reason.CREDENTIALS.remedy,
+    }
+    history.find()
+    history.discover(LoggedIn(history.now))
+    history.run(600)
+    said = history.said()
+    assert said[0] == resolved(LOGIN, BRAND, "replaced")
+    assert said[1:] == [firing(UNREACHABLE, BRAND), resolved(UNREACHABLE, BRAND, "recovered")]
+
+
+def test_a_login_that_works_again_at_once_is_nobodys_business() -> None:
+    history = History()
+    history.run(60)
+    history.fail_login()
+    history.run(60)
+    history.discover(LoggedIn(history.now))
+    history.run(600)
+    assert history.said() == []
+
+
+# Token and clock
+
+
+def test_a_token_that_ends_within_a_day_and_cannot_be_renewed_fires_once() -> None:
+    history = History()
+    history.discover(facts=BrandFacts(token_expires_at=history.now.wall + 2 * 86400))
+    history.run(60)
+    history.wait(86400)
+    assert history.said() == [firing("token_expiring", BRAND)]
+    history.discover(facts=BrandFacts(token_expires_at=history.now.wall + 9 * 86400))
+    assert history.said() == [resolved("token_expiring", BRAND, "recovered")]
+
+
+@pytest.mark.parametrize("seconds", [61.0, -61.0])
+def test_a_clock_that_is_off_by_more_than_a_minute_fires_until_it_is_set(seconds: float) -> None:
+    history = History()
+    history.discover(facts=BrandFacts(clock_skew=seconds))
+    assert history.said() == [firing("clock_skew", BRAND)]
+    for still in (seconds, 45.0, None):
+        history.discover(facts=BrandFacts(clock_skew=still))
+    assert history.said() == []
+    history.discover(facts=BrandFacts(clock_skew=3.0))
+    assert history.said() == [resolved("clock_skew", BRAND, "recovered")]
+
+
+# The process
+
+
+@pytest.mark.parametrize(
+    ("fact", "kind"), [("state_writable", "state_unavailable"), ("log_writable", "log_unavailable")]
+)
+def test_a_state_or_log_that_cannot_be_written_for_a_minute_fires(fact: str, kind: str) -> None:
+    service = Service()
+    assert service.after(0, **{fact: False}) == []
+    assert service.look_again_at == service.now.wall + 60
+    assert service.after(60, **{fact: False}) == [firing(kind, "")]
+    assert service.after(60, **{fact: False}) == []
+    assert service.after(60, **{fact: True}) == [resolved(kind, "", "recovered")]
+    assert service.incidents == {}
+
+
+def test_a_refused_reload_fires_at_once() -> None:
+    service = Service()
+    assert service.after(0, reload_successful=False) == [firing("reload_failed", "")]
+    assert service.after(9, reload_successful=True) == [resolved("reload_failed", "", "recovered")]
+
+
+def test_each_channel_that_is_down_fires_on_its_own() -> None:
+    service = Service()
+    assert service.after(0, channels={"shift": False, "it": True}) == [firing("channel_down", "")]
+    [incident] = service.incidents.values()
+    assert incident.details == {"channel": "shift"}
+    assert service.after(0, channels={"it": False}) == [
+        resolved("channel_down", "", "removed"),
+        firing("channel_down", ""),
+    ]
+
+
+def test_nothing_wrong_leaves_the_same_object() -> None:
+    service = Service()
+    before = service.incidents
+    assert service.after(9, state_writable=True) == []
+    assert service.incidents is before
+
+
+def test_a_venue_that_was_never_polled_has_no_incidents() -> None:
+    history = History(venues=2)
+    history.reload(history.rules)
+    assert history.states["1"].incidents == {}
+    assert isinstance(history.states["1"], VenueState)
+    assert history.said() == []
