@@ -14,6 +14,8 @@ import click
 from exporter.cli import options
 from exporter.errors import ExporterError
 from exporter.web.addresses import Address, parse_address
+from exporter.web.endpoints import HEALTHY
+from exporter.web.publicurl import PublicURL
 from exporter.web.webconfig import CLIENT_AUTH
 from exporter.web.webconfig_file import load
 
@@ -23,25 +25,34 @@ _SECONDS = 4.0
 @click.command(name="healthcheck")
 @options.listen_address
 @options.web_config_file
-def command(*, web_listen_address: Sequence[str], web_config_file: Path | None) -> None:
+@options.external_url
+@options.route_prefix
+def command(
+    *,
+    web_listen_address: Sequence[str],
+    web_config_file: Path | None,
+    web_external_url: str,
+    web_route_prefix: str | None,
+) -> None:
     """Ask the running daemon whether it works; give the same flags or environment as to `serve`.
 
     Exit code 0 if it answers, 1 if not. It tells of the process, not of Clopos. Where the daemon asks clients for a
     certificate, which this command has none of, it is enough that it accepts the connection.
     """
     address = parse_address((web_listen_address or [options.LISTEN_ADDRESS])[0])
+    path = PublicURL.of(external_url=web_external_url, route_prefix=web_route_prefix).route_prefix + HEALTHY
     tls = load(web_config_file).config.tls_server_config if web_config_file else None
     try:
         if tls is not None and CLIENT_AUTH[tls.client_auth_type] is not ssl.CERT_NONE:
             socket.create_connection((_host(address), address.port), _SECONDS).close()
         else:
-            _ask(address, tls=tls is not None and tls.is_enabled)
+            _ask(address, path, tls=tls is not None and tls.is_enabled)
     except (OSError, http.client.HTTPException) as error:
         raise ExporterError(f"no answer from {address}: {error}") from error
     click.echo("healthy")
 
 
-def _ask(address: Address, *, tls: bool) -> None:
+def _ask(address: Address, path: str, *, tls: bool) -> None:
     connection = http.client.HTTPConnection(_host(address), address.port, timeout=_SECONDS)
     if tls:
         # The certificate is made for the name that Prometheus uses; here the process talks to itself.
@@ -50,7 +61,7 @@ def _ask(address: Address, *, tls: bool) -> None:
         context.verify_mode = ssl.CERT_NONE
         connection = http.client.HTTPSConnection(_host(address), address.port, timeout=_SECONDS, context=context)
     with closing(connection):
-        connection.request("GET", "/-/healthy")
+        connection.request("GET", path)
         status = connection.getresponse().status
     if status != http.client.OK:
         raise ExporterError(f"{address} answered HTTP {status}")

@@ -74,7 +74,19 @@ external_url = flag(
     default="",
     metavar="URL",
     callback=_url,
-    help="Where people reach the exporter, if not at its own address; the API's description names it.",
+    help="Where people reach the exporter, if not at its own address, for example behind a reverse proxy.",
+)
+route_prefix = flag(
+    "web.route-prefix",
+    metavar="PATH",
+    help="Serve everything below this path.  [default: the path of --web.external-url]",
+)
+allowed_host = flag(
+    "web.allowed-host",
+    multiple=True,
+    metavar="NAME",
+    help="Serve pages, JSON and reload under this host name too; can be repeated; * allows any.  "
+    "[default: IP addresses, localhost, names that are listened on, the host of --web.external-url]",
 )
 shard = flag(
     "shard",

@@ -41,6 +41,8 @@ class WebOptions:
 @options.telemetry_path
 @options.web_config_file
 @options.external_url
+@options.route_prefix
+@options.allowed_host
 @options.log_level
 @options.log_format
 @options.shard
@@ -52,6 +54,8 @@ def command(
     web_telemetry_path: str,
     web_config_file: Path | None,
     web_external_url: str,
+    web_route_prefix: str | None,
+    web_allowed_host: Sequence[str],
     log_level: str,
     log_format: str | None,
     shard: int | None,
@@ -73,7 +77,14 @@ def command(
     with options.every_fault() as collect:
         collect(load)
         addresses = [collect(partial(parse_address, text)) for text in web_listen_address or [options.LISTEN_ADDRESS]]
-        public = collect(lambda: PublicURL.of(filter(None, addresses), external_url=web_external_url))
+        public = collect(
+            lambda: PublicURL.of(
+                filter(None, addresses),
+                external_url=web_external_url,
+                route_prefix=web_route_prefix,
+                allowed_hosts=web_allowed_host,
+            )
+        )
         config = collect(lambda: WebConfigFile(web_config_file) if web_config_file else None)
     web = WebOptions(
         [address for address in addresses if address],

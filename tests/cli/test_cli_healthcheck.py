@@ -41,6 +41,12 @@ def test_a_daemon_that_answers_is_healthy(server: HTTPServer) -> None:
     assert server.asked == ["/-/healthy"]  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize("flag", ["--web.external-url=https://example.com/clopos", "--web.route-prefix=/clopos"])
+def test_a_daemon_below_a_path_is_asked_there(server: HTTPServer, flag: str) -> None:
+    assert run("healthcheck", "--web.listen-address", f"127.0.0.1:{server.server_port}", flag).exit_code == 0
+    assert server.asked == ["/clopos/-/healthy"]  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize("host", ["", "0.0.0.0"])  # noqa: S104 - asked, not bound
 def test_a_daemon_on_every_interface_is_asked_on_loopback(server: HTTPServer, host: str) -> None:
     assert run("healthcheck", "--web.listen-address", f"{host}:{server.server_port}").exit_code == 0

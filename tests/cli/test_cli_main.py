@@ -36,6 +36,8 @@ def test_the_help_of_serve_names_the_flags_of_the_contract() -> None:
         "--web.telemetry-path",
         "--web.config.file",
         "--web.external-url",
+        "--web.route-prefix",
+        "--web.allowed-host",
         "--log.level",
         "--log.format",
         "--shard",

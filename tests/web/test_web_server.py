@@ -7,14 +7,17 @@ import gc
 import http.client
 import logging
 import random
+import re
 import socket
 import ssl
 import struct
 import threading
 import time
+import tomllib
 from asyncio.sslproto import SSLProtocol
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -410,3 +413,11 @@ def test_clients_leave_nothing_behind(site: Site) -> None:
         assert scrapes(site)
         time.sleep(0.1)
     assert open_files() <= before + 1
+
+
+def test_uvicorn_is_bounded_to_versions_whose_protocol_was_tried() -> None:
+    project = tomllib.loads(Path(__file__).parents[2].joinpath("pyproject.toml").read_text())
+    [requirement] = [one for one in project["project"]["dependencies"] if one.startswith("uvicorn")]
+    oldest, newest = re.fullmatch(r"uvicorn>=0\.(\d+),<0\.(\d+)", requirement).groups()  # type: ignore[union-attr]
+    tried = int(version("uvicorn").split(".")[1])
+    assert int(oldest) <= tried < int(newest)
