@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from math import ceil
 from threading import Event
 from typing import Any
 
+import structlog
+
 from exporter.clock import Clock
 from exporter.clopos import responses, wire
 from exporter.clopos.limits import BrandQuota, IpLimits, RetryBudget
-from exporter.clopos.login import BRAND, Credentials, Login
+from exporter.clopos.login import Credentials, Login
 from exporter.clopos.transport import Observe, Transport
 from exporter.errors import CloposError, Stopped
 from exporter.model import Discovery, Failure, Reason, Snapshot, Station, Venue
 
 DEFAULT_VENUE = "default"
-"""Id of the venue that the token itself stands for, where Clopos does not tell which venues there are."""
+"""Id of the venue that the token itself stands for: requests for it name none."""
 
 PAGE_SIZE = 200
+MIN_PAGE_SIZE = 20
+"""Rows of a full page below which a short first page is an odd list, not a limit that the API has clamped."""
+
 MAX_PAGES = 100
 MAX_ATTEMPTS = 3
+MAX_WALKS = 3
+"""Walks through the pages that a poll makes at most; one that is odd the same way each time is then believed."""
 
 _TRANSIENT = frozenset(
     {
@@ -34,22 +43,45 @@ _TRANSIENT = frozenset(
         Reason.TIMEOUT,
     }
 )
+_AUTHENTICATION = frozenset(
+    {Reason.TOKEN, Reason.CREDENTIALS, Reason.CLIENT_DISABLED, Reason.INTEGRATOR, Reason.TEST_MODE}
+)
+"""Reasons that a new login confirms or removes; what one request is told of them may be true of its venue only."""
+
 _REFUSES_DISCOVERY = frozenset({Reason.FORBIDDEN, Reason.NOT_FOUND, Reason.BAD_REQUEST})
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """All stations of a venue at one time; `requests` is how many pages that took, `unusable` describes odd rows."""
+    """All stations of a venue at one time.
+
+    `requests` is how many pages that took. `unusable` describes rows without a usable id and what is odd about the list
+    as a whole: stations may be missing where it is not empty.
+    """
 
     stations: tuple[Station, ...]
     requests: int
     unusable: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Walk:
+    """One walk through the pages; `oddity` says why it proves nothing, and `shape` is what the next is compared by."""
+
+    listing: Listing
+    oddity: str | None
+    shape: tuple[object, ...]
+
+
 class Client:
     """One brand of Clopos.
 
-    `venues` lists what to watch, None for all that Clopos tells. `on_unusable` is told of rows without a usable id.
+    `credentials` may be a ready token; `reread` reads them anew where Clopos refuses them. `venues` lists what to
+    watch, with an empty name where Clopos has to tell it; None for all that Clopos lists. `on_unusable` is called for
+    each row of a poll without a usable id, and with what is odd about a list that is taken for what it shows.
+
+    `clock_skew` is by how many seconds the clock of this machine is ahead of Clopos', and `sunset` when Clopos says
+    that this API ends, epoch seconds; None where not known.
     """
 
     def __init__(
@@ -63,30 +95,56 @@ class Client:
         stop: Event,
         ip_limits: IpLimits,
         observe: Observe,
+        reread: Callable[[], Credentials | str] | None = None,
         venues: tuple[Venue, ...] | None = None,
         connections: int = 16,
         on_unusable: Callable[[Venue, str], None] = lambda _venue, _row: None,
     ) -> None:
         self.brand = brand
         self.quota = BrandQuota(requests_per_minute, clock, stop)
+        self.clock_skew: float | None = None
+        self.sunset: float | None = None
         self._transport = Transport(base_url, connections=connections, observe=observe)
-        self.login = Login(credentials, transport=self._transport, quota=self.quota, ip_limits=ip_limits, clock=clock)
+        self.login = Login(
+            credentials,
+            transport=self._transport,
+            quota=self.quota,
+            ip_limits=ip_limits,
+            clock=clock,
+            reread=reread,
+        )
         self._venues = venues
         self._clock, self._stop, self._ip_limits = clock, stop, ip_limits
+        self._failures = ip_limits.failure_budget(brand)
         self._retries = RetryBudget()
         self._on_unusable = on_unusable
         self._sort: dict[str, Any] = {}
+        self._odd: dict[tuple[object, ...], tuple[tuple[object, ...], int]] = {}
+        self._deprecation: tuple[float | None, float | None] = (None, None)
+        self._log = structlog.get_logger(__name__)
+
+    @property
+    def default_venue(self) -> Venue:
+        """Return the venue that the token itself stands for; listed alone, it is what `venues: default` means."""
+        return Venue(self.brand, DEFAULT_VENUE, self.brand)
 
     def close(self) -> None:
-        """Cut what is running and let the connections go."""
+        """End what is running and close the connections."""
         self._transport.close()
 
+    def configure(self, *, requests_per_minute: float, venues: tuple[Venue, ...] | None) -> None:
+        """Apply settings that may change while token, quota and connections are kept."""
+        self._venues = venues
+        self.quota.set_share(requests_per_minute)
+
     def reset_backoff(self) -> None:
-        """Forget what was refused: somebody says that it is mended."""
+        """Ask at once, even what was refused or held back: a person says that the cause is gone."""
         self.login.backoff.reset()
+        self.quota.reset()
+        self._ip_limits.logins.lift()
 
     def poll(self, venue: Venue, seconds: float) -> Snapshot | Failure:
-        """Ask for a venue's stations, each page within so many seconds, and give the outcome. Raises Stopped only."""
+        """Read a venue's stations, each page within so many seconds, and return the outcome. Raises Stopped only."""
         began = self._clock.monotonic()
         try:
             listing = self.stations(venue, seconds)
@@ -99,12 +157,17 @@ class Client:
         return Snapshot(listing.stations, at, duration, listing.requests, partial=partial, began=began)
 
     def discover(self, seconds: float, known: Iterable[Venue] = ()) -> Discovery | Failure:
-        """Log in, ask which venues there are and give the outcome; `known` as for `venues`. Raises Stopped only."""
+        """Log in, read which venues there are and return the outcome; `known` as for `venues`. Raises Stopped only.
+
+        A refused list is a failure, whose `fallback` is the token's default venue.
+        """
         began = self._clock.monotonic()
         try:
             venues = self.venues(seconds, known)
         except CloposError as error:
-            return self._failure(error, began)
+            failure = self._failure(error, began)
+            refused = error.reason in _REFUSES_DISCOVERY and not error.brand_wide
+            return replace(failure, fallback=(self.default_venue,)) if refused else failure
         at = self._clock.now()
         return Discovery(venues, at, at.monotonic - began, listed=self._venues is not None, began=began)
 
@@ -114,117 +177,167 @@ class Client:
         """Read all stations of a venue, filtered by the API's own parameters.
 
         `seconds` are for each page: how many there are is known after the first. Raises CloposError; `incomplete` where
-        the list moved under two walks in a row.
+        the list moved under several walks in a row. A list that is odd the same way in three walks in a row, be it
+        that it names stations twice or that its total never fits, does not move: it is taken for what it shows.
         """
         params: dict[str, Any] = {"limit": PAGE_SIZE}
         if status is not None:
             params["status"] = status
         if can_print is not None:
             params["can_print"] = str(can_print).lower()
-        listing = self._walk(venue, params, seconds) or self._walk(venue, params, seconds)
-        if listing is None:
-            raise CloposError(Reason.INCOMPLETE, "the list of stations changed while it was read, twice in a row")
-        return listing
+        key = (venue.id, status, can_print)
+        for _ in range(MAX_WALKS):
+            walk = self._walk(venue, params, seconds)
+            if walk.oddity is None:
+                self._odd.pop(key, None)
+                return walk.listing
+            shape, times = self._odd.get(key, (walk.shape, 0))
+            times = times + 1 if shape == walk.shape else 1
+            self._odd[key] = (walk.shape, times)
+            if times >= MAX_WALKS:
+                return replace(walk.listing, unusable=(*walk.listing.unusable, walk.oddity))
+        raise CloposError(Reason.INCOMPLETE, f"the list of stations changed in {MAX_WALKS} readings in a row")
 
     def venues(self, seconds: float, known: Iterable[Venue] = ()) -> tuple[Venue, ...]:
-        """Read the venues to watch: those listed in the configuration, else those that Clopos tells.
+        """Read the venues to watch: those listed in the configuration, else those that Clopos lists.
 
-        Where Clopos refuses to tell, the token's default venue stands for the brand, unless others are `known` from
-        before. Raises CloposError.
+        Listed venues without a name take it from Clopos, or from those `known` where Clopos refuses the list. Raises
+        CloposError.
         """
         listed = self._venues
         if listed is not None and all(venue.name for venue in listed):
             self.login.token(self._clock.monotonic() + seconds)
             return listed
         try:
-            told = {venue.id: venue for venue in wire.venues(self._get("venues", {}, None, seconds), self.brand)}
+            venues = {venue.id: venue for venue in wire.venues(self._get("venues", {}, None, seconds), self.brand)}
         except CloposError as error:
             if error.reason not in _REFUSES_DISCOVERY or error.brand_wide:
                 raise
-            told = {venue.id: venue for venue in known}
-            if listed is None and told.keys() - {DEFAULT_VENUE}:
-                raise  # Being refused the list unmakes none of them.
-            listed = listed or (Venue(self.brand, DEFAULT_VENUE, self.brand),)
+            if listed is None:
+                advice = "list the ids under `venues`, or say `venues: default` to watch the token's own venue only"
+                raise CloposError(error.reason, f"the list of venues is refused: {error.message}; {advice}") from error
+            venues = {venue.id: venue for venue in known}
         if listed is None:
-            return tuple(told.values())
+            return tuple(venues.values())
         return tuple(
-            Venue(v.brand, v.id, v.name or (told[v.id].name if v.id in told else f"Venue {v.id}")) for v in listed
+            Venue(v.brand, v.id, v.name or (venues[v.id].name if v.id in venues else f"Venue {v.id}")) for v in listed
         )
 
-    def _walk(self, venue: Venue, params: Mapping[str, Any], seconds: float) -> Listing | None:
-        """Read page after page; None where the list moved meanwhile, so that the walk proves nothing."""
+    def _walk(self, venue: Venue, params: Mapping[str, Any], seconds: float) -> _Walk:
+        """Read page after page."""
         first = wire.page(self._get("stations", {**params, **self._sort, "page": 1}, venue, seconds))
-        pages = ceil(first.total / PAGE_SIZE)
+        full = len(first.rows)
+        # An API that clamps `limit` shows by its first page how many rows each has.
+        clamped = MIN_PAGE_SIZE <= full < min(first.total, PAGE_SIZE)
+        pages = ceil(first.total / (full if clamped else PAGE_SIZE))
         if pages > MAX_PAGES:
             raise CloposError(Reason.TOO_LARGE, f"Clopos claims {first.total} stations in one venue")
         if pages > 1 and not self._sort and "id" in first.sorts:
             # The default order moves new rows to the front; ordered by id, rows that are there stay in place.
             self._sort = {"sort[0]": "id", "sort[1]": 1}
             return self._walk(venue, params, seconds)
-        rows = list(first.rows)
+        rows, totals = list(first.rows), [first.total]
         for number in range(2, pages + 1):
             page = wire.page(self._get("stations", {**params, **self._sort, "page": number}, venue, seconds))
-            if page.total != first.total:
-                return None
+            totals.append(page.total)
             rows += page.rows
         stations, unusable = wire.stations(rows)
-        if len(rows) != first.total or len({station.id for station in stations}) != len(stations):
-            return None
-        return Listing(tuple(stations), max(pages, 1), tuple(unusable))
+        ids = Counter(station.id for station in stations)
+        twice = [id_ for id_, times in ids.items() if times > 1]
+        oddity = None
+        if len(set(totals)) > 1:
+            oddity = f"pages of one list claim different totals: {', '.join(map(str, sorted(set(totals))[:5]))}"
+        elif twice:
+            oddity = f"the list names stations twice: {', '.join(twice[:5])}"
+        elif len(rows) != first.total:
+            oddity = f"the list shows {len(rows)} rows and claims {first.total}"
+        if twice:  # Of rows with the same id, the one that was updated last counts.
+            by_update = sorted(stations, key=lambda station: station.updated_at or 0.0)
+            stations = list({station.id: station for station in by_update}.values())
+        shape = () if oddity is None else (*totals, *ids.items())
+        return _Walk(Listing(tuple(stations), max(pages, 1), tuple(unusable)), oddity, shape)
 
     def _get(self, endpoint: str, params: Mapping[str, Any], venue: Venue | None, seconds: float) -> Mapping[str, Any]:
-        """Ask until there is an answer, the reason speaks against asking again, or the time is over."""
+        """Ask until there is an answer, the reason speaks against a retry, or the time is over."""
         deadline = self._clock.monotonic() + seconds
         scope = f"{endpoint}:{venue.id if venue else ''}"
         self.login.backoff.check(scope)
-        renewed = False
         attempt = 1
         earlier: CloposError | None = None
         while True:
-            token = ""
             try:
-                token = self.login.token(deadline)
-                document = self._once(endpoint, params, venue, token, deadline)
+                document = self._authenticated(endpoint, params, venue, scope, deadline)
             except CloposError as error:
-                if error.reason is Reason.TOKEN and self.login.renewable and not renewed:
-                    renewed = True
-                    self.login.invalidate(token)
-                    continue
                 if error.reason is Reason.THROTTLED and earlier is not None:
-                    raise earlier from error  # What made us ask again says more than that there is no time to.
+                    raise earlier from error  # What made us retry says more than that there is no time to.
                 earlier = error
-                if not self._again(error, attempt, deadline):
-                    if error.reason.is_configuration:
-                        self.login.backoff.record(BRAND if error.brand_wide else scope, error)
+                if not self._retry(error, attempt, deadline):
                     raise
                 attempt += 1
             else:
                 self._retries.succeeded()
-                self.login.backoff.clear(scope)
-                self.login.backoff.clear(BRAND)
                 return document
 
-    def _once(
+    def _authenticated(
+        self, endpoint: str, params: Mapping[str, Any], venue: Venue | None, scope: str, deadline: float
+    ) -> Mapping[str, Any]:
+        """Send a request with a token, and once more with another where that is refused, in whatever words."""
+        replaced = False
+        while True:
+            token = self.login.token(deadline)
+            try:
+                document = self._request(endpoint, params, venue, token, deadline)
+            except CloposError as error:
+                if error.reason in _AUTHENTICATION:
+                    if not replaced and self.login.replace(token, scope, deadline):
+                        replaced = True
+                        continue
+                    # Nothing else is asked where there is one venue, or where the first list of them is refused.
+                    alone = len(self._venues or ()) == 1 or (venue is None and not self.login.proven)
+                    raise self.login.refused(scope, token, error, only_scope=alone) from error
+                if error.reason.is_configuration:
+                    self.login.backoff.record(scope, error)
+                raise
+            self.login.accepted(scope, token)
+            return document
+
+    def _request(
         self, endpoint: str, params: Mapping[str, Any], venue: Venue | None, token: str, deadline: float
     ) -> Mapping[str, Any]:
         headers = {"x-token": token}
         if venue is not None and venue.id != DEFAULT_VENUE:
             headers["x-venue"] = venue.id
-        counted = self._ip_limits.failures.reserve(deadline)
-        self.quota.acquire(deadline)
-        answer = self._transport.get(endpoint, params, headers)
-        failed = answer.status >= 400  # noqa: PLR2004 - the HTTP class that Clopos counts as failed
-        self._ip_limits.failures.release(failed=failed, counted=counted)
-        if answer.status == 429:  # noqa: PLR2004 - the HTTP status
-            # What it says of a rest may be about another tier's window: it sets no pace beyond this wait.
-            self.quota.rate_limited(responses.retry_after(answer.headers))
-        elif (told := responses.rate_limit(answer.headers)) is not None:
-            self.quota.update(*told)
-        responses.raise_for_error(answer, self.login.secrets(token))
-        return answer.document
+        self._failures.reserve(deadline)
+        failed = False
+        try:
+            self.quota.acquire(deadline)
+            response = self._transport.get(endpoint, params, headers)
+            failed = response.status >= 400  # noqa: PLR2004 - the HTTP class that Clopos counts as failed
+        finally:
+            self._failures.release(failed=failed)
+        self._read_headers(response.headers)
+        if response.status == 429:  # noqa: PLR2004 - the HTTP status
+            # What it says of a rest may be about another tier's window: it sets no rate beyond this wait.
+            self.quota.rate_limited(responses.retry_after(response.headers))
+        elif not failed and (limit := responses.rate_limit(response.headers)) is not None:
+            self.quota.update(*limit)
+        responses.raise_for_error(response, self.login.mask(token))
+        return response.document
 
-    def _again(self, error: CloposError, attempt: int, deadline: float) -> bool:
-        """Wait for the right moment to ask again, and tell whether to."""
+    def _read_headers(self, headers: Mapping[str, str]) -> None:
+        """Take in what every response says of the time and of the end of the API."""
+        date = responses.date(headers)
+        if date is not None:
+            self.clock_skew = self._clock.wall() - date - 0.5  # A Date is cut to whole seconds.
+        deprecation = responses.sunset(headers), responses.deprecated_since(headers)
+        if deprecation not in ((None, None), self._deprecation):
+            self._deprecation = deprecation
+            self.sunset = deprecation[0]
+            sunset, since = map(_iso, deprecation)
+            self._log.warning("api.deprecated", brand=self.brand, sunset=sunset, deprecated_since=since)
+
+    def _retry(self, error: CloposError, attempt: int, deadline: float) -> bool:
+        """Wait for the right moment to ask again, and return whether to."""
         if error.reason not in _TRANSIENT or attempt >= MAX_ATTEMPTS or not self._retries.spend():
             return False
         # Full jitter around a doubling pause; a refused rate waits in the quota besides.
@@ -238,3 +351,7 @@ class Client:
     def _failure(self, error: CloposError, began: float) -> Failure:
         at = self._clock.now()
         return Failure(error.reason, error.message, at, at.monotonic - began, error.brand_wide, began=began)
+
+
+def _iso(seconds: float | None) -> str | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,28 +1,30 @@
-"""Hold one brand's token: log in when it is needed, renew before it ends, and do not insist where it is refused."""
+"""Hold one brand's token: log in when it is needed, refresh it before it expires, back off where login is refused."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
 from threading import Lock
 
 from exporter.clock import Clock
 from exporter.clopos import responses, wire
 from exporter.clopos.limits import BrandQuota, IpLimits
 from exporter.clopos.transport import ApiResponse, Transport
-from exporter.errors import CloposError
+from exporter.errors import CloposError, ExporterError
+from exporter.masking import masker
 from exporter.model import Reason
 
 REFRESH_BEFORE = 60.0
-"""Seconds before its end at which a token is renewed; a tenth of its life where that is less."""
+"""Seconds before its end at which a token is refreshed; a tenth of its life where that is less."""
 
 MIN_LIFETIME = 20.0
 """Seconds that a token is used at least, so that a nonsensical expiry cannot make every poll log in."""
 
 LOGIN = "login"
-BRAND = "brand"
-"""Keys of what can be refused for a whole brand: the login itself, or what is asked with its token."""
+REPLACEMENT = "replacement"
+"""Keys of what is not tried again at once: the login, and another token where new ones are refused as well."""
+
+NEVER = float("inf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +37,24 @@ class Credentials:
     integrator_id: str
 
 
-class Backoff:
-    """Remember what was refused and when asking again makes sense: later each time, up to `longest` seconds."""
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A token and its times, published as one value so that no thread ever sees the half of a login.
 
-    LONGEST = 900.0
-    LONGEST_TRANSIENT = 60.0
+    `refresh_at` and `ends_at` are monotonic seconds; `expires_at` is epoch seconds as Clopos said it.
+    """
+
+    token: str = field(repr=False)
+    refresh_at: float = NEVER
+    ends_at: float = NEVER
+    expires_at: float | None = None
+
+
+class Backoff:
+    """Remember what failed and when asking again makes sense: later each time, within bounds in seconds."""
+
+    FIRST, MAX = 15.0, 300.0
+    FIRST_TRANSIENT, MAX_TRANSIENT = 1.0, 15.0
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -47,22 +62,31 @@ class Backoff:
 
     def check(self, key: str) -> None:
         """Raise the remembered CloposError while its time is not over."""
+        if self.holds(key):
+            raise _copy(self._known[key][0])
+
+    def holds(self, key: str) -> bool:
+        """Return whether the time of a remembered error is not over."""
         known = self._known.get(key)
-        if known is not None and self._clock.monotonic() < known[1]:
-            error = known[0]
-            raise CloposError(error.reason, error.message, brand_wide=error.brand_wide)
+        return known is not None and self._clock.monotonic() < known[1]
+
+    def last(self, key: str) -> CloposError | None:
+        """Return the newest error, also if its time is over; None where it worked since."""
+        known = self._known.get(key)
+        return None if known is None else _copy(known[0])
 
     def record(self, key: str, error: CloposError) -> None:
-        """Remember a refusal."""
+        """Remember an error."""
         _, until, times = self._known.get(key, (error, 0.0, 0))
         now = self._clock.monotonic()
         if now < until:
             return  # One of several requests that were under way together.
-        first, longest = (15.0, self.LONGEST) if error.reason.is_configuration else (1.0, self.LONGEST_TRANSIENT)
+        configuration = error.reason.is_configuration
+        first, longest = (self.FIRST, self.MAX) if configuration else (self.FIRST_TRANSIENT, self.MAX_TRANSIENT)
         self._known[key] = (error, now + min(longest, first * 2**times), min(times + 1, 16))
 
     def clear(self, key: str) -> None:
-        """Forget: it worked."""
+        """Forget one key: it worked."""
         self._known.pop(key, None)
 
     def reset(self) -> None:
@@ -71,9 +95,10 @@ class Backoff:
 
 
 class Login:
-    """Give the token of a brand to the threads that poll it; one of them logs in, the others wait for it.
+    """Provide the token of a brand to the threads that poll it; one of them logs in, the others wait for it.
 
-    `expires_at` is epoch seconds as Clopos said it, None with a ready token or before the first login.
+    `credentials` may be a ready token. `reread` reads them anew from where they came from: Kubernetes replaces the
+    files of a secret that was rotated. `proven` says that some token was accepted already.
     """
 
     def __init__(
@@ -84,108 +109,213 @@ class Login:
         quota: BrandQuota,
         ip_limits: IpLimits,
         clock: Clock,
+        reread: Callable[[], Credentials | str] | None = None,
     ) -> None:
-        self.expires_at: float | None = None
         self.backoff = Backoff(clock)
-        self._credentials = credentials if isinstance(credentials, Credentials) else None
-        self._token = credentials if isinstance(credentials, str) else None
-        self._renew_at = self._ends_at = float("inf")
+        self._credentials, self._reread = credentials, reread
+        self._session = Session(credentials) if isinstance(credentials, str) else None
+        self._secrets = {_secret(credentials)}
         self._transport, self._quota, self._ip_limits, self._clock = transport, quota, ip_limits, clock
         self._lock = Lock()
+        self.proven = False
+        self._accepted: str | None = None
+        self._refused: dict[str, str] = {}
+        self._suspects: set[str] = set()
 
     def __repr__(self) -> str:
         return f"Login(expires_at={self.expires_at})"
 
     @property
+    def expires_at(self) -> float | None:
+        """Return when the token expires, epoch seconds; None with a ready token or without any."""
+        session = self._session
+        return None if session is None else session.expires_at
+
+    @property
     def renewable(self) -> bool:
-        """Tell whether a token that is no longer good can be replaced."""
-        return self._credentials is not None
+        """Return whether a token that is no longer good can be replaced."""
+        return self._reread is not None or isinstance(self._credentials, Credentials)
 
-    def secrets(self, token: str = "") -> Callable[[str], str]:
-        """Give a function that masks the credentials in a text, and a token that is perhaps no longer ours."""
-        known = [token, self._token, self._credentials and self._credentials.client_secret]
-
-        def mask(text: str) -> str:
-            for secret in known:
-                if secret:
-                    text = text.replace(secret, "<secret>")
-            return text
-
-        return mask
+    def mask(self, token: str = "") -> Callable[[str], str]:
+        """Return a function that masks the credentials in a text, and a token that is perhaps no longer ours."""
+        session = self._session
+        return masker({token, session.token if session else "", *self._secrets})
 
     def token(self, deadline: float) -> str:
-        """Give a token that is good. Raises CloposError, brand-wide, where none can be had before the deadline."""
-        self.backoff.check(BRAND)
-        if self._token is not None and self._clock.monotonic() < self._renew_at:
-            return self._token
-        good = self._token is not None and self._clock.monotonic() < self._ends_at
-        # While another thread renews a token that is still good, it serves; else there is no way but to wait.
-        wait = 0.0 if good else max(0.0, deadline - self._clock.monotonic()) / self._clock.speed
-        if not self._lock.acquire(timeout=wait):
-            if self._token is not None and good:
-                return self._token
-            raise CloposError(Reason.THROTTLED, "waiting for the brand's login took all the time of the poll")
+        """Return a token that is good. Raises CloposError, brand-wide, where none can be had before the deadline."""
+        session = self._session
+        if session is not None and self._clock.monotonic() < session.refresh_at:
+            return session.token
+        usable = session is not None and self._clock.monotonic() < session.ends_at
+        # While another thread refreshes a token that is still good, that serves.
+        if not self._acquire(0.0 if usable else deadline):
+            if session is not None and usable:
+                return session.token
+            raise self._busy()
         try:
-            if self._token is None or self._clock.monotonic() >= self._renew_at:
-                self._token = self._log_in(deadline)
+            if self._session is session or self._session is None:
+                self._session = self._obtain(deadline)
+            session = self._session
         except CloposError:
-            # A token that is to be renewed soon is still good while renewing it fails.
-            if self._token is None or self._clock.monotonic() >= self._ends_at:
+            # A token that is to be refreshed soon is still good while that fails.
+            if session is None or self._session is not session or self._clock.monotonic() >= session.ends_at:
                 raise
         finally:
             self._lock.release()
-        return self._token
+        return session.token
 
-    def invalidate(self, token: str) -> None:
-        """Take note that Clopos no longer accepts a token."""
-        if self.renewable and token == self._token:
-            self._renew_at = self._ends_at = 0.0
+    def replace(self, token: str, scope: str, deadline: float) -> bool:
+        """Get another token after this one was refused for a scope, and return whether there is one.
 
-    def _log_in(self, deadline: float) -> str:
-        if self._credentials is None:
-            raise CloposError(Reason.TOKEN, "there is no token and nothing to log in with", brand_wide=True)
-        self.backoff.check(LOGIN)
+        A scope that was refused the token before, while others are not, gets no other for it; neither does any where
+        new tokens were refused a moment ago. Raises CloposError: brand-wide where the login is refused, and not where
+        it merely fails, as the token may be good elsewhere.
+        """
+        if not self.renewable or self._refused.get(scope) == token == self._accepted:
+            return False
+        if self.backoff.holds(REPLACEMENT) and self._session is not None and token == self._session.token:
+            return False
+        if not self._acquire(deadline):
+            raise self._busy()
+        try:
+            session = self._session
+            if session is None or session.token == token:
+                try:
+                    self._session = self._obtain(deadline)
+                except CloposError as error:
+                    if not error.reason.is_configuration:
+                        raise CloposError(error.reason, error.message, brand_wide=session is None) from error
+                    if isinstance(self._credentials, Credentials):
+                        self._session = None
+                    raise
+            return self._session is not None and self._session.token != token
+        finally:
+            self._lock.release()
+
+    def accepted(self, scope: str, token: str) -> None:
+        """Note that a token was accepted: it is good, and whoever else is refused it has another fault."""
+        self.proven = True
+        self._accepted = token
+        self._refused.pop(scope, None)
+        self.backoff.clear(scope)
+        if self._suspects:
+            for other in list(self._suspects):
+                self.backoff.clear(other)  # It may have been the brand, which works again.
+            self._suspects.clear()
+            self.backoff.clear(REPLACEMENT)
+
+    def refused(self, scope: str, token: str, error: CloposError, *, only_scope: bool = False) -> CloposError:
+        """Note that a token was refused that cannot be replaced, and return what that means.
+
+        It concerns the whole brand once two scopes were refused and none was accepted since, or one where that is all
+        there is. Else a new token that is refused says that the scope is forbidden.
+        """
+        self._accepted = None
+        if scope not in self._refused:
+            self._suspects.add(scope)
+        self._refused[scope] = token
+        if only_scope or len(self._suspects) > 1:
+            self.backoff.record(REPLACEMENT, error)
+            error = CloposError(error.reason, error.message, brand_wide=True)
+        elif self.renewable and error.reason in (Reason.TOKEN, Reason.CREDENTIALS):
+            error = CloposError(Reason.FORBIDDEN, f"{error.message}, with a new token too")
+        self.backoff.record(scope, error)
+        return error
+
+    def _acquire(self, deadline: float) -> bool:
+        """Get the lock of whoever logs in, waiting for that where it is likely to help."""
+        left = deadline - self._clock.monotonic()
+        waits = left > 0 and self.backoff.last(LOGIN) is None
+        return self._lock.acquire(timeout=left / self._clock.speed) if waits else self._lock.acquire(blocking=False)
+
+    def _busy(self) -> CloposError:
+        """Return why there is no token while another thread logs in."""
+        waiting = CloposError(Reason.THROTTLED, "not asked: the brand's login took all the time of the poll")
+        return self.backoff.last(LOGIN) or waiting
+
+    def _obtain(self, deadline: float) -> Session:
+        """Log in, or take a ready token; once more with other credentials where these are refused."""
+        if isinstance(self._credentials, str):
+            self._read_again()
+        if isinstance(self._credentials, Credentials):
+            self.backoff.check(LOGIN)
+            last = self.backoff.last(LOGIN)
+            if last is not None and not self._ip_limits.login_retries.try_acquire():
+                raise last
+        try:
+            try:
+                session = self._log_in(deadline)
+            except CloposError as error:
+                if not error.reason.is_configuration or not self._read_again():
+                    raise
+                session = self._log_in(deadline)
+        except CloposError as error:
+            if error.reason is Reason.THROTTLED:
+                raise  # Our own rate limit says nothing of the login.
+            refused = CloposError(error.reason, error.message, brand_wide=True)
+            self.backoff.record(LOGIN, refused)
+            raise refused from error
+        self.backoff.clear(LOGIN)
+        return session
+
+    def _log_in(self, deadline: float) -> Session:
+        if isinstance(self._credentials, str):
+            return Session(self._credentials)
         body = {
             "client_id": self._credentials.client_id,
             "client_secret": self._credentials.client_secret,
             "brand": self._credentials.brand,
             "integrator_id": self._credentials.integrator_id,
         }
-        try:
-            self._ip_limits.logins.acquire(deadline)
-            self._quota.acquire(deadline)
-            answer = self._transport.post("auth", body)
-            if answer.status == 429:  # noqa: PLR2004 - the HTTP status
-                self._ip_limits.logins.hold(responses.retry_after(answer.headers))
-            responses.raise_for_error(answer, self.secrets())
-            token = wire.token(answer.document)
-        except CloposError as error:
-            if error.reason is Reason.THROTTLED:
-                raise  # Our own pacing is no refusal.
-            refusal = CloposError(error.reason, error.message, brand_wide=True)
-            self.backoff.record(LOGIN, refusal)
-            raise refusal from error
-        life = self._life(token, answer)
+        self._ip_limits.logins.acquire(deadline)
+        self._quota.acquire(deadline)
+        response = self._transport.post("auth", body)
+        if response.status == 429:  # noqa: PLR2004 - the HTTP status
+            self._ip_limits.logins.hold(responses.retry_after(response.headers))
+        responses.raise_for_error(response, self.mask())
+        token = wire.token(response.document)
+        life = self._lifetime(token, response)
         now = self._clock.monotonic()
-        self._ends_at = now + max(life, MIN_LIFETIME)
-        self._renew_at = now + max(life - min(REFRESH_BEFORE, life / 10), MIN_LIFETIME)
-        self.expires_at = token.expires_at
-        self.backoff.clear(LOGIN)
-        return token.value
+        return Session(
+            token.value,
+            refresh_at=now + max(life - min(REFRESH_BEFORE, life / 10), MIN_LIFETIME),
+            ends_at=now + max(life, MIN_LIFETIME),
+            expires_at=token.expires_at,
+        )
 
-    def _life(self, token: wire.Token, answer: ApiResponse) -> float:
-        """Give the seconds the token lives.
+    def _read_again(self) -> bool:
+        """Read the credentials anew, and return whether they are others."""
+        if self._reread is None:
+            return False
+        try:
+            credentials = self._reread()
+        except (ExporterError, OSError, ValueError):
+            return False  # What we have was refused, which says more than a file that cannot be read.
+        if credentials == self._credentials:
+            return False
+        self._credentials = credentials
+        self._secrets = {*self._secrets, _secret(credentials)}
+        return True
 
-        `expires_at` is trusted, counted from the server's own Date: a wrong local clock must neither renew at every
+    def _lifetime(self, token: wire.Token, response: ApiResponse) -> float:
+        """Return the seconds the token lives.
+
+        `expires_at` is trusted, counted from the server's own Date: a wrong local clock must neither refresh at every
         poll nor use a dead token. `expires_in` stands in where one of the two is missing.
         """
         if token.expires_at is not None:
-            try:
-                said = parsedate_to_datetime(answer.headers.get("Date", "")).timestamp()
-            except (ValueError, OverflowError):
-                said = None
-            if said is not None:
-                return token.expires_at - said
+            date = responses.date(response.headers)
+            if date is not None:
+                return token.expires_at - date
         if token.expires_in is not None:
             return token.expires_in
         return token.expires_at - self._clock.wall() if token.expires_at is not None else 3600.0
+
+
+def _secret(credentials: Credentials | str) -> str:
+    return credentials if isinstance(credentials, str) else credentials.client_secret
+
+
+def _copy(error: CloposError) -> CloposError:
+    """Return the same error anew: one that is raised again and again collects tracebacks."""
+    return CloposError(error.reason, error.message, brand_wide=error.brand_wide)

@@ -1,4 +1,4 @@
-"""What an answer means: success is read before the status, and two vocabularies of messages become one of reasons.
+"""What a response means: `success` is read before the status, and two vocabularies of messages become one of reasons.
 
 Source: the API's page on errors. An identifier such as `unauthorized` and a sentence such as `Invalid token` live side
 by side, and a mismatch of test and production comes as HTTP 200 with `success: false`.
@@ -6,8 +6,10 @@ by side, and a mismatch of test and production comes as HTTP 200 with `success: 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from email.utils import parsedate_to_datetime
 
 from urllib3.exceptions import InvalidHeader
 from urllib3.util import Retry
@@ -17,8 +19,11 @@ from exporter.clopos.transport import ApiResponse
 from exporter.errors import CloposError
 from exporter.model import Reason
 
-MAX_WAIT = 900.0
-"""Seconds that we let the API send us away at the most."""
+MAX_WAIT = 300.0
+"""Seconds that the API may keep us waiting at a time: nobody is blind for longer because of an odd header."""
+
+MAX_DATE = 253_402_300_800.0
+"""The year 10000 as epoch seconds, which no date can hold."""
 
 _BY_MESSAGE = {
     "test mode": Reason.TEST_MODE,
@@ -34,37 +39,62 @@ _BY_STATUS = {
     429: Reason.RATE_LIMITED,
     504: Reason.GATEWAY_TIMEOUT,
 }
-_BRAND_WIDE = frozenset({Reason.TEST_MODE, Reason.CLIENT_DISABLED, Reason.INTEGRATOR, Reason.TOKEN, Reason.CREDENTIALS})
+_DECIMAL = re.compile(r"[0-9]{1,20}(\.[0-9]{1,9})?")
 
 
-def raise_for_error(answer: ApiResponse, mask: Callable[[str], str] = str) -> None:
-    """Accept an answer that succeeded. Raises CloposError with the reason for any other.
+def raise_for_error(response: ApiResponse, mask: Callable[[str], str] = str) -> None:
+    """Raise CloposError with the reason unless the response says `success: true`.
 
-    `mask` masks what the message must not repeat.
+    Nothing else is a success: neither a missing word nor 0, null or "false". `mask` hides what the message must not
+    repeat.
     """
-    document, status = answer.document, answer.status
-    if document.get("success") is not False and status < 400:  # noqa: PLR2004 - the HTTP class
+    document, status = response.document, response.status
+    success = document.get("success")
+    if success is True and status < 300:  # noqa: PLR2004 - the HTTP class
         return
     text = wire.message(document, mask) if document else f"HTTP {status} without a JSON body"
     reason = _reason(status, f"{text} {wire.identifier(document)}".lower())
-    raise CloposError(reason, f"{text} (HTTP {status})" if document else text, brand_wide=reason in _BRAND_WIDE)
+    if reason is Reason.BAD_REQUEST and status < 400 and success is not False:  # noqa: PLR2004 - the HTTP class
+        raise CloposError(Reason.MALFORMED, f'HTTP {status} without "success": true')
+    raise CloposError(reason, f"{text} (HTTP {status})" if document else text)
 
 
 def retry_after(headers: Mapping[str, str]) -> float:
-    """Give how long a 429 asks us to wait: the longer of RateLimit-Reset and Retry-After, within bounds."""
-    waits = [_number(headers.get("RateLimit-Reset"))]
-    with suppress(InvalidHeader, ValueError, OverflowError):  # The latter two for numbers and dates without end.
-        waits.append(Retry().parse_retry_after(headers.get("Retry-After", "")))
-    said = max((wait for wait in waits if wait is not None), default=60.0)
-    return min(max(said, 1.0), MAX_WAIT)
+    """Return the seconds that a 429 asks us to wait: the longer of RateLimit-Reset and Retry-After, within bounds."""
+    value = headers.get("Retry-After", "")
+    waits = [_number(headers.get("RateLimit-Reset")), _number(value)]
+    with suppress(InvalidHeader, ValueError, OverflowError):  # The latter two for dates without end.
+        waits.append(Retry().parse_retry_after(value) if not value.strip().isdigit() else None)
+    wait = max((wait for wait in waits if wait is not None), default=60.0)
+    return min(max(wait, 1.0), MAX_WAIT)
 
 
 def rate_limit(headers: Mapping[str, str]) -> tuple[int, int, float] | None:
-    """Give limit, remaining and reset (seconds) from the RateLimit headers, None where they are not all there."""
+    """Return limit, remaining and reset (seconds) from the RateLimit headers, None where they are not all there."""
     limit, remaining, reset = (_number(headers.get(f"RateLimit-{name}")) for name in ("Limit", "Remaining", "Reset"))
     if limit is None or remaining is None or reset is None or limit < 1:
         return None
     return int(limit), int(remaining), reset
+
+
+def date(headers: Mapping[str, str]) -> float | None:
+    """Return the server's time, epoch seconds, None where it does not say."""
+    return _http_date(headers.get("Date"))
+
+
+def sunset(headers: Mapping[str, str]) -> float | None:
+    """Return when the API ends, epoch seconds, from `Sunset` (RFC 8594); None where that is not said."""
+    return _http_date(headers.get("Sunset"))
+
+
+def deprecated_since(headers: Mapping[str, str]) -> float | None:
+    """Return from when the API is deprecated, epoch seconds, from `Deprecation` (RFC 9745); None where it is not.
+
+    Drafts of the RFC had an HTTP date in its place.
+    """
+    value = headers.get("Deprecation", "").strip()
+    seconds = _number(value[1:]) if value.startswith("@") else _http_date(value)
+    return seconds if seconds is not None and seconds < MAX_DATE else None
 
 
 def _reason(status: int, text: str) -> Reason:
@@ -77,4 +107,11 @@ def _reason(status: int, text: str) -> Reason:
 
 
 def _number(text: str | None) -> float | None:
-    return float(text) if text is not None and text.isascii() and text.isdigit() and len(text) < 10 else None  # noqa: PLR2004 - bounded
+    return float(text) if text is not None and _DECIMAL.fullmatch(text.strip()) else None
+
+
+def _http_date(text: str | None) -> float | None:
+    try:
+        return parsedate_to_datetime(text or "").timestamp()
+    except (ValueError, OverflowError):
+        return None

@@ -163,9 +163,9 @@ def test_a_reload_asks_again_where_clopos_refused(start: Start, both: Settings, 
     with simulator.faults.during("wrong_credentials", endpoint="auth"):
         daemon = start(only(both, FIRST))
         until(lambda: not daemon.not_ready())
-    daemon._brands[FIRST].client.login.refusals._known = {
+    daemon._brands[FIRST].client.login.backoff._known = {
         key: (error, until_ + 10**6, times)
-        for key, (error, until_, times) in daemon._brands[FIRST].client.login.refusals._known.items()
+        for key, (error, until_, times) in daemon._brands[FIRST].client.login.backoff._known.items()
     }
     assert daemon.reload() is None
     until(lambda: shown(daemon) == {FIRST})

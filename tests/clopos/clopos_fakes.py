@@ -87,10 +87,22 @@ class Tokens:
         return ok(date, token=f"jwt-{self.given}", expires_at=int(now + self.lifetime), expires_in=self.lifetime)
 
 
-def login(clock: FakeClock, transport: FakeTransport, credentials: Credentials | str = CREDENTIALS) -> Login:
+def login(
+    clock: FakeClock,
+    transport: FakeTransport,
+    credentials: Credentials | str = CREDENTIALS,
+    reread: Callable[[], Credentials | str] | None = None,
+    ip_limits: IpLimits | None = None,
+) -> Login:
     stop = Event()
-    quota, ip_limits = BrandQuota(6000, clock, stop), IpLimits(clock, stop)
-    return Login(credentials, transport=transport, quota=quota, ip_limits=ip_limits, clock=clock)  # type: ignore[arg-type]
+    return Login(
+        credentials,
+        transport=transport,  # type: ignore[arg-type]
+        quota=BrandQuota(6000, clock, stop),
+        ip_limits=ip_limits or IpLimits(clock, stop),
+        clock=clock,
+        reread=reread,
+    )
 
 
 def client(

@@ -3,6 +3,8 @@ from __future__ import annotations
 import pytest
 from clopos_fakes import (
     CREDENTIALS,
+    TOKEN,
+    Asked,
     client,
     no,
     ok,
@@ -11,8 +13,9 @@ from clopos_fakes import (
 from fakes import FakeClock, venue
 
 from exporter.clopos.client import DEFAULT_VENUE, Client
+from exporter.clopos.login import Credentials
 from exporter.clopos.transport import ApiResponse
-from exporter.model import Discovery, Failure, Reason, Venue
+from exporter.model import Discovery, Failure, Reason, Snapshot, Venue
 
 VENUE = venue()
 
@@ -49,18 +52,24 @@ def test_listed_venues_without_names_take_them_from_clopos_where_it_knows_them(c
 
 
 @pytest.mark.parametrize("answer", [no(403, "forbidden"), no(404, "not found"), no(400, "bad")])
-def test_where_clopos_does_not_tell_the_tokens_default_venue_stands_for_the_brand(
+def test_a_refused_list_is_a_failure_that_says_what_to_do_and_what_to_watch_meanwhile(
     clock: FakeClock, answer: ApiResponse
 ) -> None:
     made, _ = client(clock, lambda _: answer)
-    assert discovered(made) == (Venue("tandir-group", DEFAULT_VENUE, "tandir-group"),)
-
-
-def test_being_refused_the_list_unmakes_no_venue_that_is_known(clock: FakeClock) -> None:
-    made, _ = client(clock, lambda _: no(403, "forbidden"))
     outcome = made.discover(30, (venue("1"), venue("2")))
     assert isinstance(outcome, Failure)
-    assert outcome.reason is Reason.FORBIDDEN
+    assert not outcome.brand_wide
+    assert outcome.fallback == (made.default_venue,) == (Venue("tandir-group", DEFAULT_VENUE, "tandir-group"),)
+    assert outcome.message.startswith("the list of venues is refused: ")
+    assert "`venues: default`" in outcome.message
+
+
+def test_watching_the_default_venue_can_be_meant(clock: FakeClock) -> None:
+    made, transport = client(clock, with_login(clock, lambda _: no(403, "forbidden")), CREDENTIALS)
+    made.configure(requests_per_minute=120, venues=(made.default_venue,))
+    assert discovered(made) == (made.default_venue,)
+    assert [asked.endpoint for asked in transport.asked] == ["auth"]
+    assert made.quota.per_minute == 120
 
 
 def test_listed_venues_keep_their_known_names_while_the_list_is_refused(clock: FakeClock) -> None:
@@ -82,6 +91,29 @@ def test_any_other_failure_of_discovery_is_one(clock: FakeClock, answer: ApiResp
     outcome = made.discover(30)
     assert isinstance(outcome, Failure)
     assert outcome.reason is reason
+    assert not outcome.fallback
+
+
+@pytest.mark.parametrize("credentials", [TOKEN, CREDENTIALS])
+def test_a_token_that_the_first_discovery_is_refused_is_the_brands_failure(
+    clock: FakeClock, credentials: Credentials | str
+) -> None:
+    made, _ = client(clock, with_login(clock, lambda _: no(401, "Unauthenticated.")), credentials)
+    outcome = made.discover(30)
+    assert isinstance(outcome, Failure)
+    assert outcome.brand_wide
+
+
+def test_a_token_that_venues_accept_and_the_list_does_not_fails_the_list_alone(clock: FakeClock) -> None:
+    def script(asked: Asked) -> ApiResponse:
+        return no(401, "Unauthenticated.") if asked.endpoint == "venues" else ok(data=[], total=0)
+
+    made, _ = client(clock, with_login(clock, script), CREDENTIALS)
+    assert isinstance(made.poll(VENUE, 30), Snapshot)
+    outcome = made.discover(30)
+    assert isinstance(outcome, Failure)
+    assert (outcome.reason, outcome.brand_wide) == (Reason.FORBIDDEN, False)
+    assert outcome.fallback
 
 
 def test_a_failed_login_is_brand_wide_wherever_it_is_met(clock: FakeClock) -> None:

@@ -8,7 +8,7 @@ from fakes import FakeClock
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.clopos.limits import BrandQuota, IpLimits, RateLimiter, RetryBudget
+from exporter.clopos.limits import MAX_DOUBT, BrandQuota, FailureBudget, IpLimits, RateLimiter, RetryBudget
 from exporter.errors import CloposError, Stopped
 from exporter.model import Reason
 from exporter.simulator.limits import Tiers, Window
@@ -95,10 +95,29 @@ def test_the_end_of_the_process_ends_the_wait(clock: FakeClock, stop: Event) -> 
         limiter.acquire(FOREVER)
 
 
-def test_what_was_spent_without_asking_counts(clock: FakeClock, stop: Event) -> None:
+def test_a_moment_is_taken_without_waiting_where_one_is_free(clock: FakeClock, stop: Event) -> None:
     limiter = RateLimiter(60, clock, stop, burst=2)
-    limiter.spend()
-    assert starts(limiter, clock, 2) == pytest.approx([0.0, 1.0])
+    assert [limiter.try_acquire() for _ in range(3)] == [True, True, False]
+    clock.forward(1)
+    assert [limiter.try_acquire() for _ in range(2)] == [True, False]
+    limiter.hold(5)
+    clock.forward(4)
+    assert not limiter.try_acquire()
+    limiter.lift()
+    assert limiter.try_acquire()
+
+
+@pytest.mark.parametrize("late", [0.0, 0.2, 5.0])
+def test_what_is_not_sent_says_why_and_for_how_long(clock: FakeClock, stop: Event, late: float) -> None:
+    limiter = RateLimiter(60, clock, stop)
+    limiter.acquire(FOREVER)
+    with pytest.raises(CloposError) as caught:
+        limiter.acquire(clock.monotonic() - late)
+    assert caught.value.message == "not asked: our own rate limit has no room for another 1 s"
+    limiter.hold(48.2)
+    with pytest.raises(CloposError) as caught:
+        limiter.acquire(clock.monotonic() + 30)
+    assert caught.value.message == "not asked: Clopos wants no request for another 49 s"
 
 
 @given(
@@ -152,7 +171,7 @@ def test_below_the_floor_nothing_starts_until_the_api_promises_relief(clock: Fak
 def test_a_reset_longer_than_the_window_is_not_believed(clock: FakeClock, stop: Event) -> None:
     quota = BrandQuota(240, clock, stop)
     quota.update(300, 0, 10_000)
-    assert quota.next_at() == clock.monotonic() + 60
+    assert quota.next_at() == clock.monotonic() + MAX_DOUBT
 
 
 def test_the_pace_recovers_by_itself_when_others_leave(clock: FakeClock, stop: Event) -> None:
@@ -180,6 +199,59 @@ def test_a_429_holds_for_as_long_as_it_says(clock: FakeClock, stop: Event) -> No
     quota.rate_limited(45)
     assert quota.remaining == 0
     assert starts(quota, clock, 1) == [45.0]
+
+
+ODD = {
+    "nothing remains for ever": (300, 0, 60.0),
+    "nothing remains, and the reset is far": (300, 0, 10.0**9),
+    "nothing remains, and the reset is now": (300, 0, 0.0),
+    "little remains for ever": (300, 7, 30.0),
+    "a limit of one": (1, 0, 60.0),
+    "a limit of one that is never used": (1, 1, 60.0),
+    "a limit without end": (10**9, 10**9 - 1, 60.0),
+    "a limit without end of which little remains": (10**9, 100, 60.0),
+}
+
+
+@pytest.mark.parametrize("headers", ODD.values(), ids=ODD)
+def test_odd_headers_of_good_responses_leave_a_quarter_of_the_share(
+    clock: FakeClock, stop: Event, headers: tuple[int, int, float]
+) -> None:
+    quota = BrandQuota(240, clock, stop)
+    times = []
+    while clock.monotonic() < 7_000 + 900:
+        quota.acquire(FOREVER)
+        times.append(clock.monotonic())
+        quota.update(*headers)
+    assert max(later - first for first, later in itertools.pairwise(times)) <= MAX_DOUBT + 1
+    late = [at for at in times if at >= 7_000 + 60]
+    assert len(late) >= 0.99 * 14 * 60
+
+
+def test_a_plentiful_rest_of_a_limit_without_end_leaves_the_rate(clock: FakeClock, stop: Event) -> None:
+    quota = BrandQuota(240, clock, stop)
+    quota.update(10**9, 300, 60)
+    assert quota.per_minute == 240
+
+
+def test_a_reset_by_hand_lifts_everything(clock: FakeClock, stop: Event) -> None:
+    quota = BrandQuota(240, clock, stop)
+    for _ in range(50):
+        clock.forward(1)
+        quota.update(300, 0, 60)
+    quota.rate_limited(300)
+    quota.reset()
+    assert starts(quota, clock, 1) == [0.0]
+    assert (quota.per_minute, quota.per_second) == (240, 4.0)
+
+
+def test_another_share_keeps_what_is_known_of_the_quota(clock: FakeClock, stop: Event) -> None:
+    quota = BrandQuota(240, clock, stop)
+    quota.update(300, 18, 30)
+    quota.hold(20)
+    quota.set_share(120)
+    assert quota.per_minute == pytest.approx(60)
+    assert starts(quota, clock, 1) == [20.0]
 
 
 @pytest.mark.parametrize("share", [240, 300])
@@ -216,10 +288,88 @@ def test_logins_of_many_brands_stay_under_sixty_a_minute_and_begin_at_once(clock
         assert later - first >= 60.0
 
 
-def test_failures_stay_under_six_hundred_a_minute(clock: FakeClock, stop: Event) -> None:
-    failures = starts(IpLimits(clock, stop).failures, clock, 1300)
+def fail(budget: FailureBudget, clock: FakeClock, seconds: float = 0.0) -> bool:
+    """Let a request fail if it may be sent within so many seconds, and return whether it was."""
+    try:
+        budget.reserve(clock.monotonic() + seconds)
+    except CloposError:
+        return False
+    budget.release(failed=True)
+    return True
+
+
+@pytest.mark.parametrize("brands", [1, 8, 45])
+def test_failures_of_all_brands_stay_under_six_hundred_a_minute(clock: FakeClock, stop: Event, brands: int) -> None:
+    limits = IpLimits(clock, stop)
+    budgets = [limits.failure_budget(f"brand-{number}") for number in range(brands)]
+    failures: list[float] = []
+    while clock.monotonic() < 7_000 + 300:
+        failures += [clock.monotonic() for budget in budgets if fail(budget, clock)]
+        clock.forward(0.1)
     for first, later in zip(failures, failures[600:], strict=False):
         assert later - first >= 60.0
+    assert sum(at >= 7_000 + 240 for at in failures) >= 280, "the budget is used"
+
+
+def test_failing_brands_get_equal_parts(clock: FakeClock, stop: Event) -> None:
+    limits = IpLimits(clock, stop)
+    counts = dict.fromkeys("abcdefgh", 0)
+    while clock.monotonic() < 7_000 + 600:
+        for brand in counts:
+            counts[brand] += fail(limits.failure_budget(brand), clock)
+        clock.forward(0.2)
+    assert max(counts.values()) <= 1.1 * min(counts.values())
+
+
+def test_brands_that_fail_do_not_hold_back_one_that_works(clock: FakeClock, stop: Event) -> None:
+    limits = IpLimits(clock, stop)
+    good = limits.failure_budget("good")
+    for second in range(600):
+        for brand in "abcdefgh":
+            while fail(limits.failure_budget(brand), clock):
+                pass
+        for _ in range(16):  # side by side, as many as there are workers
+            good.reserve(clock.monotonic())
+        for number in range(16):
+            good.release(failed=second % 20 == 0 and number == 0)
+        clock.forward(61 if second % 20 == 0 else 1)
+
+
+def test_a_brand_that_works_again_is_not_held_back_by_its_past(clock: FakeClock, stop: Event) -> None:
+    limits = IpLimits(clock, stop)
+    for _ in range(300):
+        for brand in "abcdefgh":
+            fail(limits.failure_budget(brand), clock)
+        clock.forward(0.25)
+    budget, began = limits.failure_budget("a"), clock.monotonic()
+    for _ in range(40):
+        budget.reserve(FOREVER)
+        budget.release(failed=False)
+    assert clock.monotonic() - began < 5
+
+
+def test_a_reservation_is_given_back(clock: FakeClock, stop: Event) -> None:
+    budget = IpLimits(clock, stop).failure_budget("a")
+    while fail(budget, clock):
+        pass
+    clock.forward(0.3)
+    for _ in range(1000):
+        budget.reserve(clock.monotonic())
+        budget.release(failed=False)
+
+
+def test_the_end_of_the_process_ends_the_wait_for_a_reservation(clock: FakeClock, stop: Event) -> None:
+    budget = IpLimits(clock, stop).failure_budget("a")
+    while fail(budget, clock):
+        pass
+    stop.set()
+    with pytest.raises(Stopped):
+        budget.reserve(FOREVER)
+
+
+def test_a_brand_keeps_its_budget_when_it_is_connected_anew(clock: FakeClock, stop: Event) -> None:
+    limits = IpLimits(clock, stop)
+    assert limits.failure_budget("a") is limits.failure_budget("a")
 
 
 def test_repetitions_are_earned_by_successes() -> None:

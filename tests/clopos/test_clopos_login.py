@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import FrozenInstanceError, replace
 from itertools import pairwise
 from threading import Event, Thread
 
@@ -7,9 +8,10 @@ import pytest
 from clopos_fakes import CREDENTIALS, SECRET, TOKEN, Asked, FakeTransport, Tokens, login, no, ok, trouble
 from fakes import FakeClock
 
-from exporter.clopos.login import MIN_LIFETIME, REFRESH_BEFORE, Backoff, Login
+from exporter.clopos.limits import IpLimits
+from exporter.clopos.login import MIN_LIFETIME, REFRESH_BEFORE, Backoff, Credentials, Login, Session
 from exporter.clopos.transport import ApiResponse
-from exporter.errors import CloposError
+from exporter.errors import CloposError, ConfigError
 from exporter.model import Reason
 
 WRONG = no(401, "Invalid credentials")
@@ -148,29 +150,29 @@ def test_a_refused_login_is_a_reason_for_the_whole_brand(made: Login, clock: Fak
     assert (error.reason, error.brand_wide) == (Reason.CREDENTIALS, True)
 
 
-def test_what_only_a_person_can_mend_is_asked_again_later_each_time_up_to_fifteen_minutes(
+def test_what_only_a_person_can_mend_is_asked_again_later_each_time_up_to_five_minutes(
     made: Login, clock: FakeClock, script: Script, transport: FakeTransport
 ) -> None:
     script.instead = WRONG
     asked: list[float] = []
-    for _ in range(2800):
+    for _ in range(1100):
         before = len(transport.asked)
         assert refusal(made, clock).reason is Reason.CREDENTIALS
         if len(transport.asked) > before:
             asked.append(clock.monotonic())
         clock.forward(1)
     waits = [later - first for first, later in pairwise(asked)]
-    assert waits == [15.0, 30.0, 60.0, 120.0, 240.0, 480.0, 900.0, 900.0]
+    assert waits == [15.0, 30.0, 60.0, 120.0, 240.0, 300.0, 300.0]
 
 
-def test_transient_trouble_is_asked_again_within_a_minute(
+def test_transient_trouble_is_asked_again_within_fifteen_seconds(
     made: Login, clock: FakeClock, script: Script, transport: FakeTransport
 ) -> None:
     script.instead = trouble()
     for _ in range(600):
         assert refusal(made, clock).reason is Reason.CONNECTION
         clock.forward(1)
-    assert 12 <= len(transport.asked) <= 18
+    assert 40 <= len(transport.asked) <= 46
 
 
 def test_a_login_that_works_again_starts_anew(made: Login, clock: FakeClock, script: Script) -> None:
@@ -182,7 +184,8 @@ def test_a_login_that_works_again_starts_anew(made: Login, clock: FakeClock, scr
     clock.forward(900)
     assert ask(made, clock) == "jwt-1"
     script.instead = WRONG
-    made.invalidate("jwt-1")
+    with pytest.raises(CloposError):
+        made.replace("jwt-1", "stations:7", clock.monotonic() + 30)
     refusal(made, clock)
     clock.forward(16)
     script.instead = None
@@ -211,14 +214,207 @@ def test_an_old_token_serves_while_its_renewal_fails_and_not_beyond_its_end(
     assert refusal(made, clock).reason is Reason.GATEWAY
 
 
-def test_a_token_that_clopos_dropped_is_replaced_once_however_many_say_so(
+def replaced(made: Login, clock: FakeClock, token: str, scope: str = "stations:7") -> bool:
+    return made.replace(token, scope, clock.monotonic() + 30)
+
+
+def test_a_token_that_is_refused_is_replaced_once_however_many_say_so(
     made: Login, clock: FakeClock, transport: FakeTransport
 ) -> None:
     old = ask(made, clock)
-    for _ in range(3):
-        made.invalidate(old)
+    for id_ in range(3):
+        assert replaced(made, clock, old, f"stations:{id_}")
         assert ask(made, clock) == "jwt-2"
     assert len(transport.asked) == 2
+
+
+def test_a_token_that_is_refused_goes_on_serving_others_while_replacing_it_fails(
+    made: Login, clock: FakeClock, script: Script
+) -> None:
+    old = ask(made, clock)
+    script.instead = trouble(Reason.GATEWAY)
+    with pytest.raises(CloposError) as caught:
+        replaced(made, clock, old)
+    assert (caught.value.reason, caught.value.brand_wide) == (Reason.GATEWAY, False)
+    assert ask(made, clock) == old
+
+
+def test_what_the_login_says_is_true_of_the_whole_brand(made: Login, clock: FakeClock, script: Script) -> None:
+    old = ask(made, clock)
+    script.instead = no(401, "Client is disabled")
+    with pytest.raises(CloposError) as caught:
+        replaced(made, clock, old)
+    assert (caught.value.reason, caught.value.brand_wide) == (Reason.CLIENT_DISABLED, True)
+    assert refusal(made, clock).brand_wide
+
+
+UNAUTHENTICATED = CloposError(Reason.CREDENTIALS, "Unauthenticated.")
+
+
+def is_brands(made: Login, id_: str, token: str = TOKEN) -> bool:
+    """Let a token be refused for a venue, and return whether that is the brand's failure."""
+    error = made.refused(f"stations:{id_}", token, UNAUTHENTICATED)
+    assert error.reason is (Reason.CREDENTIALS if error.brand_wide else Reason.FORBIDDEN)
+    return error.brand_wide
+
+
+def test_a_token_that_others_may_use_is_not_replaced_for_the_one_that_may_not(made: Login, clock: FakeClock) -> None:
+    ask(made, clock)
+    assert replaced(made, clock, "jwt-1")
+    assert not is_brands(made, "7", "jwt-2")
+    made.accepted("stations:8", "jwt-2")
+    assert not replaced(made, clock, "jwt-2")
+    assert not is_brands(made, "7", "jwt-2")
+
+
+def test_two_venues_that_are_refused_with_none_accepted_between_are_the_brand(made: Login) -> None:
+    assert not is_brands(made, "7")
+    assert not is_brands(made, "7")
+    assert is_brands(made, "8")
+
+
+def test_two_venues_that_are_refused_while_others_are_accepted_are_not_the_brand(made: Login) -> None:
+    for _ in range(3):
+        for id_ in "78":
+            assert not is_brands(made, id_)
+            made.accepted("stations:9", TOKEN)
+    assert not is_brands(made, "7")
+    assert not is_brands(made, "8"), "both are known to fail alone"
+
+
+def test_new_tokens_that_are_refused_are_not_replaced_at_speed(
+    made: Login, clock: FakeClock, transport: FakeTransport
+) -> None:
+    for _ in range(600):
+        for id_ in "789":
+            replaced(made, clock, ask(made, clock), f"stations:{id_}")
+            is_brands(made, id_, ask(made, clock))
+        clock.forward(1)
+    assert 4 <= len(transport.asked) <= 10
+
+
+def test_one_that_is_accepted_lets_all_be_asked_that_were_refused_with_the_brand(made: Login) -> None:
+    for id_ in "789":
+        is_brands(made, id_)
+    made.accepted("stations:6", TOKEN)
+    for id_ in "789":
+        made.backoff.check(f"stations:{id_}")
+
+
+def test_token_and_expiry_are_published_together(clock: FakeClock) -> None:
+    """A thread that looks while another logs in sees the old session or the new one, whole."""
+    script = Script(clock, 100.0)
+    made = login(clock, FakeTransport(clock, script))
+    seen: list[tuple[str, float | None]] = []
+    log_in = made._log_in
+
+    def looked_at(deadline: float) -> Session:
+        session = log_in(deadline)
+        seen.extend((now.token, now.expires_at) for now in [made._session] if now is not None)
+        return session
+
+    made._log_in = looked_at  # type: ignore[method-assign]
+    ends = {}
+    for _ in range(3):
+        token = ask(made, clock)
+        ends[token] = made.expires_at
+        clock.forward(95)
+    assert seen == [(token, ends[token]) for token in ("jwt-1", "jwt-2")]
+    with pytest.raises(FrozenInstanceError):
+        made._session.token = "other"  # type: ignore[misc, union-attr]
+
+
+# Rotated secrets
+
+
+ROTATED = replace(CREDENTIALS, client_secret="s3cret-after-the-rotation")
+
+
+def test_a_refused_login_reads_its_secrets_anew_once(clock: FakeClock) -> None:
+    def only_the_new(asked: Asked) -> ApiResponse:
+        good = asked.params["client_secret"] == ROTATED.client_secret
+        return tokens() if good else no(401, f"Invalid credentials {asked.params['client_secret']}")
+
+    tokens = Tokens(clock)
+    transport = FakeTransport(clock, only_the_new)
+    made = login(clock, transport, reread=lambda: ROTATED)
+    assert ask(made, clock) == "jwt-1"
+    assert len(transport.asked) == 2
+    assert made.mask()(f"{SECRET} {ROTATED.client_secret} jwt-1") == "<secret> <secret> <secret>"
+
+
+@pytest.mark.parametrize("error", [None, OSError("gone"), ValueError("no UTF-8"), ConfigError([])])
+def test_secrets_that_are_the_same_or_unreadable_change_nothing(clock: FakeClock, error: Exception | None) -> None:
+    read: list[float] = []
+
+    def reread() -> Credentials:
+        read.append(clock.monotonic())
+        if error is not None:
+            raise error
+        return CREDENTIALS
+
+    transport = FakeTransport(clock, lambda _: WRONG)
+    made = login(clock, transport, reread=reread)
+    for _ in range(10):
+        assert refusal(made, clock).reason is Reason.CREDENTIALS
+        clock.forward(1)
+    assert (len(transport.asked), len(read)) == (1, 1)
+
+
+def test_transient_trouble_reads_no_secrets(clock: FakeClock) -> None:
+    def reread() -> Credentials:
+        raise AssertionError
+
+    made = login(clock, FakeTransport(clock, lambda _: no(503, "no")), reread=reread)
+    assert refusal(made, clock).reason is Reason.GATEWAY
+
+
+def test_a_ready_token_that_is_refused_is_read_anew(clock: FakeClock, transport: FakeTransport) -> None:
+    files = ["token-of-monday"]
+    made = login(clock, transport, files[0], reread=lambda: files[0])
+    assert not replaced(made, clock, "token-of-monday")
+    files[0] = "token-of-tuesday"
+    assert replaced(made, clock, "token-of-monday")
+    assert ask(made, clock) == "token-of-tuesday"
+    assert not transport.asked
+
+
+# Many brands
+
+
+def test_brands_whose_login_fails_leave_logins_to_those_that_work(clock: FakeClock) -> None:
+    limits = IpLimits(clock, Event())
+    failing = [login(clock, FakeTransport(clock, lambda _: no(503, "no")), ip_limits=limits) for _ in range(45)]
+    for minute in range(10):
+        for _ in range(60):
+            for one in failing:
+                assert refusal(one, clock).reason in (Reason.GATEWAY, Reason.THROTTLED)
+            clock.forward(1)
+        good = login(clock, FakeTransport(clock, lambda _: Tokens(clock)()), ip_limits=limits)
+        assert good.token(clock.monotonic() + 5) == "jwt-1", minute
+
+
+def test_who_needs_a_token_does_not_wait_for_a_login_that_is_known_to_fail(clock: FakeClock) -> None:
+    entered, go = Event(), Event()
+    asked = 0
+
+    def slow_the_second_time(_asked: Asked) -> CloposError:
+        nonlocal asked
+        asked += 1
+        if asked > 1:
+            entered.set()
+            go.wait(5)
+        return trouble()
+
+    made = login(clock, FakeTransport(clock, slow_the_second_time))
+    refusal(made, clock)
+    clock.forward(2)
+    first = Thread(target=lambda: refusal(made, clock))
+    first.start()
+    assert entered.wait(5)
+    assert refusal(made, clock).reason is Reason.CONNECTION
+    go.set()
+    first.join(5)
 
 
 def test_a_429_on_login_holds_every_brands_logins_of_this_address(
@@ -255,7 +451,7 @@ def test_a_ready_token_is_used_as_it_is_and_never_renewed(clock: FakeClock, tran
     made = login(clock, transport, TOKEN)
     clock.forward(10**7)
     assert ask(made, clock) == TOKEN
-    made.invalidate(TOKEN)
+    assert not replaced(made, clock, TOKEN)
     assert ask(made, clock) == TOKEN
     assert not made.renewable
     assert not transport.asked
@@ -345,7 +541,7 @@ def test_a_secret_that_clopos_repeats_is_masked(made: Login, clock: FakeClock, s
     script.instead = None
     made.backoff.reset()
     ask(made, clock)
-    assert made.secrets()(f"a {SECRET} b jwt-1 c") == "a <secret> b <secret> c"
+    assert made.mask()(f"a {SECRET} b jwt-1 c") == "a <secret> b <secret> c"
 
 
 # Backoff

@@ -21,9 +21,28 @@ def refused(status: int, document: Mapping[str, Any]) -> CloposError:
     return caught.value
 
 
-@pytest.mark.parametrize("document", [{"success": True}, {}, {"data": []}, {"success": None}])
-def test_an_answer_that_does_not_say_otherwise_succeeded(document: dict[str, Any]) -> None:
-    responses.raise_for_error(ApiResponse(200, {}, document))
+@pytest.mark.parametrize("status", [200, 201, 206])
+def test_success_is_a_success(status: int) -> None:
+    responses.raise_for_error(ApiResponse(status, {}, {"success": True, "data": []}))
+
+
+@pytest.mark.parametrize("success", [None, 0, 1, "true", "false", "", [], {}, 1.0])
+def test_nothing_but_true_is_a_success(success: object) -> None:
+    error = refused(200, {"success": success, "data": [], "total": 0})
+    assert (error.reason, error.message) == (Reason.MALFORMED, 'HTTP 200 without "success": true')
+
+
+@pytest.mark.parametrize("document", [{}, {"data": [], "total": 0}])
+def test_a_response_that_does_not_speak_of_success_is_none(document: dict[str, Any]) -> None:
+    assert refused(200, document).reason is Reason.MALFORMED
+
+
+def test_a_message_explains_more_than_a_missing_success() -> None:
+    assert refused(200, {"success": None, "message": "Client is disabled"}).reason is Reason.CLIENT_DISABLED
+
+
+def test_a_status_beyond_the_successful_ones_is_none() -> None:
+    assert refused(304, {"success": True}).reason is Reason.MALFORMED
 
 
 @pytest.mark.parametrize(
@@ -79,25 +98,6 @@ def test_a_failure_without_a_body_says_so() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "message", "brand_wide"),
-    [
-        (401, "Invalid credentials", True),
-        (401, "Client is disabled", True),
-        (401, "Token expired", True),
-        (400, "Invalid integrator_id", True),
-        (200, "Integrator is in test mode", True),
-        (403, "forbidden", False),
-        (404, "not found", False),
-        (400, "bad", False),
-        (429, "slow down", False),
-        (503, "later", False),
-    ],
-)
-def test_what_hits_the_whole_brand_says_so(status: int, message: str, *, brand_wide: bool) -> None:
-    assert refused(status, {"success": False, "message": message}).brand_wide is brand_wide
-
-
-@pytest.mark.parametrize(
     ("headers", "seconds"),
     [
         ({}, 60.0),
@@ -110,6 +110,10 @@ def test_what_hits_the_whole_brand_says_so(status: int, message: str, *, brand_w
         ({"RateLimit-Reset": "-5", "Retry-After": "-5"}, 60.0),
         ({"RateLimit-Reset": "soon", "Retry-After": "later"}, 60.0),
         ({"Retry-After": "9" * 5000}, 60.0),
+        ({"RateLimit-Reset": "1.5"}, 1.5),
+        ({"Retry-After": "2.25"}, 2.25),
+        ({"RateLimit-Reset": "0.05"}, 1.0),
+        ({"RateLimit-Reset": " 5 "}, 5.0),
         ({"RateLimit-Reset": "9" * 5000}, 60.0),
         ({"Retry-After": "Fri, 31 Dec 99999 23:59:59 GMT"}, 60.0),
     ],
@@ -140,6 +144,9 @@ def test_no_header_makes_a_wait_endless_or_a_crash(headers: dict[str, str]) -> N
         ("300", None, "60", None),
         ("3" * 5000, "1", "1", None),
         ("²", "1", "1", None),
+        ("300", "299", "0.25", (300, 299, 0.25)),
+        ("1", "0", "60", (1, 0, 60.0)),
+        ("1000000000", "999999999", "60", (10**9, 10**9 - 1, 60.0)),
     ],
 )
 def test_the_quota_is_taken_from_its_headers_where_all_make_sense(
@@ -147,3 +154,39 @@ def test_the_quota_is_taken_from_its_headers_where_all_make_sense(
 ) -> None:
     headers = {"RateLimit-Limit": limit, "RateLimit-Remaining": remaining, "RateLimit-Reset": reset}
     assert responses.rate_limit({key: value for key, value in headers.items() if value is not None}) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("Wed, 11 Nov 2026 11:11:11 GMT", 1794395471.0),
+        ("Sat, 31 Dec 2050 23:59:59 GMT", 2556143999.0),
+        ("2026-11-11", None),
+        ("true", None),
+        ("", None),
+        ("Fri, 99 Foo 99999 99:99:99 GMT", None),
+    ],
+)
+def test_the_end_of_the_api_is_an_http_date(value: str, expected: float | None) -> None:
+    assert responses.sunset({"Sunset": value}) == expected
+    assert responses.date({"Date": value}) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("@1688169599", 1688169599.0),
+        ("Wed, 11 Nov 2026 11:11:11 GMT", 1794395471.0),
+        ("@", None),
+        ("@soon", None),
+        ("@999999999999", None),
+        ("true", None),
+        ("", None),
+    ],
+)
+def test_a_deprecation_is_a_structured_date_or_that_of_the_drafts(value: str, expected: float | None) -> None:
+    assert responses.deprecated_since({"Deprecation": value}) == expected
+
+
+def test_headers_that_are_not_there_say_nothing() -> None:
+    assert (responses.date({}), responses.sunset({}), responses.deprecated_since({})) == (None, None, None)

@@ -110,7 +110,7 @@ def test_a_clopos_that_cannot_be_reached_at_all_says_why(simulator: Simulator, t
         reasons = {event["brand"]: (event["reason"], event["message"]) for event in exporter.events("brand.")}
     assert reasons["no-name"][0] == "connection"
     assert reasons["no-tls"][0] == "tls"
-    assert reasons["no-listener"] == ("connection", "cannot be reached: Connection refused")
+    assert reasons["no-listener"] == ("connection", "127.0.0.1:9 cannot be reached: Connection refused")
 
 
 def test_a_proxy_that_refuses_is_named(simulator: Simulator, tmp_path: Path) -> None:
