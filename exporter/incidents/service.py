@@ -27,6 +27,8 @@ def assess_service(
         if key.removeprefix(_CHANNEL) not in facts.channels:
             ledger.end(key, Ended.REMOVED)
     for name, works in facts.channels.items():
+        if works is None:
+            continue  # Not tried since the process began: nothing is known that could end it.
         details = {"channel": name}
         _works(ledger, _CHANNEL + name, IncidentKind.CHANNEL_DOWN, works, 0.0, details=details)
     return ledger.incidents, ledger.changes, ledger.look_again_at

@@ -35,12 +35,15 @@ class BrandFacts:
 
 @dataclass(frozen=True, slots=True)
 class ServiceFacts:
-    """What is known of the process itself: True works, False does not, None is not configured or not known."""
+    """What is known of the process itself: True works, False does not, None is not configured or not known.
+
+    `channels` are all that are configured, by name; None is one that has not been tried yet.
+    """
 
     state_writable: bool | None = None
     log_writable: bool | None = None
     reload_successful: bool | None = None
-    channels: Mapping[str, bool] = field(default_factory=lambda: EMPTY)
+    channels: Mapping[str, bool | None] = field(default_factory=lambda: EMPTY)
 
 
 class Candidate(NamedTuple):

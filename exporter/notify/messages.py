@@ -8,9 +8,9 @@ from datetime import UTC, datetime, tzinfo
 from itertools import groupby
 
 from exporter.i18n import translations
-from exporter.model import Incident, IncidentKind, Severity
+from exporter.model import Incident, IncidentKind, Severity, Venue
 from exporter.notify.plan import Form, Notice
-from exporter.notify.texts import ENDED, TEXTS, UNREPORTED
+from exporter.notify.texts import ENDED, UNREPORTED, texts_of
 from exporter.notify.transport import Message, Tone
 
 LISTED_STATIONS = 15
@@ -42,23 +42,25 @@ class Renderer:
         if len(notices) == 1:
             return self._one(notices[0], now, length)
         ordered = sorted(notices, key=_by_urgency)
-        lines = [f"• {self._headline(notice, now)}" for notice in ordered]
+        lines = [f"• {self._headline(notice, now)}" for notice in ordered[:LISTED_STATIONS]]
         message = Message(self._count(ordered), self._advice(ordered), _tone(ordered))
-        for listed in range(min(len(lines), LISTED_STATIONS), -1, -1):
-            more = [self._more(len(lines) - listed)] if listed < len(lines) else []
+        for listed in range(len(lines), -1, -1):
+            more = [self._more(len(ordered) - listed)] if listed < len(ordered) else []
             body = "\n".join([*lines[:listed], *more, *filter(None, [message.body])])
             if _units(message.title) + _units(body) < length or listed <= _FEWEST_LINES:
                 break
         return _fit(replace(message, body=body), length)
 
-    def test(self, channel: str, incident: Incident, now: float, *, resolved: bool) -> Message:
-        """Write a message that looks like one about an incident and says that it is a test."""
+    def test(self, channel: str, brand: str, now: float, *, resolved: bool) -> Message:
+        """Write a message that looks like one about a station, and says that it is a test."""
         gettext = translations(self.language).gettext
+        kind = IncidentKind.KITCHEN_STATION_INACTIVE
+        venue = Venue(brand, "0", gettext("Test venue"))
+        incident = Incident(kind, Severity.CRITICAL, brand, now - 120.0, venue, "0", gettext("Test kitchen"))
         form = Form.RESOLVED if resolved else Form.FIRING
-        headline = self._headline(Notice(form, incident, now), now)
         body = gettext("This is a test of the channel {channel} by clopos-exporter. Nothing has happened.")
         return Message(
-            gettext("Test: {text}").format(text=headline),
+            gettext("Test: {text}").format(text=self._headline(Notice(form, incident, now), now)),
             body.format(channel=_name(channel)),
             Tone.SUCCESS if resolved else Tone.INFO,
         )
@@ -74,10 +76,10 @@ class Renderer:
     def _headline(self, notice: Notice, now: float) -> str:
         """Write a notice as one line."""
         gettext = translations(self.language).gettext
-        incident, texts = notice.incident, TEXTS[notice.incident.kind]
+        incident, texts = notice.incident, texts_of(notice.incident)
         fields = self._fields(notice, now)
         if notice.form is Form.RESOLVED and notice.ended in ENDED:
-            if incident.station is None:
+            if incident.station_id is None:
                 return gettext(UNREPORTED).format(text=gettext(texts.firing).format(**fields))
             return gettext(ENDED[notice.ended]).format(**fields)
         text = {Form.PAST: texts.past, Form.RESOLVED: texts.resolved}.get(notice.form, texts.firing)
@@ -165,14 +167,18 @@ class Renderer:
     def _advice(self, notices: Sequence[Notice]) -> str:
         """Write what to do about the notices of what goes on, each thing once, what is most urgent first."""
         gettext = translations(self.language).gettext
-        kinds = {notice.incident.kind: None for notice in notices if notice.form in (Form.FIRING, Form.REMINDER)}
-        if len(notices) > 1 and _STATION_INACTIVE & kinds.keys():
+        going_on = [notice.incident for notice in notices if notice.form in (Form.FIRING, Form.REMINDER)]
+        advice = [gettext(texts_of(one).advice) for one in going_on if len(notices) == 1 or not _is_inactive(one)]
+        if len(notices) > 1 and any(map(_is_inactive, going_on)):
             of_stations = gettext(
                 "Switch stations on in the Clopos back office, under stations. If some are meant to be off, tell IT."
             )
-            others = [TEXTS[kind].advice for kind in kinds if kind not in _STATION_INACTIVE]
-            return "\n".join([of_stations, *dict.fromkeys(map(gettext, others))])
-        return "\n".join(dict.fromkeys(gettext(TEXTS[kind].advice) for kind in kinds))
+            advice.insert(0, of_stations)
+        return "\n".join(dict.fromkeys(advice))
+
+
+def _is_inactive(incident: Incident) -> bool:
+    return incident.kind in _STATION_INACTIVE
 
 
 def _by_urgency(notice: Notice) -> tuple[int, bool, float]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 from math import inf
 
-from exporter.model import Incident
+from exporter.model import Ended, Incident
 from exporter.outbox import Delivery, DeliveryState, IncidentKey
 
 _LOOK_AGAIN_SECONDS = 30.0
@@ -115,15 +116,15 @@ def _pair(
     pairs: list[_Pair] = []
     done: list[Delivery] = []
     expired: list[Delivery] = []
-    begun: dict[IncidentKey, int] = {}
+    begun: dict[IncidentKey, deque[int]] = {}  # several where two of a kind and place fire at the same time
     for row in deliveries:
-        index = begun.pop(row.key, None) if row.is_end else None
+        index = begun[row.key].popleft() if row.is_end and begun.get(row.key) else None
         if row.state is DeliveryState.WAITING and is_expired(row):
             expired.append(row)
             if index is not None:  # Who did not get the news of the end must not be reminded of the beginning.
                 done.append(pairs[index][0])
         elif not row.is_end:
-            begun[row.key] = len(pairs)
+            begun.setdefault(row.key, deque()).append(len(pairs))
             pairs.append((row, None))
         elif index is not None:
             pairs[index] = (pairs[index][0], row)
@@ -134,12 +135,12 @@ def _pair(
 
 
 def _needs_no_message(begun: Delivery, end: Delivery) -> bool:
-    how = str(end.change.details.get("ended", ""))
+    how = end.change.details.get("ended")
     if begun.state is DeliveryState.ACCEPTED:
-        return how in ("closed", "replaced")
+        return how in (Ended.CLOSED, Ended.REPLACED)
     # Nobody knows of it yet. What replaced it says all there is to say, and what is left out of the alerts now need not
     # begin with one; but what closing time ended did happen.
-    return how in ("replaced", "ignored", "retired")
+    return how in (Ended.REPLACED, Ended.IGNORED, Ended.RETIRED)
 
 
 def _notices(news: Iterable[_Pair], reminders: Iterable[Delivery]) -> Iterable[Notice]:

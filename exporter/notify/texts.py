@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from exporter.model import IncidentKind
+from exporter.model import Ended, Incident, IncidentKind
 
 
 def N_(message: str) -> str:  # noqa: N802 - the name that gettext's tools look for
@@ -87,10 +87,10 @@ TEXTS = {
         N_("If it was deleted by mistake, create it anew and route the dishes to it again."),
     ),
     IncidentKind.STATION_UNCLEAR: Texts(
-        N_("The status of {station} is unclear since {since}, {venue}"),
-        N_("The status of {station} is clear again, {venue}"),
-        N_("The status of {station} was unclear from {since} to {until}, {venue}"),
-        N_("What Clopos says of it cannot be understood. Look at it in the Clopos back office."),
+        N_("The status of stations is unclear since {since}, {venue}"),
+        N_("The status of all stations is clear again, {venue}"),
+        N_("The status of stations was unclear from {since} to {until}, {venue}"),
+        N_("What Clopos says of them cannot be understood. Look at them in the Clopos back office."),
     ),
     IncidentKind.VENUE_DATA_STALE: Texts(
         N_("No data from Clopos since {since}, {venue}"),
@@ -154,12 +154,27 @@ TEXTS = {
     ),
 }
 
-ENDED = {
-    "ignored": N_("{station} is left out of the alerts now, {venue}"),
-    "removed": N_("{station} was removed from Clopos, {venue}"),
-    "retired": N_("{station} has been inactive for long and is no longer reported, {venue}"),
+VENUE_NOT_READY = Texts(
+    N_("All stations are still inactive shortly before opening, {venue}"),
+    N_("A station is active before opening, {venue}"),
+    N_("All stations were inactive shortly before opening, until {until}, {venue}"),
+    N_("Switch the stations on in the Clopos back office, under stations, before the doors open."),
+)
+"""What is said where no station of a venue is ready."""
+
+ENDED: dict[str, str] = {
+    Ended.IGNORED: N_("{station} is left out of the alerts now, {venue}"),
+    Ended.REMOVED: N_("{station} was removed from Clopos, {venue}"),
+    Ended.RETIRED: N_("{station} has been inactive for long and is no longer reported, {venue}"),
 }
 """What is said of the end of a station's incident that is over for another reason than that all is well."""
 
 UNREPORTED = N_("No longer reported: {text}")
 """The same for an incident of more than one station."""
+
+
+def texts_of(incident: Incident) -> Texts:
+    """Return what is said of an incident."""
+    if incident.kind is IncidentKind.STATION_NOT_READY and incident.station_id is None:
+        return VENUE_NOT_READY
+    return TEXTS[incident.kind]

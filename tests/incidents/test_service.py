@@ -260,6 +260,13 @@ def test_each_channel_that_is_down_fires_on_its_own() -> None:
     ]
 
 
+def test_a_channel_that_was_not_tried_since_a_restart_is_not_over() -> None:
+    service = Service()
+    service.after(0, channels={"shift": False})
+    assert service.after(9, channels={"shift": None}) == []
+    assert service.after(9, channels={"shift": True}) == [resolved("channel_down", "", "recovered")]
+
+
 def test_nothing_wrong_leaves_the_same_object() -> None:
     service = Service()
     before = service.incidents

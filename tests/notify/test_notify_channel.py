@@ -164,6 +164,19 @@ def test_an_incident_that_fires_a_second_time_is_told_a_second_time() -> None:
     ]
 
 
+def test_two_incidents_of_one_kind_and_place_that_fire_at_once_end_once_each() -> None:
+    world = World()
+    bulk = incident(IncidentKind.MANY_VENUES_INACTIVE, venue=None, station=None, station_id=None)
+    world.happens(firing(bulk), firing(bulk))
+    world.run(MINUTE)
+    world.happens(resolved(bulk, NOON + 300.0))
+    world.run(MINUTE)
+    world.happens(resolved(bulk, NOON + 600.0))
+    world.run(MINUTE)
+    assert len(world.titles) == 3
+    assert world.outbox.deliveries("shift") == []
+
+
 def test_a_firing_incident_is_repeated_only_where_that_is_configured() -> None:
     world = World(timing=Timing(repeat_interval=HOUR))
     world.happens(firing(incident()))
@@ -216,7 +229,7 @@ def test_failed_deliveries_are_repeated_with_growing_pauses_up_to_ten_minutes() 
         while world.service.attempts == attempts:
             world.clock.forward(world.worker.step())
         times.append(world.clock.monotonic())
-    pauses = [after - before for before, after in itertools.pairwise(times)]
+    pauses = [round(after - before, 6) for before, after in itertools.pairwise(times)]
     assert 5.0 <= pauses[0] <= 12.6
     assert all(before <= after for before, after in itertools.pairwise(pauses))
     assert pauses[-1] == LONGEST_BACKOFF

@@ -87,6 +87,11 @@ def test_no_all_clear_is_given_for_a_venue_whose_stations_are_left_out() -> None
     assert title == "No longer reported: All stations of Gəncə are inactive since 12:00"
 
 
+def test_a_venue_of_which_no_station_is_ready_is_one_sentence() -> None:
+    whole = incident(IncidentKind.STATION_NOT_READY, station=None, station_id=None)
+    assert one(Notice(Form.FIRING, whole)).title == "All stations are still inactive shortly before opening, Gəncə"
+
+
 def test_a_time_of_another_day_has_its_date_and_one_of_another_year_that_too() -> None:
     assert "since Jan 14 12:00" in one(Notice(Form.FIRING, incident(seconds=-DAY))).title
     assert "since Dec 31, 2026 12:00" in one(Notice(Form.FIRING, incident(seconds=-15 * DAY))).title
@@ -166,11 +171,25 @@ def test_the_stations_behind_a_grouped_incident_are_listed_by_venue() -> None:
     assert lines[1:3] == ["• Venue 1: Station 10, Station 11, Station 12, Station 13, Station 14", "and 5 more"]
 
 
-def test_a_test_message_looks_like_a_real_one_and_says_that_it_is_a_test() -> None:
-    message = ENGLISH.test("shift", incident(), NOW, resolved=False)
-    assert message.title == "Test: Mətbəx is inactive since 12:00, Gəncə"
-    assert "channel shift" in message.body
-    assert ENGLISH.test("shift", incident(), NOW, resolved=True).title == "Test: Mətbəx is active again, Gəncə"
+@pytest.mark.parametrize(
+    ("language", "title"),
+    [
+        ("en", "Test: Test kitchen is inactive since 12:00, Test venue"),
+        ("az", "Test: “Test mətbəxi” stansiyası 12:00 vaxtından bəri söndürülüb, Test restoranı"),
+        ("ru", "Проверка: Станция «Тестовая кухня» отключена с 12:00, Тестовый ресторан"),
+        ("uz", "Sinov: “Sinov oshxonasi” stansiyasi 12:00 dan beri oʻchirilgan, Sinov restorani"),
+    ],
+)
+def test_a_test_message_looks_like_a_real_one_and_says_that_it_is_a_test(language: str, title: str) -> None:
+    message = Renderer(language, lambda _: BAKU).test("shift", "tandir-group", NOON + 120.0, resolved=False)
+    assert message.title == title
+    assert "shift" in message.body
+
+
+def test_a_test_of_the_end_says_that_all_is_well() -> None:
+    message = ENGLISH.test("shift", "tandir-group", NOW, resolved=True)
+    assert message.title == "Test: Test kitchen is active again, Test venue"
+    assert message.tone is Tone.SUCCESS
 
 
 def test_every_kind_has_its_texts_and_they_use_only_what_there_is() -> None:
