@@ -159,15 +159,18 @@ class Client:
     def discover(self, seconds: float, known: Iterable[Venue] = ()) -> Discovery | Failure:
         """Log in, read which venues there are and return the outcome; `known` as for `venues`. Raises Stopped only.
 
-        A refused list is a failure, whose `fallback` is the token's default venue.
+        A refused list is a failure, whose `fallback` is the token's default venue where no other is known.
         """
         began = self._clock.monotonic()
+        known = tuple(known)
         try:
             venues = self.venues(seconds, known)
         except CloposError as error:
             failure = self._failure(error, began)
             refused = error.reason in _REFUSES_DISCOVERY and not error.brand_wide
-            return replace(failure, fallback=(self.default_venue,)) if refused else failure
+            if refused and not any(venue.id != DEFAULT_VENUE for venue in known):
+                return replace(failure, fallback=(self.default_venue,))
+            return failure
         at = self._clock.now()
         return Discovery(venues, at, at.monotonic - began, listed=self._venues is not None, began=began)
 

@@ -209,7 +209,7 @@ class FailureBudget:
                 raise Stopped
 
     def release(self, *, failed: bool) -> None:
-        """Give a reservation back, and count the failure if it was one."""
+        """Release a reservation, and count the failure if it was one."""
         with self._lock:
             self._reserved -= 1
             if failed:

@@ -19,6 +19,9 @@ from exporter.model import Kind, Reason, Station, Venue
 NAME_LENGTH = 200
 """Characters of a name that are kept: a label, a log line and a page have to hold it."""
 
+MAX_MESSAGE = 2**18
+"""Characters of a message in which secrets are looked for."""
+
 _LONG = reprlib.Repr()
 _LONG.maxstring = _LONG.maxother = 1000  # characters: more than are ever shown
 _SURROGATES = re.compile("[\ud800-\udfff]")
@@ -63,7 +66,7 @@ def page(document: Row) -> Page:
 
 
 def stations(rows: Iterable[Any]) -> tuple[list[Station], list[str]]:
-    """Decode rows to stations, and give a description of each row that cannot be one: it has no usable id.
+    """Decode rows to stations, and describe each row that cannot be one because it has no usable id.
 
     A row that Clopos marks as deleted is no station any more.
     """
@@ -101,12 +104,12 @@ def token(document: Row) -> Token:
 
 
 def message(document: Row, mask: Callable[[str], str] = str) -> str:
-    """Give what the answer says to people, in one bounded line; `mask` masks what must not be repeated."""
+    """Return what the answer says to people, in one bounded line; `mask` hides what must not be repeated."""
     return _text(document.get("message") or document.get("error") or "no message", 200, mask)
 
 
 def identifier(document: Row) -> str:
-    """Give what the answer says to programs, a sentence or a slug, in one bounded line; empty where it says nothing."""
+    """Return what the answer says to programs, a sentence or a slug, in one bounded line; empty if nothing."""
     return _text(document.get("error") or "", 200)
 
 
@@ -164,7 +167,8 @@ def _name(value: object, default: str) -> str:
 
 def _text(value: object, length: int, mask: Callable[[str], str] = str) -> str:
     """Put anything on one bounded line."""
-    # Hidden before anything is cut: what is left of a secret would no longer be recognized.
-    text = mask(value if isinstance(value, str) else _LONG.repr(value))
+    # Masked before it is cut to its length: what is left of a secret would no longer be recognized. A text of megabytes
+    # is no message though, and nothing beyond its beginning is ever shown.
+    text = mask((value if isinstance(value, str) else _LONG.repr(value))[:MAX_MESSAGE])
     text = " ".join(_SURROGATES.sub("\N{REPLACEMENT CHARACTER}", text[: 4 * length]).split())
     return text if len(text) <= length else text[: length - 1] + "…"

@@ -56,10 +56,15 @@ def test_a_refused_list_is_a_failure_that_says_what_to_do_and_what_to_watch_mean
     clock: FakeClock, answer: ApiResponse
 ) -> None:
     made, _ = client(clock, lambda _: answer)
-    outcome = made.discover(30, (venue("1"), venue("2")))
+    default = Venue("tandir-group", DEFAULT_VENUE, "tandir-group")
+    outcome = made.discover(30)
     assert isinstance(outcome, Failure)
     assert not outcome.brand_wide
-    assert outcome.fallback == (made.default_venue,) == (Venue("tandir-group", DEFAULT_VENUE, "tandir-group"),)
+    assert outcome.fallback == (made.default_venue,) == (default,)
+    for known, fallback in (((default,), (default,)), ((venue("1"), default), ())):
+        again = made.discover(30, known)
+        assert isinstance(again, Failure)
+        assert again.fallback == fallback, "other venues that are known go on being watched"
     assert outcome.message.startswith("the list of venues is refused: ")
     assert "`venues: default`" in outcome.message
 
