@@ -9,8 +9,12 @@ PIP := $(PY) -m pip --disable-pip-version-check install --quiet --require-hashes
 LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-strip-extras --no-header --no-emit-find-links --no-emit-index-url
 # Arguments for the program behind a target: make test ARGS='-k station', make demo ARGS=--help
 ARGS ?=
+# Most tests wait more than they compute: two workers a core. Those of test-all run heavy programs beside themselves.
+CORES := $(shell getconf _NPROCESSORS_ONLN)
+WORKERS ?= $(shell expr 2 \* $(CORES))
+HEAVY_WORKERS ?= $(shell expr 1 + $(CORES))
 # The first Python that is new enough and can make a virtual environment; asked for only when one is made.
-PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 
 .PHONY: help
@@ -23,14 +27,16 @@ help: ## Show this list
 demo: $(VENV)/runtime ## Run the exporter against the built-in Clopos simulator
 	@exec $(PY) -m exporter demo $(ARGS)
 
-.PHONY: test test-all test-lowest lint fmt docs messages rules dashboards lock screenshots bench torture soak fuzz audit
+.PHONY: check test test-all test-lowest lint fmt docs messages rules dashboards lock screenshots bench torture soak fuzz audit
+check: lint test ## Run lint and the fast tests: what every commit has to pass
+
 test: $(VENV)/dev ## Run the fast tests
-	$(PY) -m pytest -n 4 --dist worksteal -m "not slow" $(ARGS)
+	$(PY) -m pytest -n $(WORKERS) --dist worksteal -m "not slow" $(ARGS)
 
 test-all: $(VENV)/dev ## Run every test, real programs and containers included
-	$(PY) -m pytest -n 3 --dist loadgroup $(ARGS)
+	$(PY) -m pytest -n $(HEAVY_WORKERS) --dist loadgroup $(ARGS)
 
-lint: $(VENV)/dev ## Check style, types and the floors
+lint: $(VENV)/dev ## Check style, types and layers
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
@@ -42,10 +48,10 @@ fmt: $(VENV)/dev ## Format the code and mend what can be mended
 
 test-lowest: $(BIN)/uv ## Run the fast tests with the oldest dependencies that pyproject.toml allows
 	@mkdir -p .cache
-	@$(BIN)/uv pip compile --quiet --resolution lowest-direct --no-header pyproject.toml -o .cache/lowest.txt
 	@$(BIN)/uv venv --quiet --clear --python $(PY) .cache/lowest
-	@$(BIN)/uv pip install --quiet --python .cache/lowest -r .cache/lowest.txt --group dev --editable .
-	.cache/lowest/bin/python -m pytest -n 4 --dist worksteal -m "not slow" $(ARGS)
+	@$(BIN)/uv pip install --quiet --python .cache/lowest --require-hashes -r requirements-lowest.lock
+	@$(BIN)/uv pip install --quiet --python .cache/lowest --no-deps --no-build-isolation --editable .
+	.cache/lowest/bin/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow" $(ARGS)
 
 docs: $(VENV)/dev ## Write the generated tables of both READMEs
 	$(PY) -m tools.tables
@@ -67,6 +73,12 @@ lock: $(BIN)/uv ## Renew the lock files from pyproject.toml
 	$(LOCK) $(ARGS) -c requirements-dev.lock pyproject.toml -o requirements.lock
 	$(LOCK) $(ARGS) -c requirements-dev.lock --group build -o requirements-build.lock
 	$(LOCK) $(ARGS) -c requirements-dev.lock --group release -o requirements-release.lock
+	$(LOCK) $(ARGS) --group lock -o requirements-uv.lock
+	$(LOCK) $(ARGS) --group fuzz -o requirements-fuzz.lock
+	$(LOCK) $(ARGS) --no-deps --group ci -o requirements-ci.lock
+	@mkdir -p .cache
+	$(BIN)/uv pip compile --quiet --universal --resolution lowest-direct pyproject.toml -o .cache/lowest.txt
+	$(LOCK) $(ARGS) -c .cache/lowest.txt pyproject.toml --group dev -o requirements-lowest.lock
 
 screenshots: $(VENV)/dev ## Take the README's pictures of the page
 	SCREENSHOTS="$(CURDIR)/docs/images" $(PY) -m pytest tests/e2e/test_page.py -k pictures $(ARGS)
@@ -80,9 +92,9 @@ torture: $(VENV)/dev ## Attack the server and measure what a scrape notices
 soak: $(VENV)/dev ## Run the real process through hours in minutes and watch what it keeps
 	$(PY) tests/e2e/soak.py $(ARGS)
 
-# Outside of the lock: it has no wheels for every Python that is supported.
-fuzz: $(VENV)/dev ## Throw input at a target guided by coverage: wire, configuration or web
-	@$(PY) -m pip --disable-pip-version-check install --quiet --upgrade --target .cache/atheris atheris
+# A lock of its own, because atheris has no wheels for every Python that is supported.
+fuzz: $(VENV)/dev ## Fuzz a target guided by coverage: wire, configuration or web
+	@$(PIP) --upgrade --target .cache/atheris -r requirements-fuzz.lock
 	@mkdir -p .cache/fuzz
 	PYTHONPATH=.cache/atheris $(PY) tests/fuzz/guided.py $(or $(ARGS),wire -max_total_time=60) -artifact_prefix=.cache/fuzz/
 
@@ -117,8 +129,9 @@ $(VENV)/release: requirements-release.lock requirements-build.lock | $(VENV)/run
 	@$(PIP) -r requirements-release.lock -r requirements-build.lock
 	@touch $@
 
-$(BIN)/uv: | $(PY)
-	@$(PY) -m pip --disable-pip-version-check install --quiet uv
+$(BIN)/uv: requirements-uv.lock | $(PY)
+	@$(PIP) -r requirements-uv.lock
+	@touch $@
 
 # A link to an interpreter that is gone is made anew, for it counts as absent.
 $(PY):

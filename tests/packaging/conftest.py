@@ -41,8 +41,8 @@ def engine(program: Callable[..., str], absent: Callable[[str], Any]) -> Engine:
     storage = CACHE / "containers"
     storage.mkdir(parents=True, exist_ok=True)
     engine = Engine(storage, program("buildah"), program("podman"), program("runc"))
-    trouble = engine.lacks_base()
-    return engine if trouble is None else absent(f"{BASE}, pulled or made by STAND_IN_PYTHON_IMAGE: {trouble}")
+    trouble = engine.missing_base()
+    return engine if trouble is None else absent(f"{BASE}, pulled or built with BASE_IMAGE=debian: {trouble}")
 
 
 @pytest.fixture(scope="session")

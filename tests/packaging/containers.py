@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+import base_image
+
 from exporter import __version__
 
 ROOT = Path(__file__).parents[2]
@@ -28,16 +30,22 @@ class Engine:
         self._podman = [podman, *place, "--cgroup-manager", "cgroupfs", "--events-backend", "file", "--runtime", runc]
         self.storage = storage
 
-    def lacks_base(self) -> str | None:
-        """Make the base image by the stand-in where one is named, or else pull it; give what speaks against it."""
-        if stand_in := os.environ.get("STAND_IN_PYTHON_IMAGE"):
-            command = [stand_in, str(self.storage), BASE.rpartition(":")[2]]
-        else:
-            command = [*self._buildah, "pull", "--quiet", "--policy", "missing", BASE]
+    def missing_base(self) -> str | None:
+        """Pull the base image, or build a substitute with BASE_IMAGE=debian; return why that failed."""
         with self.storage.joinpath("base.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # Two that made it at a time would take each other's files away.
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-        return (done.stdout + done.stderr)[-1000:] if done.returncode else None
+            fcntl.flock(lock, fcntl.LOCK_EX)  # two workers that build it at once would remove each other's files
+            try:
+                if os.environ.get("BASE_IMAGE") == "debian":
+                    if self.podman("image", "exists", BASE).returncode:
+                        base_image.build(self._buildah, BASE)
+                else:
+                    command = [*self._buildah, "pull", "--quiet", "--policy", "missing", BASE]
+                    subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True)
+            except subprocess.CalledProcessError as error:
+                return f"{error}: {error.output[-1000:]}"
+            except FileNotFoundError as error:
+                return str(error)
+        return None
 
     def build(self, tag: str, context: Path, *arguments: str) -> None:
         """Build the Dockerfile of a checkout."""
