@@ -114,12 +114,12 @@ class _Lists:
             ((view.state.brand, "", key), incident)
             for view in self._source.brands()
             if query.venue is None and query.brand in (None, view.state.brand)
-            for key, incident in getattr(view.state, "incidents", {}).items()
+            for key, incident in view.state.incidents.items()
         ]
         found += [
             ((*view.state.venue.key, key), incident)
             for view in self._venues(query)
-            for key, incident in getattr(view.state, "incidents", {}).items()
+            for key, incident in view.state.incidents.items()
         ]
         found.sort(key=lambda candidate: candidate[0])
         return _page(

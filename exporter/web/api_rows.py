@@ -98,6 +98,7 @@ INCIDENT: Fields[Incident] = {
     "began_at": (datetime, lambda row: _time(row.began_at)),
     "fired_at": (datetime | None, lambda row: _time(row.fired_at)),
     "members": (list[tuple[str, str]], lambda row: row.members),
+    "covered": (bool, lambda row: row.covered),
     "details": (dict[str, Any], lambda row: dict(row.details)),
 }
 

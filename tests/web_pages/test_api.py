@@ -3,14 +3,15 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from pages_fakes import NOW, Answer, FakeSource, brand_view, get, outage, station_state, venue_view
 
-from exporter.model import Event, Kind, Reason
-from exporter.views import Opening
+from exporter.model import Event, Incident, IncidentKind, Kind, Reason, Severity
+from exporter.views import BrandView, Opening, VenueView
 from exporter.web import api
 
 GRILL = station_state("1", "Grill", active=False, since=1500.0)
@@ -218,6 +219,80 @@ class TestChanges:
         source.views = [venue_view("1", name="Port"), venue_view("2", name="Port")]
         answer = get(source, "/api/v1/changes?venue=Port")
         assert (answer.status, answer.json["faults"][0]["parameter"]) == (400, "venue")
+
+
+class TestIncidents:
+    @pytest.fixture
+    def source(self, source: FakeSource) -> FakeSource:
+        grill = Incident(
+            IncidentKind.KITCHEN_STATION_INACTIVE,
+            Severity.CRITICAL,
+            "tandir",
+            NOW - 600,
+            PORT.state.venue,
+            "1",
+            "Grill",
+            Kind.KITCHEN,
+            fired_at=NOW - 480,
+            details={"since": "14:20"},
+        )
+        stale = Incident(IncidentKind.VENUE_DATA_STALE, Severity.WARNING, "plov", NOW - 60, MALL.state.venue)
+        login = Incident(IncidentKind.LOGIN_FAILING, Severity.CRITICAL, "tandir", NOW - 300, fired_at=NOW - 100)
+        source.views = [with_incidents(MALL, stale=stale), with_incidents(PORT, grill=grill), GONE]
+        tandir, plov = source.brand_views
+        source.brand_views = [with_incidents(tandir, login=login), plov]
+        return source
+
+    def test_a_row(self, ask: Ask) -> None:
+        (row,) = ask("incidents?venue=Port").json["data"]
+        assert row == {
+            "kind": "kitchen_station_inactive",
+            "severity": "critical",
+            "topic": "stations",
+            "status": "firing",
+            "brand": "tandir",
+            "venue_id": "7",
+            "venue": "Port",
+            "station_id": "1",
+            "station": "Grill",
+            "station_kind": "kitchen",
+            "began_at": "2023-11-14T22:03:20Z",
+            "fired_at": "2023-11-14T22:05:20Z",
+            "members": [],
+            "covered": False,
+            "details": {"since": "14:20"},
+        }
+
+    @pytest.mark.parametrize(
+        ("query", "kinds"),
+        [
+            ("", ["venue_data_stale", "login_failing", "kitchen_station_inactive"]),
+            ("?brand=tandir", ["login_failing", "kitchen_station_inactive"]),
+            ("?venue=7", ["kitchen_station_inactive"]),
+            ("?status=pending", ["venue_data_stale"]),
+            ("?status=firing", ["login_failing", "kitchen_station_inactive"]),
+            (f"?since={NOW - 300}", ["venue_data_stale", "login_failing"]),
+            ("?limit=1&after=plov/8/stale", ["login_failing"]),
+        ],
+    )
+    def test_filters(self, ask: Ask, query: str, kinds: list[str]) -> None:
+        assert [row["kind"] for row in ask(f"incidents{query}").json["data"]] == kinds
+
+    def test_pages_lead_to_all(self, ask: Ask) -> None:
+        path: str | None = "incidents?limit=1"
+        seen = []
+        while path:
+            page = ask(path).json
+            seen += [row["kind"] for row in page["data"]]
+            path = page["next"]
+        assert seen == ["venue_data_stale", "login_failing", "kitchen_station_inactive"]
+
+
+View = TypeVar("View", VenueView, BrandView)
+
+
+def with_incidents(view: View, **incidents: Incident) -> View:
+    return replace(view, state=replace(view.state, incidents=incidents))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
