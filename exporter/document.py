@@ -45,6 +45,7 @@ class Document:
     def __init__(self, origin: Origin) -> None:
         self.data: dict[str, Any] = {}
         self.faults: list[Fault] = []
+        self.warnings: list[Fault] = []
         self._origins: dict[Keys, Origin] = {(): origin}
 
     def origin(self, keys: Keys) -> Origin:
@@ -71,10 +72,17 @@ class Document:
 
     def fault(self, keys: Keys, message: str) -> None:
         """Note a fault of the value at these keys."""
+        self.faults.append(self._at(keys, message))
+
+    def warn(self, keys: Keys, message: str) -> None:
+        """Note that the value at these keys is accepted, and probably not meant."""
+        self.warnings.append(self._at(keys, message))
+
+    def _at(self, keys: Keys, message: str) -> Fault:
         name, line, _ = self.origin(keys)
         message = message if len(message) <= MAX_MESSAGE else f"{message[:MAX_MESSAGE]}..."
         way = "".join(f"[{key}]" if isinstance(key, int) else f".{_shown_key(key)}" for key in keys)
-        self.faults.append(Fault(f"{name}:{line}: {way.removeprefix('.')}" if line else name, message))
+        return Fault(f"{name}:{line}: {way.removeprefix('.')}" if line else name, message)
 
 
 def read(path: Path) -> Document:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from exporter import hours
 from exporter.app.overview import VenueRules
+from exporter.clopos.client import DEFAULT_VENUE
 from exporter.clopos.login import Credentials
 from exporter.config import Brand
 from exporter.model import Venue
@@ -21,7 +22,8 @@ def listed_venues(brand: Brand) -> tuple[Venue, ...] | None:
     """Give the venues that are listed, with an empty name where Clopos has to tell it; None for all there are."""
     if brand.venues is None:
         return None
-    return tuple(Venue(brand.brand, venue.id, venue.name or "") for venue in brand.venues)
+    unnamed = {DEFAULT_VENUE: brand.brand}
+    return tuple(Venue(brand.brand, venue.id, venue.name or unnamed.get(venue.id, "")) for venue in brand.venues)
 
 
 def rules(brand: Brand, venue_id: str, stale_after: float) -> VenueRules:

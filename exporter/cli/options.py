@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from exporter.config import Settings, load, owned
+from exporter.config import Settings, load, owned, take_secrets
 from exporter.errors import ConfigError, Fault
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -19,13 +19,16 @@ T = TypeVar("T")
 
 LISTEN_ADDRESS = ":10110"
 
+VARIABLES = ["CLOPOS_EXPORTER_REVISION"]
+"""Environment variables that stand for flags, and the revision, which the container image sets."""
+
 
 def flag(name: str, **attributes: Any) -> Callable[[Command], Command]:
     """Declare `--some.flag`, also read from CLOPOS_EXPORTER_SOME_FLAG, as the argument `some_flag`."""
     argument = name.replace(".", "_").replace("-", "_")
-    return click.option(
-        f"--{name}", argument, envvar=f"CLOPOS_EXPORTER_{argument.upper()}", show_envvar=True, **attributes
-    )
+    variable = f"CLOPOS_EXPORTER_{argument.upper()}"
+    VARIABLES.append(variable)
+    return click.option(f"--{name}", argument, envvar=variable, show_envvar=True, **attributes)
 
 
 def _url(_ctx: click.Context, _parameter: click.Parameter, value: str) -> str:
@@ -98,9 +101,25 @@ total_shards = flag(
 )
 
 
-def settings(config_file: Path | None, *, shard: int | None = None, total_shards: int | None = None) -> Settings:
-    """Read the configuration and keep this shard's brands. Raises ConfigError with every fault."""
-    whole = load(config_file, os.environ, {"shard": shard, "total_shards": total_shards})
+def settings(
+    config_file: Path | None,
+    environ: Mapping[str, str] | None = None,
+    *,
+    shard: int | None = None,
+    total_shards: int | None = None,
+    on_warning: Callable[[Fault], None] = lambda _fault: None,
+) -> Settings:
+    """Read the configuration and keep this shard's brands. Raises ConfigError with every fault.
+
+    Without `environ`, the environment of the process is read, and its secrets are removed.
+    """
+    whole = load(
+        config_file,
+        take_secrets(os.environ) if environ is None else environ,
+        {"shard": shard, "total_shards": total_shards},
+        flag_variables=VARIABLES,
+        on_warning=on_warning,
+    )
     ours = owned(whole.brands, whole.shard, whole.total_shards)
     return whole if len(ours) == len(whole.brands) else whole.model_copy(update={"brands": ours})
 

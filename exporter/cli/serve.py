@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 import click
+import structlog
 
 from exporter import log
 from exporter.app.daemon import Daemon
 from exporter.cli import options
 from exporter.clock import Clock
-from exporter.config import Settings
+from exporter.config import Settings, take_secrets
+from exporter.errors import Fault
 from exporter.web.addresses import Address, listen, parse_address
 from exporter.web.api import api_routes
 from exporter.web.endpoints import create_app
@@ -23,6 +27,8 @@ from exporter.web.pages import page_routes
 from exporter.web.publicurl import PublicURL
 from exporter.web.server import Server
 from exporter.web.webconfig_file import WebConfigFile
+
+_PR_SET_DUMPABLE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +76,13 @@ def command(
     /metrics    for Prometheus           /-/healthy   the process works
     /           for people               /-/ready     every brand had its first outcome
     """  # noqa: D301 - click wants the character itself, which keeps lines as they are
+    environ = take_secrets(os.environ)
 
-    def load() -> Settings:
-        return options.settings(config_file, shard=shard, total_shards=total_shards)
+    def load(on_warning: Callable[[Fault], None] = log_warning) -> Settings:
+        return options.settings(config_file, environ, shard=shard, total_shards=total_shards, on_warning=on_warning)
 
     with options.every_fault() as collect:
-        collect(load)
+        collect(lambda: load(lambda _fault: None))  # before the log is set up; the daemon loads it again
         addresses = [collect(partial(parse_address, text)) for text in web_listen_address or [options.LISTEN_ADDRESS]]
         public = collect(
             lambda: PublicURL.of(
@@ -92,7 +99,19 @@ def command(
         config=config,
         public=public or PublicURL(),
     )
+    forbid_dumps()
     run(load, web, log_level=log_level, log_format=log_format)
+
+
+def log_warning(fault: Fault) -> None:
+    """Log what the configuration probably does not mean."""
+    structlog.get_logger(__name__).warning("config.warning", place=fault.place, message=fault.message)
+
+
+def forbid_dumps() -> None:
+    """Let no other process of the user read this one's memory and environment, and write no core (prctl(2), Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def run(

@@ -1,8 +1,35 @@
 """Turn file, environment and flags into frozen settings, naming every fault with its place."""
 
+from exporter.config.environment import take_secrets
 from exporter.config.load import load
-from exporter.config.settings import Brand, Ignored, ListedVenue, Settings, State, VenueSettings
+from exporter.config.settings import (
+    Brand,
+    Channel,
+    HeartbeatSettings,
+    Ignored,
+    IncidentSettings,
+    ListedVenue,
+    NotificationSettings,
+    Settings,
+    State,
+    VenueSettings,
+)
 from exporter.config.sharding import owned
 from exporter.config.values import Secret
 
-__all__ = ["Brand", "Ignored", "ListedVenue", "Secret", "Settings", "State", "VenueSettings", "load", "owned"]
+__all__ = [
+    "Brand",
+    "Channel",
+    "HeartbeatSettings",
+    "Ignored",
+    "IncidentSettings",
+    "ListedVenue",
+    "NotificationSettings",
+    "Secret",
+    "Settings",
+    "State",
+    "VenueSettings",
+    "load",
+    "owned",
+    "take_secrets",
+]

@@ -1,14 +1,14 @@
-"""The environment and the flags, laid over what the file says."""
+"""The environment and the flags, merged into what the file says."""
 
 from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, MutableMapping
 from typing import Any
 
 from exporter.config.settings import FROM_FILE
-from exporter.document import Document, Keys, Origin
+from exporter.document import Document, Keys, Origin, shown
 from exporter.errors import Fault
 
 SETTINGS: dict[str, Keys] = {
@@ -16,7 +16,11 @@ SETTINGS: dict[str, Keys] = {
     "CLOPOS_STALE_AFTER": ("stale_after",),
     "CLOPOS_DISCOVERY_INTERVAL": ("discovery_interval",),
     "CLOPOS_STATE_PATH": ("state", "path"),
+    "CLOPOS_STATE_URL": ("state", "url"),
+    "CLOPOS_STATE_URL_FILE": ("state", "url_file"),
     "CLOPOS_JOURNAL_RETENTION": ("state", "journal_retention"),
+    "CLOPOS_HEARTBEAT_URL": ("heartbeat", "url"),
+    "CLOPOS_HEARTBEAT_URL_FILE": ("heartbeat", "url_file"),
     "CLOPOS_SHARD": ("shard",),
     "CLOPOS_TOTAL_SHARDS": ("total_shards",),
 }
@@ -28,40 +32,65 @@ BRAND = {
     "CLOPOS_TOKEN": "token",
     **{f"CLOPOS_{key.upper()}_FILE": f"{key}_file" for key in FROM_FILE},
     "CLOPOS_BASE_URL": "base_url",
+    "CLOPOS_ALLOW_INSECURE_BASE_URL": "allow_insecure_base_url",
     "CLOPOS_REQUESTS_PER_MINUTE": "requests_per_minute",
     "CLOPOS_VENUE_ID": "venues",
     "CLOPOS_TIME_ZONE": "time_zone",
     "CLOPOS_OPENING_HOURS": "opening_hours",
 }
+CHANNEL = {
+    "CLOPOS_NOTIFY_URL": "url",
+    "CLOPOS_NOTIFY_URL_FILE": "url_file",
+    "CLOPOS_NOTIFY_LANGUAGE": "language",
+}
+SECRETS = frozenset(
+    {"CLOPOS_CLIENT_SECRET", "CLOPOS_TOKEN", "CLOPOS_STATE_URL", "CLOPOS_HEARTBEAT_URL", "CLOPOS_NOTIFY_URL"}
+)
 UNNAMED = "default"
-"""The name of the one brand that a ready token of the environment stands for, where CLOPOS_BRAND is not set."""
+"""The name of the brand of a ready token in the environment where CLOPOS_BRAND is not set, and of its channel."""
 
 _PREFIX = "CLOPOS_"
-# What Kubernetes sets for a service called clopos, and whatever belongs to one called clopos-exporter.
-_NOT_OURS = re.compile(r"CLOPOS_EXPORTER_.*|.*_SERVICE_(HOST|PORT.*)|.*_PORT(_\d+_.*)?")
+# What Kubernetes sets for services called clopos, clopos-exporter and so on.
+_NOT_OURS = re.compile(r".*_SERVICE_(HOST|PORT.*)|.*_PORT(_\d+_.*)?")
 
 
-def lay_over(document: Document, environ: Mapping[str, str], flags: Mapping[str, Any]) -> None:
+def take_secrets(environ: MutableMapping[str, str]) -> dict[str, str]:
+    """Return a copy of the environment, and remove the secrets from the original: child processes inherit that."""
+    copy = dict(environ)
+    for name in SECRETS & environ.keys():
+        del environ[name]
+    return copy
+
+
+def merge(
+    document: Document, environ: Mapping[str, str], flags: Mapping[str, Any], flag_variables: Collection[str] = ()
+) -> None:
     """Let the environment replace what the file says, and the flags what both say; an empty variable is none.
 
-    A flag's key is the way to the setting, as `state.path`; None is a flag that was not given.
+    A flag's key is the path of the setting, as `state.path`; None is a flag that was not given. `flag_variables` are
+    known names besides those of the settings.
     """
-    for name, meant in _misspelt(environ):
+    for name, meant in _misspelt(environ, flag_variables):
         document.faults.append(Fault(name, f"is not known: did you mean {meant}?"))
-    said = {name: value.strip() for name, value in environ.items() if value.strip()}
+    given = {name: value.strip() for name, value in environ.items() if value.strip()}
     for name, keys in SETTINGS.items():
-        if name in said:
-            document.put(keys, said[name], Origin(name))
-    brand = {key: said[name] for name, key in BRAND.items() if name in said}
+        if name in given:
+            if keys[-1] in ("url", "url_file"):
+                _remove(document, keys[:-1], ("url", "url_file"))
+            document.put(keys, given[name], Origin(name))
+    brand = {key: given[name] for name, key in BRAND.items() if name in given}
     if brand:
-        _lay_over_brand(document, brand)
+        _merge_brand(document, brand)
+    channel = {key: given[name] for name, key in CHANNEL.items() if name in given}
+    if channel:
+        _merge_channel(document, channel)
     for key, value in flags.items():
         if value is not None:
             document.put(tuple(key.split(".")), value, Origin(f"--{key.replace('_', '-')}"))
 
 
-def _misspelt(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    known = {name.removeprefix(_PREFIX) for name in (*SETTINGS, *BRAND)}
+def _misspelt(environ: Mapping[str, str], flag_variables: Collection[str]) -> Iterator[tuple[str, str]]:
+    known = {name.removeprefix(_PREFIX) for name in (*SETTINGS, *BRAND, *CHANNEL, *flag_variables)}
     for name in environ:
         rest = name.removeprefix(_PREFIX)
         if name.startswith(_PREFIX) and rest not in known and not _NOT_OURS.fullmatch(name):
@@ -69,15 +98,48 @@ def _misspelt(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
                 yield name, f"{_PREFIX}{meant}"
 
 
-def _lay_over_brand(document: Document, values: dict[str, Any]) -> None:
+def _remove(document: Document, way: Keys, keys: Collection[str]) -> None:
+    """Remove values that a variable replaces: its own, and those that say the same another way."""
+    holder: Any = document.data
+    for key in way:
+        if isinstance(holder, list) and isinstance(key, int):
+            holder = holder[key]
+        else:
+            holder = holder.get(key) if isinstance(holder, dict) else None
+    if isinstance(holder, dict):
+        for key in keys:
+            holder.pop(key, None)
+
+
+def _merge_channel(document: Document, values: dict[str, str]) -> None:
+    """Change the channel `default`, or add it."""
+    section = document.data.setdefault("notifications", {}) or {}
+    channels = (section.get("channels") or []) if isinstance(section, dict) else None
+    if not isinstance(channels, list):
+        return
+    names = [channel.get("name") if isinstance(channel, dict) else None for channel in channels]
+    way: Keys = ("notifications", "channels")
+    if UNNAMED in names:
+        index = names.index(UNNAMED)
+        if values.keys() & {"url", "url_file"}:
+            _remove(document, (*way, index), ("url", "url_file"))
+    else:
+        index = len(channels)
+        document.put(way, [*channels, {"name": UNNAMED}], document.origin(way))
+        document.came_from((*way, index), Origin("CLOPOS_NOTIFY_URL"))
+    for name, key in CHANNEL.items():
+        if key in values:
+            document.put((*way, index, key), values[key], Origin(name))
+
+
+def _merge_brand(document: Document, values: dict[str, Any]) -> None:
     names = {key: name for name, key in BRAND.items()}
     brands = document.data.get("brands") or []
     if not isinstance(brands, list):
         return
     index = _which(brands, values.get("brand"))
     if index is None:
-        message = f"the file has {len(brands)} brands: set CLOPOS_BRAND to the one that is meant"
-        document.faults += [Fault(names[key], message) for key in values]
+        document.faults += _unclear(brands, values, names)
         return
     if index == len(brands):
         document.data["brands"] = [*brands, {}]
@@ -86,27 +148,34 @@ def _lay_over_brand(document: Document, values: dict[str, Any]) -> None:
             document.came_from(("brands", index, key), Origin(name))
         if values.keys() & {"token", "token_file"}:
             values.setdefault("brand", UNNAMED)
-    brand = document.data["brands"][index]
-    if not isinstance(brand, dict):
+    if not isinstance(document.data["brands"][index], dict):
         return
-    for rival in set().union(*map(_rivals, values)) - values.keys():
-        brand.pop(rival, None)
+    _remove(document, ("brands", index), set().union(*map(_rivals, values)) - values.keys())
     if values.get("venues", "all") != "all":
         values["venues"] = [id_.strip() for id_ in values["venues"].split(",") if id_.strip()]
     for key, value in values.items():
         document.put(("brands", index, key), value, Origin(names[key]))
 
 
+def _unclear(brands: list[Any], values: Mapping[str, Any], names: Mapping[str, str]) -> Iterator[Fault]:
+    if name := values.get("brand"):
+        yield Fault("CLOPOS_BRAND", f"the file has no brand {shown(name)}: add it there, or unset CLOPOS_BRAND")
+        return
+    for key in values:
+        message = f"the file has {len(brands)} brands: set CLOPOS_BRAND to the one that is meant"
+        yield Fault(names[key], message)
+
+
 def _which(brands: list[Any], name: str | None) -> int | None:
-    """Give the position of the brand that the environment speaks of, one past the end for a new one."""
-    if name is not None:
+    """Return the index of the brand that the environment means, one past the end for the first, None for no such."""
+    if name is not None and brands:
         named = (index for index, brand in enumerate(brands) if isinstance(brand, dict) and brand.get("brand") == name)
-        return next(named, len(brands))
+        return next(named, None)
     return None if len(brands) > 1 else 0
 
 
 def _rivals(key: str) -> set[str]:
-    """Give the keys that say the same thing another way: a file instead of a value, a token instead of a secret."""
+    """Return the keys that say the same thing another way: a file instead of a value, a token instead of a secret."""
     plain = key.removesuffix("_file")
     if plain not in FROM_FILE:
         return set()

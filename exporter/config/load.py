@@ -4,15 +4,28 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from exporter.config import environment
-from exporter.config.checks import check, resolve
-from exporter.config.settings import FROM_FILE, Brand, Ignored, ListedVenue, Settings, State, VenueSettings
+from exporter.config.checks import check, resolve, warn, warn_of_readers
+from exporter.config.settings import (
+    FROM_FILE,
+    Brand,
+    Channel,
+    HeartbeatSettings,
+    Ignored,
+    IncidentSettings,
+    ListedVenue,
+    NotificationSettings,
+    Settings,
+    State,
+    VenueSettings,
+)
 from exporter.document import Document, Keys, Origin, read
 from exporter.errors import ConfigError, Fault
 from exporter.model import EMPTY
@@ -24,22 +37,30 @@ NO_BRAND = (
 MOST_GUESSES = 100
 """Faults, from the first on, for which what was meant is looked for: that takes its time."""
 
-_ROOMS: dict[str, tuple[type[BaseModel], str]] = {
+SECTIONS: dict[str, tuple[type[BaseModel], str]] = {
     "": (Settings, "at the top level"),
     "brands": (Brand, "in a brand"),
+    "channels": (Channel, "in a channel"),
+    "heartbeat": (HeartbeatSettings, "in heartbeat"),
     "ignore_stations": (Ignored, "in ignore_stations"),
+    "incidents": (IncidentSettings, "in incidents"),
+    "notifications": (NotificationSettings, "in notifications"),
     "state": (State, "in state"),
     "venue_overrides": (VenueSettings, "in venue_overrides"),
     "venues": (ListedVenue, "in venues"),
 }
 _MESSAGES = {
+    "bool_parsing": "must be true or false",
+    "bool_type": "must be true or false",
     "dict_type": "must hold keys and values",
+    "enum": "must be {expected}",
     "float_type": "must be a duration such as 30s, 5m or 1h30m",
     "greater_than_equal": "must be at least {ge}",
     "int_from_float": "must be a whole number",
     "int_parsing": "must be a whole number",
     "int_type": "must be a whole number",
     "less_than_equal": "must be at most {le}",
+    "literal_error": "must be {expected}",
     "missing": "is missing",
     "model_type": "must hold keys and values",
     "path_type": "must be a path",
@@ -49,14 +70,25 @@ _MESSAGES = {
 }
 
 
-def load(path: Path | None, environ: Mapping[str, str], flags: Mapping[str, Any] = EMPTY) -> Settings:
+def load(
+    path: Path | None,
+    environ: Mapping[str, str],
+    flags: Mapping[str, Any] = EMPTY,
+    *,
+    flag_variables: Collection[str] = (),
+    on_warning: Callable[[Fault], None] = lambda _fault: None,
+) -> Settings:
     """Read the settings: a flag wins over the environment, that over the file, and the file over the defaults.
 
-    `flags` maps the way to a setting, as `state.path`, to a value. Relative paths begin at the file's folder, those of
-    the environment and the flags at the working directory. Raises ConfigError with every fault.
+    `flags` maps the path of a setting, as `state.path`, to a value. Relative paths begin at the file's folder, those of
+    the environment and the flags at the working directory. `flag_variables` are the environment variables that stand
+    for flags, so that a misspelt one is noticed. `on_warning` gets what is accepted and probably not meant. Raises
+    ConfigError with every fault.
     """
     document = read(path) if path else Document(Origin("environment"))
-    environment.lay_over(document, environ, flags)
+    if path:
+        warn_of_readers(document, path)
+    environment.merge(document, environ, flags, flag_variables)
     resolve(document, environ)
     check(document)
     try:
@@ -67,6 +99,9 @@ def load(path: Path | None, environ: Mapping[str, str], flags: Mapping[str, Any]
             document.fault(keys, _message(keys, found, guess=number < MOST_GUESSES))
     if document.faults:
         raise ConfigError(sorted(set(document.faults), key=_reading_order))
+    warn(document, settings, date.today())  # noqa: DTZ011 - a day more or less does not matter to a warning
+    for fault in sorted(document.warnings, key=_reading_order):
+        on_warning(fault)
     return settings
 
 
@@ -74,6 +109,8 @@ def _message(keys: Keys, found: Mapping[str, Any], *, guess: bool) -> str:
     kind, context = found["type"], found.get("ctx", {})
     if keys == ("brands",) and kind in ("missing", "value_error"):
         return NO_BRAND
+    if kind == "missing" and keys[-1] == "url":
+        return "is missing: give it, or as url_file the path of a file with it"
     if kind == "extra_forbidden":
         return _unknown(keys, guess=guess)
     if kind == "value_error":
@@ -82,17 +119,24 @@ def _message(keys: Keys, found: Mapping[str, Any], *, guess: bool) -> str:
 
 
 def _unknown(keys: Keys, *, guess: bool) -> str:
-    here = str(next((key for key in reversed(keys[:-1]) if key in _ROOMS), ""))
-    for room in (here, "", "brands") if guess else ():
-        for meant in difflib.get_close_matches(str(keys[-1]), _known(room), n=1, cutoff=0.75):
-            where = "" if room == here else f", {_ROOMS[room][1]}"
+    here = str(next((key for key in reversed(keys[:-1]) if key in SECTIONS), ""))
+    for section in (here, "", "brands") if guess else ():
+        for meant in difflib.get_close_matches(str(keys[-1]), _known(section), n=1, cutoff=0.75):
+            where = "" if section == here else f", {SECTIONS[section][1]}"
             return f"is not known here: did you mean {meant}{where}?"
     return f"is not known here, only {', '.join(_known(here))}"
 
 
-def _known(room: str) -> list[str]:
-    files = [f"{key}_file" for key in FROM_FILE] if room == "brands" else []
-    return sorted([*_ROOMS[room][0].model_fields, *files])
+def _known(section: str) -> list[str]:
+    files = [f"{key}_file" for key in from_file(section)]
+    return sorted([*SECTIONS[section][0].model_fields, *files])
+
+
+def from_file(section: str) -> tuple[str, ...]:
+    """Return the keys of a section whose value may be kept in a file of its own, named by `<key>_file`."""
+    if section == "brands":
+        return FROM_FILE
+    return ("url",) if "url" in SECTIONS[section][0].model_fields else ()
 
 
 def _reading_order(fault: Fault) -> list[str]:

@@ -7,30 +7,44 @@ holds it. `load` resolves that, and checks what concerns more than one key.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
+from urllib.parse import unquote, urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 
 from exporter.config.values import (
     BaseUrl,
+    ChannelURL,
+    DatabaseURL,
     Day,
     Duration,
     FilePath,
     Id,
     OpeningHours,
     Password,
+    RepeatInterval,
     Text,
     TimeZone,
     Token,
+    WebURL,
 )
 from exporter.document import shown
-from exporter.model import EMPTY
+from exporter.model import EMPTY, Topic
 
 _Item = TypeVar("_Item")
+_SHORTEST_TOKEN = 20
 
 FROM_FILE = ("client_id", "client_secret", "integrator_id", "token")
+"""Keys of a brand that may be kept in a file of their own: `<key>_file` is its path. Elsewhere `url` may."""
+
+DEFAULT_VENUE = "default"
+"""Id of the venue that a token belongs to, asked without an id."""
+
+CLOPOS_REQUESTS_PER_MINUTE = 300
+"""What Clopos allows a brand for everything together."""
 
 
 class _Frozen(BaseModel):
@@ -87,10 +101,12 @@ def _not_empty(values: tuple[_Item, ...]) -> tuple[_Item, ...]:
     return values
 
 
-def _all_or_some(value: object) -> object:
-    if isinstance(value, str) and value != "all":
-        raise ValueError(f"{shown(value)} is neither: write all, or a list such as [1, 7]")
-    return None if value == "all" else value
+def _all_default_or_some(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    if value not in ("all", DEFAULT_VENUE):
+        raise ValueError(f"{shown(value)} is none of them: write all, default, or a list such as [1, 7]")
+    return None if value == "all" else [{"id": DEFAULT_VENUE}]
 
 
 class Brand(_Frozen):
@@ -102,13 +118,15 @@ class Brand(_Frozen):
     integrator_id: Text | None = None
     token: Token | None = None
     base_url: BaseUrl = "https://integrations.clopos.com/open-api/v2"
-    requests_per_minute: Annotated[int, Field(ge=1, le=300)] = 240
+    allow_insecure_base_url: bool = False
+    """Whether a `base_url` may send the secret in clear, over http to another machine."""
+    requests_per_minute: Annotated[int, Field(ge=1, le=1_000_000)] = 240
     """Our share of the 300 that Clopos allows a brand for everything together."""
     venues: Annotated[
         Annotated[tuple[Annotated[ListedVenue, _as_mapping("id")], ...], AfterValidator(_not_empty)] | None,
-        BeforeValidator(_all_or_some),
+        BeforeValidator(_all_default_or_some),
     ] = None
-    """None, in the file `all`, watches every venue of the brand."""
+    """None, in the file `all`, is every venue of the brand; DEFAULT_VENUE is the venue of the token itself."""
     time_zone: TimeZone | None = None
     opening_hours: OpeningHours | None = None
     ignore_stations: IgnoreList = ()
@@ -128,10 +146,48 @@ class Brand(_Frozen):
 
 
 class State(_Frozen):
-    """Where states and events are remembered over a restart; without a path, in memory only."""
+    """Where states and events are kept: in a SQLite file, a PostgreSQL database, or in memory if neither is given."""
 
     path: FilePath | None = None
+    url: DatabaseURL | None = None
     journal_retention: Duration = 90 * 86400.0
+
+
+class IncidentSettings(_Frozen):
+    """When something becomes an incident."""
+
+    delay: Duration = 120.0
+    """How long a kitchen station must be inactive, in opening hours."""
+
+
+class Channel(_Frozen):
+    """Where notifications go: `url` is an Apprise URL. None for brands or venues is all of them."""
+
+    name: Text
+    url: ChannelURL
+    language: Literal["en", "az", "ru", "uz"] = "en"
+    topics: Annotated[tuple[Topic, ...], AfterValidator(_not_empty)] = (Topic.STATIONS,)
+    brands: Annotated[tuple[Text, ...], AfterValidator(_not_empty)] | None = None
+    venues: Annotated[tuple[Id, ...], AfterValidator(_not_empty)] | None = None
+
+
+class NotificationSettings(_Frozen):
+    """Who is notified, and how often."""
+
+    group_wait: Duration = 30.0
+    """What comes within this time goes into one message."""
+    repeat_interval: RepeatInterval = None
+    """How often to remind while an incident lasts; None, in the file `off`, is never."""
+    max_age: Duration = 86400.0
+    """What could not be delivered for so long is dropped."""
+    channels: tuple[Channel, ...] = ()
+
+
+class HeartbeatSettings(_Frozen):
+    """A dead man's switch: `url` is requested every `interval` while everything works."""
+
+    url: WebURL
+    interval: Duration = 60.0
 
 
 class Settings(_Frozen):
@@ -144,12 +200,28 @@ class Settings(_Frozen):
     discovery_interval: Duration = 900.0
     brands: Annotated[tuple[Brand, ...], AfterValidator(_not_empty)]
     state: State = State()
+    incidents: IncidentSettings = IncidentSettings()
+    notifications: NotificationSettings = NotificationSettings()
+    heartbeat: HeartbeatSettings | None = None
     shard: Annotated[int, Field(ge=0)] = 0
     total_shards: Annotated[int, Field(ge=1)] = 1
     """Of several processes that divide the brands, this is number `shard`, counted from 0."""
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """Give what must never be seen, for those who mask it."""
+        """Return what must never be seen, for those who mask it: whole secrets, and the secret parts of URLs."""
+        urls = [channel.url for channel in self.notifications.channels]
+        urls += [url for url in (self.heartbeat and self.heartbeat.url, self.state.url) if url]
+        parts = (part for url in urls for part in _secret_parts(url.get_secret_value()))
         both = (secret for brand in self.brands for secret in (brand.client_secret, brand.token))
-        return tuple(secret.get_secret_value() for secret in both if secret)
+        return (*(secret.get_secret_value() for secret in (*both, *urls) if secret), *parts)
+
+
+def _secret_parts(url: str) -> Iterator[str]:
+    """Return the password of a URL and what else in it looks like a token, as libraries repeat them on their own."""
+    yield from re.findall(rf"[\w%+=-]{{{_SHORTEST_TOKEN},}}", url)
+    try:
+        password = urlsplit(url).password
+    except ValueError:
+        return
+    yield from {password, unquote(password)} if password else ()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from datetime import date
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, Self, TypeVar
 from urllib.parse import urlsplit
@@ -17,6 +19,11 @@ _DURATION = re.compile(r"(?:(\d+)y)?(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?
 _UNITS = (365 * 86400, 7 * 86400, 86400, 3600, 60, 1, 0.001)
 _CENTURY = 100 * 365 * 86400
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+SHORTEST_REPEAT_SECONDS = 1800.0
+
+INSECURE_SCHEMES = frozenset({"http", "json", "xml", "form", "apprise", "gotify", "hassio", "mmost", "rocket"})
+"""What goes over plain HTTP: the scheme itself, and those of Apprise that have a twin for HTTPS."""
+
 _Text = TypeVar("_Text", str, SecretStr)
 
 
@@ -92,6 +99,55 @@ def _base_url(text: str) -> str:
     return text.rstrip("/")
 
 
+def is_insecure(address: str) -> bool:
+    """Return whether a URL goes over plain HTTP to another machine."""
+    parts = urlsplit(address)
+    if parts.scheme not in INSECURE_SCHEMES:
+        return False
+    name = (parts.hostname or "").lower()
+    try:
+        return not ip_address(name).is_loopback
+    except ValueError:
+        return name.removesuffix(".") != "localhost"
+
+
+def _channel_url(url: Secret) -> Secret:
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*://[!-~]+", url.get_secret_value()):
+        raise ValueError("must be an Apprise URL, such as tgram://token/chat")
+    return url
+
+
+def _web_url(url: Secret) -> Secret:
+    text = url.get_secret_value()
+    if not _has_host(text, ("http", "https")):
+        raise ValueError("must be a URL such as https://hc-ping.com/your-uuid")
+    return url
+
+
+def _database_url(url: Secret) -> Secret:
+    if not _has_host(url.get_secret_value(), ("postgresql", "postgres")):
+        raise ValueError("must be a URL such as postgresql://user:password@host/name")
+    return url
+
+
+def _has_host(text: str, schemes: Collection[str]) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in schemes and bool(parts.hostname) and parts.port != 0 and not re.search(r"\s", text)
+    except ValueError:
+        return False
+
+
+def _repeat_interval(value: object) -> object:
+    """Parse `off`, which becomes None, or a duration of at least half an hour."""
+    if isinstance(value, str) and value.strip() == "off":
+        return None
+    parsed = seconds(value)
+    if isinstance(parsed, float) and parsed < SHORTEST_REPEAT_SECONDS:
+        raise ValueError(f"{shown(str(value))} is too short: use off, or at least 30m")
+    return parsed
+
+
 def _time_zone(name: str) -> str:
     hours.zone(name)
     return name
@@ -112,3 +168,7 @@ TimeZone = Annotated[Text, AfterValidator(_time_zone)]
 OpeningHours = Annotated[Text, AfterValidator(_opening_hours)]
 Password = Annotated[Secret, AfterValidator(_one_line)]
 Token = Annotated[Secret, AfterValidator(_header_value)]
+ChannelURL = Annotated[Secret, AfterValidator(_channel_url)]
+WebURL = Annotated[Secret, AfterValidator(_web_url)]
+DatabaseURL = Annotated[Secret, AfterValidator(_database_url)]
+RepeatInterval = Annotated[float | None, BeforeValidator(_repeat_interval)]

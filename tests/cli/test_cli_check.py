@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from cli_fakes import run, write
@@ -62,7 +63,7 @@ def test_a_server_that_is_not_there_is_said_to_be_so(tmp_path: Path, simulator: 
     simulator.stop()
     result = run("check", "--config.file", config)
     assert result.exit_code == 1
-    assert "cannot be reached: Connection refused" in result.output
+    assert f"openapitest  failed: {urlsplit(simulator.url).netloc} cannot be reached: Connection" in result.output
 
 
 def test_what_a_hostile_server_says_does_not_steer_the_terminal(config: str, simulator: Simulator) -> None:

@@ -81,3 +81,27 @@ def test_the_demo_takes_any_free_port_where_the_usual_one_is_taken() -> None:
         except OSError:
             pass  # Somebody else has it, which is as good.
         assert _free_address() == Address("127.0.0.1", 0)
+
+
+def test_names_and_paths_that_are_none_are_faults_of_their_flags(config: str) -> None:
+    result = run("serve", "--config.file", config, "--web.allowed-host", "a.example:80", "--web.route-prefix", "/a?b")
+    assert result.exit_code == 1
+    assert "error: --web.allowed-host: 'a.example:80'" in result.output
+    assert "error: --web.route-prefix: " in result.output
+
+
+PR_GET_DUMPABLE = 3
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="prctl(2) is Linux's")
+
+
+@LINUX
+def test_no_other_process_may_read_the_daemons_memory() -> None:
+    code = f"""
+import ctypes
+from exporter.cli.serve import forbid_dumps
+before = ctypes.CDLL(None).prctl({PR_GET_DUMPABLE}, 0, 0, 0, 0)
+forbid_dumps()
+print(before, ctypes.CDLL(None).prctl({PR_GET_DUMPABLE}, 0, 0, 0, 0))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "1 0\n"

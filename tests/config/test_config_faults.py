@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
 
+from exporter.cli.options import VARIABLES
 from exporter.config import load
 from exporter.config.load import NO_BRAND
 from exporter.errors import ConfigError
@@ -19,6 +21,8 @@ brands:
     integrator_id: integrator
 """
 OUT_OF_RANGE = "is out of range: use a duration from 1s to a hundred years, such as 30s"
+IN_CLEAR = "sends secrets and tokens in clear: use https, or set allow_insecure_base_url: true"
+NO_DURATION = "is not a duration: use a duration such as 30s, 5m or 1h30m"
 NO_PASSWORD = "must not hold a user name or password: they belong in client_id and client_secret"
 NO_TAG = "has a tag, a word that begins with !, and none is understood: remove it"
 NO_KEYS = "must hold keys and values"
@@ -47,7 +51,7 @@ MISTAKES = {
     ),
     "an unknown key like no other": (
         GOOD + "state: {colour: red}",
-        "clopos.yml:6: state.colour: is not known here, only journal_retention, path",
+        "clopos.yml:6: state.colour: is not known here, only journal_retention, path, url, url_file",
     ),
     "a key of the top level in a brand": (
         GOOD + "    poll_interval: 30s",
@@ -99,7 +103,7 @@ MISTAKES = {
     ),
     "one venue that is not a list": (
         GOOD + "    venues: 7",
-        "clopos.yml:6: brands[0].venues: '7' is neither: write all, or a list such as [1, 7]",
+        "clopos.yml:6: brands[0].venues: '7' is none of them: write all, default, or a list such as [1, 7]",
     ),
     "a venue id that no header can carry": (
         GOOD + "    venues: [7/8]",
@@ -185,9 +189,93 @@ MISTAKES = {
         GOOD + "    base_url: https://clopos.example/v2?x=1",
         "clopos.yml:6: brands[0].base_url: must end with the path: remove what follows ? or #",
     ),
-    "more requests than Clopos allows": (
-        GOOD + "    requests_per_minute: 301",
-        "clopos.yml:6: brands[0].requests_per_minute: must be at most 300",
+    "more requests than anybody is allowed": (
+        GOOD + "    requests_per_minute: 1000001",
+        "clopos.yml:6: brands[0].requests_per_minute: must be at most 1000000",
+    ),
+    "an address that sends the secret in clear": (
+        GOOD + "    base_url: http://clopos.example/v2",
+        f"clopos.yml:6: brands[0].base_url: {IN_CLEAR}",
+    ),
+    "an address in clear that is not allowed after all": (
+        GOOD + "    base_url: http://10.0.0.1/v2\n    allow_insecure_base_url: false",
+        f"clopos.yml:6: brands[0].base_url: {IN_CLEAR}",
+    ),
+    "a permission that is none": (
+        GOOD + "    allow_insecure_base_url: perhaps",
+        "clopos.yml:6: brands[0].allow_insecure_base_url: must be true or false",
+    ),
+    "a file and a database": (
+        GOOD + "state: {path: a.db, url: 'postgresql://u:s3cret-Value@host/name'}",
+        "clopos.yml:6: state.url: path is given as well: keep one of the two",
+    ),
+    "a database of another kind": (
+        GOOD + "state: {url: 'mysql://u:s3cret-Value@host/name'}",
+        "clopos.yml:6: state.url: must be a URL such as postgresql://user:password@host/name",
+    ),
+    "a database file that is absent": (
+        GOOD + "state: {url_file: nowhere}",
+        "clopos.yml:6: state.url_file: the file cannot be read: No such file or directory",
+    ),
+    "reminders without end": (
+        GOOD + "notifications: {repeat_interval: 29m}",
+        "clopos.yml:6: notifications.repeat_interval: '29m' is too short: use off, or at least 30m",
+    ),
+    "reminders of no length": (
+        GOOD + "notifications: {repeat_interval: never}",
+        f"clopos.yml:6: notifications.repeat_interval: 'never' {NO_DURATION}",
+    ),
+    "a channel without a URL": (
+        GOOD + "notifications: {channels: [{name: shift}]}",
+        "clopos.yml:6: notifications.channels[0].url: is missing: give it, or as url_file the path of a file with it",
+    ),
+    "a channel with a URL and its file": (
+        GOOD + "notifications: {channels: [{name: shift, url: 'tgram://s3cret-Value/1', url_file: nowhere}]}",
+        "clopos.yml:6: notifications.channels[0].url_file: url is given as well: keep one of the two",
+    ),
+    "a channel URL that is none": (
+        GOOD + "notifications: {channels: [{name: shift, url: s3cret-Value}]}",
+        "clopos.yml:6: notifications.channels[0].url: must be an Apprise URL, such as tgram://token/chat",
+    ),
+    "a duplicate channel": (
+        GOOD + "notifications: {channels: [{name: shift, url: 'tgram://a/1'}, {name: shift, url: 'tgram://a/2'}]}",
+        "clopos.yml:6: notifications.channels[1].name: 'shift' is there already, as channels[0]",
+    ),
+    "a channel in a language that there is not": (
+        GOOD + "notifications: {channels: [{name: shift, url: 'tgram://a/1', language: tr}]}",
+        "clopos.yml:6: notifications.channels[0].language: must be 'en', 'az', 'ru' or 'uz'",
+    ),
+    "a channel for a topic that there is not": (
+        GOOD + "notifications: {channels: [{name: shift, url: 'tgram://a/1', topics: [station]}]}",
+        "clopos.yml:6: notifications.channels[0].topics[0]: must be 'stations' or 'service'",
+    ),
+    "a channel for nothing": (
+        GOOD + "notifications: {channels: [{name: shift, url: 'tgram://a/1', topics: []}]}",
+        "clopos.yml:6: notifications.channels[0].topics: must not be empty",
+    ),
+    "a channel for a brand that there is not": (
+        GOOD + "notifications: {channels: [{name: shift, url: 'tgram://a/1', brands: [tandir]}]}",
+        "clopos.yml:6: notifications.channels[0].brands[0]: 'tandir' is no configured brand",
+    ),
+    "an unknown key in a channel": (
+        GOOD + "notifications: {channels: [{name: shift, url: 'tgram://a/1', languag: az}]}",
+        "clopos.yml:6: notifications.channels[0].languag: is not known here: did you mean language?",
+    ),
+    "a heartbeat to nowhere": (
+        GOOD + "heartbeat: {interval: 1m}",
+        "clopos.yml:6: heartbeat.url: is missing: give it, or as url_file the path of a file with it",
+    ),
+    "a heartbeat to another kind of address": (
+        GOOD + "heartbeat: {url: 'tgram://s3cret-Value/1'}",
+        "clopos.yml:6: heartbeat.url: must be a URL such as https://hc-ping.com/your-uuid",
+    ),
+    "an incident before its time": (
+        GOOD + "incidents: {delay: 0s}",
+        f"clopos.yml:6: incidents.delay: '0s' {OUT_OF_RANGE}",
+    ),
+    "a shard without the number of shards": (
+        "shard: 1\n" + GOOD,
+        "clopos.yml:1: shard: needs the number of shards as well: total_shards, or --total-shards",
     ),
     "no requests": (
         GOOD + "    requests_per_minute: 0",
@@ -288,7 +376,7 @@ MISTAKES = {
     ),
     "a key that would steer the terminal": (
         'state: {"\\e[2J": x}\n' + GOOD,
-        "clopos.yml:1: state.'\\x1b[2J': is not known here, only journal_retention, path",
+        "clopos.yml:1: state.'\\x1b[2J': is not known here, only journal_retention, path, url, url_file",
     ),
     "depth without end": ("a: " + "[" * 600, "clopos.yml: is nested too deeply"),
     "an alias to itself": ("brands: &a [*a]", "clopos.yml: is nested too deeply"),
@@ -346,12 +434,40 @@ def test_a_file_that_is_absent_is_named() -> None:
 
 @pytest.mark.parametrize(
     ("content", "why"),
-    [(b"\n", "is empty"), (b"\xff", "cannot be read: it is no text file"), (b"x" * 70_000, "is too large")],
+    [
+        (b"\n", "is empty"),
+        (b"\xef\xbb\xbf", "is empty"),
+        (b"\xff", "cannot be read: it is no text file"),
+        (b"x" * 70_000, "cannot be read: it is too large"),
+    ],
+    ids=["blank", "BOM", "binary", "large"],
 )
 def test_a_useless_secret_file_is_named(content: bytes, why: str) -> None:
     Path("secret").write_bytes(content)
     assert faults("brands:\n  - brand: b\n    token_file: secret") == [
         f"clopos.yml:3: brands[0].token_file: the file {why}"
+    ]
+
+
+def test_a_named_pipe_as_secret_file_is_refused_instead_of_waited_for() -> None:
+    os.mkfifo("secret")
+    assert faults("brands:\n  - brand: b\n    token_file: secret") == [
+        "clopos.yml:3: brands[0].token_file: the file cannot be read: it is no regular file"
+    ]
+
+
+def test_a_misspelt_variable_of_a_flag_is_named() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(None, {**LOGIN, "CLOPOS_EXPORTER_WEB_CONFG_FILE": "web.yml"}, flag_variables=VARIABLES)
+    assert str(caught.value) == (
+        "CLOPOS_EXPORTER_WEB_CONFG_FILE: is not known: did you mean CLOPOS_EXPORTER_WEB_CONFIG_FILE?"
+    )
+
+
+def test_a_brand_of_the_environment_that_the_file_does_not_have_is_a_fault() -> None:
+    text = "brands:\n  - {brand: a, token: eyJ}"
+    assert faults(text, {"CLOPOS_BRAND": "my-brand", "CLOPOS_TOKEN": "eyK"}) == [
+        "CLOPOS_BRAND: the file has no brand 'my-brand': add it there, or unset CLOPOS_BRAND"
     ]
 
 

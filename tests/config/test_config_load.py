@@ -193,10 +193,9 @@ def test_the_environment_speaks_of_the_brand_that_it_names() -> None:
     assert (one.token, two.client_secret) == (Secret("token-of-one"), Secret("new-secret"))
 
 
-def test_the_environment_adds_a_brand_that_the_file_does_not_have() -> None:
-    settings = loaded(TWO, {"CLOPOS_BRAND": "three", "CLOPOS_TOKEN": "token-of-three"})
-    assert [brand.brand for brand in settings.brands] == ["one", "two", "three"]
-    assert settings.brands[2].token == Secret("token-of-three")
+def test_the_environment_may_hold_the_one_brand_beside_a_file_without_brands() -> None:
+    settings = loaded("poll_interval: 1m", {"CLOPOS_BRAND": "three", "CLOPOS_TOKEN": "token-of-three"})
+    assert [brand.brand for brand in settings.brands] == ["three"]
 
 
 def test_what_the_environment_gives_replaces_every_other_way_to_say_it() -> None:
@@ -215,7 +214,7 @@ def test_variables_of_others_are_left_alone() -> None:
     others = {
         "CLOPOS_EXPORTER_PORT": "tcp://10.0.0.1:10110",
         "CLOPOS_EXPORTER_PORT_10110_TCP": "tcp://10.0.0.1:10110",
-        "CLOPOS_EXPORTER_TOKN": "x",
+        "CLOPOS_EXPORTER_SERVICE_PORT_HTTP": "10110",
         "CLOPOS_SERVICE_HOST": "10.0.0.1",
         "CLOPOS_SERVICE_PORT_HTTP": "80",
         "CLOPOS_PORT_80_TCP_ADDR": "10.0.0.1",

@@ -17,7 +17,7 @@ import yaml
 from containers import ROOT
 from scraping import scrape
 
-from exporter.config.environment import BRAND, SETTINGS
+from exporter.config.environment import BRAND, CHANNEL, SETTINGS
 
 Program = Callable[..., str]
 
@@ -67,7 +67,7 @@ def test_it_works_where_no_memory_may_be_writable_and_executable(port: int, abse
 def test_the_example_environment_holds_only_what_the_exporter_reads() -> None:
     text = UNIT.with_name("clopos-exporter.default").read_text()
     names = {match[1] for match in re.finditer(r"^#?([A-Z_]+)=", text, re.MULTILINE)}
-    assert names - {"ARGS", "HTTPS_PROXY"} <= SETTINGS.keys() | BRAND.keys()
+    assert names - {"ARGS", "HTTPS_PROXY"} <= SETTINGS.keys() | BRAND.keys() | CHANNEL.keys()
     (arguments,) = re.findall(r"^ARGS=(.*)$", text, re.MULTILINE)
     done = subprocess.run(
         [sys.executable, "-m", "exporter", "serve", *shlex.split(arguments)[0].split(), "--help"],
