@@ -345,6 +345,21 @@ def test_absurd_requests_harm_nobody(site: Site, request_line: bytes, caplog: py
     assert not [record for record in caplog.records if record.name.startswith(("asyncio", "uvicorn"))]
 
 
+@pytest.mark.parametrize(
+    ("request_bytes", "status"),
+    [(b"nonsense\r\n\r\n", b"400 Bad Request"), (SCRAPE[:-2] + b"X: " + b"y" * 100_000, b"431 Request Header")],
+)
+def test_what_is_not_http_gets_an_answer_that_keeps_browsers_safe(
+    site: Site, request_bytes: bytes, status: bytes
+) -> None:
+    with client(site) as connection:
+        connection.sendall(request_bytes)
+        answer = connection.recv(65536)
+    assert answer.startswith(b"HTTP/1.1 " + status)
+    for header in (b"x-content-type-options: nosniff", b"cache-control: no-store", b"default-src 'none'"):
+        assert header in answer
+
+
 def test_random_bytes_harm_nobody(site: Site, caplog: pytest.LogCaptureFixture) -> None:
     chance = random.Random(7)  # noqa: S311 - repeatable noise
     with caplog.at_level(logging.INFO):
