@@ -46,7 +46,7 @@ _TRANSIENT = frozenset(
 _AUTHENTICATION = frozenset(
     {Reason.TOKEN, Reason.CREDENTIALS, Reason.CLIENT_DISABLED, Reason.INTEGRATOR, Reason.TEST_MODE}
 )
-"""Reasons that a new login confirms or removes; what one request is told of them may be true of its venue only."""
+"""Reasons that a new login confirms or removes; what one response says of them may be true of its venue only."""
 
 _REFUSES_DISCOVERY = frozenset({Reason.FORBIDDEN, Reason.NOT_FOUND, Reason.BAD_REQUEST})
 
@@ -77,7 +77,7 @@ class Client:
     """One brand of Clopos.
 
     `credentials` may be a ready token; `reread` reads them anew where Clopos refuses them. `venues` lists what to
-    watch, with an empty name where Clopos has to tell it; None for all that Clopos lists. `on_unusable` is called for
+    watch, with an empty name where Clopos provides it; None for all that Clopos lists. `on_unusable` is called for
     each row of a poll without a usable id, and with what is odd about a list that is taken for what it shows.
 
     `clock_skew` is by how many seconds the clock of this machine is ahead of Clopos', and `sunset` when Clopos says
@@ -292,11 +292,11 @@ class Client:
                 document = self._request(endpoint, params, venue, token, deadline)
             except CloposError as error:
                 if error.reason in _AUTHENTICATION:
-                    if not replaced and self.login.replace(token, scope, deadline):
-                        replaced = True
-                        continue
                     # Nothing else is asked where there is one venue, or where the first list of them is refused.
                     alone = len(self._venues or ()) == 1 or (venue is None and not self.login.proven)
+                    if not replaced and self.login.replace(token, scope, deadline, only_scope=alone):
+                        replaced = True
+                        continue
                     raise self.login.refused(scope, token, error, only_scope=alone) from error
                 if error.reason.is_configuration:
                     self.login.backoff.record(scope, error)

@@ -40,6 +40,9 @@ FAILURE_BURST = 200.0
 MIN_FAILURE_BURST = 5.0
 """Failed requests that this process allows itself, half of Clopos' 600; each failing brand gets an equal part."""
 
+MAX_RESERVATION_WAIT = 2.0
+"""Seconds that a request of a failing brand waits for its turn to fail: a worker has better things to do."""
+
 _RECHECK = 0.1  # seconds until a reserved failure may have been released
 
 
@@ -193,7 +196,8 @@ class FailureBudget:
         self.failed_at = float("-inf")
 
     def reserve(self, deadline: float) -> None:
-        """Wait until one more request may fail; `release` must follow. Raises like `RateLimiter.acquire`."""
+        """Wait a moment until one more request may fail; `release` must follow. Raises like `RateLimiter.acquire`."""
+        deadline = min(deadline, self._clock.monotonic() + MAX_RESERVATION_WAIT)
         while True:
             with self._lock:
                 now = self._clock.monotonic()
@@ -203,7 +207,7 @@ class FailureBudget:
                     return
                 wait = max(_RECHECK, (1 - self._left) / per_second)
             if now + wait > deadline:
-                message = "too many requests of this brand failed in the last minute; it is asked less often"
+                message = "not asked: too many requests of this brand failed in the last minute"
                 raise CloposError(Reason.THROTTLED, message)
             if self._clock.wait(self._stop, wait):
                 raise Stopped

@@ -164,12 +164,12 @@ class Login:
             self._lock.release()
         return session.token
 
-    def replace(self, token: str, scope: str, deadline: float) -> bool:
+    def replace(self, token: str, scope: str, deadline: float, *, only_scope: bool = False) -> bool:
         """Get another token after this one was refused for a scope, and return whether there is one.
 
         A scope that was refused the token before, while others are not, gets no other for it; neither does any where
-        new tokens were refused a moment ago. Raises CloposError: brand-wide where the login is refused, and not where
-        it merely fails, as the token may be good elsewhere.
+        new tokens were refused a moment ago. Raises CloposError: brand-wide where the login is refused. Where it merely
+        fails, the token may be good elsewhere; it concerns the brand as in `refused`.
         """
         if not self.renewable or self._refused.get(scope) == token == self._accepted:
             return False
@@ -183,8 +183,9 @@ class Login:
                 try:
                     self._session = self._obtain(deadline)
                 except CloposError as error:
-                    if not error.reason.is_configuration:
-                        raise CloposError(error.reason, error.message, brand_wide=session is None) from error
+                    dead = error.reason.is_configuration or session is None or self._suspect(scope, only=only_scope)
+                    if not dead or error.reason is Reason.THROTTLED:
+                        raise CloposError(error.reason, error.message) from error
                     if isinstance(self._credentials, Credentials):
                         self._session = None
                     raise
@@ -210,17 +211,22 @@ class Login:
         It concerns the whole brand once two scopes were refused and none was accepted since, or one where that is all
         there is. Else a new token that is refused says that the scope is forbidden.
         """
-        self._accepted = None
-        if scope not in self._refused:
-            self._suspects.add(scope)
+        brand_wide = self._suspect(scope, only=only_scope)
         self._refused[scope] = token
-        if only_scope or len(self._suspects) > 1:
+        if brand_wide:
             self.backoff.record(REPLACEMENT, error)
             error = CloposError(error.reason, error.message, brand_wide=True)
         elif self.renewable and error.reason in (Reason.TOKEN, Reason.CREDENTIALS):
             error = CloposError(Reason.FORBIDDEN, f"{error.message}, with a new token too")
         self.backoff.record(scope, error)
         return error
+
+    def _suspect(self, scope: str, *, only: bool) -> bool:
+        """Count a scope that is refused, and return whether the whole brand seems to be."""
+        self._accepted = None
+        if scope not in self._refused:
+            self._suspects.add(scope)
+        return only or len(self._suspects) > 1
 
     def _acquire(self, deadline: float) -> bool:
         """Get the lock of whoever logs in, waiting for that where it is likely to help."""

@@ -108,7 +108,7 @@ def login(
 def client(
     clock: FakeClock, script: Script, credentials: Credentials | str = TOKEN, *, seconds: float = 0.0, **rest: Any
 ) -> tuple[Client, FakeTransport]:
-    """Give a client that asks a script, with plenty of quota."""
+    """Return a client that asks a script, with plenty of quota."""
     stop = rest.pop("stop", None) or Event()
     made = Client(
         "tandir-group",
@@ -146,8 +146,8 @@ def listing(*rows: Any, total: int | None = None, sorts: object = SORTS) -> Scri
     return script
 
 
-def in_turn(*answers: ApiResponse | CloposError | Script) -> Script:
-    """Give one answer after the other, the last one for ever."""
+def in_order(*answers: ApiResponse | CloposError | Script) -> Script:
+    """Send one answer after the other, the last one for ever."""
     left = list(answers)
 
     def script(asked: Asked) -> ApiResponse | CloposError:

@@ -1,4 +1,4 @@
-"""A server that says what it is told, byte by byte, and keeps what it heard."""
+"""A server that sends what it is given, byte by byte, and keeps what it heard."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Wire:
 
 
 def answer(body: bytes = b'{"success":true}', status: str = "200 OK", **headers: str) -> Say:
-    """Give a whole answer that keeps the connection."""
+    """Send a whole answer that keeps the connection."""
     fields = {"Content-Length": str(len(body)), **{name.replace("_", "-"): value for name, value in headers.items()}}
     head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
     data = f"HTTP/1.1 {status}\r\n{head}\r\n".encode() + body

@@ -17,7 +17,7 @@ from clopos_fakes import (
     bad,
     client,
     good,
-    in_turn,
+    in_order,
     listing,
     no,
     ok,
@@ -51,7 +51,7 @@ def expired(token: str) -> Script:
 def test_a_token_that_is_no_longer_good_is_renewed_once_and_the_request_repeated(
     clock: FakeClock, message: str
 ) -> None:
-    made, transport = client(clock, with_login(clock, in_turn(no(401, message), listing(row(1)))), CREDENTIALS)
+    made, transport = client(clock, with_login(clock, in_order(no(401, message), listing(row(1)))), CREDENTIALS)
     assert len(good(made).stations) == 1
     assert [asked.endpoint for asked in transport.asked] == ["auth", "stations", "auth", "stations"]
     assert transport.asked[-1].headers["x-token"] == "jwt-2"
@@ -172,7 +172,7 @@ def test_a_ready_token_that_is_refused_is_a_failure_and_asked_again_later_each_t
 
 def test_all_pages_are_read_though_the_token_ends_between_them(clock: FakeClock) -> None:
     pages = listing(*map(row, range(250)), sorts=None)
-    script = in_turn(pages, no(401, "Token expired"), pages)
+    script = in_order(pages, no(401, "Token expired"), pages)
     made, _ = client(clock, with_login(clock, script), CREDENTIALS)
     assert len(good(made).stations) == 250
 
@@ -188,7 +188,7 @@ def test_all_pages_are_read_though_the_token_ends_between_them(clock: FakeClock)
 def test_transient_trouble_is_asked_again_within_the_poll_after_a_pause(
     clock: FakeClock, answer: ApiResponse | CloposError
 ) -> None:
-    made, transport = client(clock, in_turn(answer, answer, listing(row(1))))
+    made, transport = client(clock, in_order(answer, answer, listing(row(1))))
     assert len(good(made).stations) == 1
     first, second, third = (asked.at for asked in transport.asked)
     assert 0.25 <= second - first <= 0.75
@@ -275,7 +275,7 @@ def test_a_disabled_brand_is_asked_for_each_venue_once_until_its_time_has_come_a
 
 
 def test_somebody_who_says_it_is_mended_is_believed(clock: FakeClock) -> None:
-    made, _ = client(clock, in_turn(no(401, "Client is disabled"), listing(row(1))))
+    made, _ = client(clock, in_order(no(401, "Client is disabled"), listing(row(1))))
     bad(made)
     bad(made)
     made.reset_backoff()
@@ -284,7 +284,7 @@ def test_somebody_who_says_it_is_mended_is_believed(clock: FakeClock) -> None:
 
 def test_a_reload_lifts_what_clopos_asked_to_wait(clock: FakeClock) -> None:
     endless = no(429, "Too many requests", {"RateLimit-Reset": "999999", "Retry-After": "999999"})
-    made, transport = client(clock, in_turn(endless, listing(row(1))))
+    made, transport = client(clock, in_order(endless, listing(row(1))))
     assert bad(made).reason is Reason.RATE_LIMITED
     assert bad(made).reason is Reason.THROTTLED
     made.reset_backoff()
@@ -311,7 +311,7 @@ LIMITED = no(429, "Too many requests", {"RateLimit-Reset": "5", "Retry-After": "
 
 
 def test_a_429_waits_for_what_the_headers_say_and_asks_again(clock: FakeClock) -> None:
-    made, transport = client(clock, in_turn(LIMITED, listing(row(1))))
+    made, transport = client(clock, in_order(LIMITED, listing(row(1))))
     good(made)
     first, second = (asked.at for asked in transport.asked)
     assert second - first == pytest.approx(7, abs=0.8)
@@ -319,7 +319,7 @@ def test_a_429_waits_for_what_the_headers_say_and_asks_again(clock: FakeClock) -
 
 @pytest.mark.parametrize("reset", ["999999", "99999999999999", "300"])
 def test_no_429_blinds_for_more_than_five_minutes(clock: FakeClock, reset: str) -> None:
-    made, transport = client(clock, in_turn(no(429, "no", {"RateLimit-Reset": reset}), listing(row(1))))
+    made, transport = client(clock, in_order(no(429, "no", {"RateLimit-Reset": reset}), listing(row(1))))
     bad(made)
     while isinstance(made.poll(VENUE, 30), Failure):
         clock.forward(1)
@@ -328,7 +328,7 @@ def test_no_429_blinds_for_more_than_five_minutes(clock: FakeClock, reset: str) 
 
 
 def test_our_own_rate_limit_is_an_outcome_of_its_own(clock: FakeClock) -> None:
-    made, _ = client(clock, in_turn(no(429, "no", {"RateLimit-Reset": "200"}), listing(row(1))))
+    made, _ = client(clock, in_order(no(429, "no", {"RateLimit-Reset": "200"}), listing(row(1))))
     bad(made)
     clock.forward(10)
     outcome = bad(made)
@@ -339,7 +339,7 @@ def test_our_own_rate_limit_is_an_outcome_of_its_own(clock: FakeClock) -> None:
 
 def test_a_429_that_outlasts_the_poll_is_a_failure_and_holds_the_brand_and_no_other(clock: FakeClock) -> None:
     ip_limits = IpLimits(clock, Event())
-    made, transport = client(clock, in_turn(LIMITED, listing(row(1))), ip_limits=ip_limits)
+    made, transport = client(clock, in_order(LIMITED, listing(row(1))), ip_limits=ip_limits)
     other, of_other = client(clock, listing(row(1)), ip_limits=ip_limits)
     assert bad(made, seconds=3).reason is Reason.RATE_LIMITED
     assert made.quota.next_at() == clock.monotonic() + 7
@@ -348,7 +348,7 @@ def test_a_429_that_outlasts_the_poll_is_a_failure_and_holds_the_brand_and_no_ot
     assert len(transport.asked) == 1
 
 
-def test_requests_of_a_brand_are_paced_evenly(clock: FakeClock) -> None:
+def test_requests_of_a_brand_are_spread_evenly(clock: FakeClock) -> None:
     made, transport = client(clock, listing(row(1)), requests_per_minute=240, seconds=0.1)
     for _ in range(50):
         good(made)
@@ -357,9 +357,9 @@ def test_requests_of_a_brand_are_paced_evenly(clock: FakeClock) -> None:
         assert later - first == pytest.approx(0.25)
 
 
-def test_the_pace_follows_what_the_answers_say_of_the_quota(clock: FakeClock) -> None:
-    told = {"RateLimit-Limit": "300", "RateLimit-Remaining": "12", "RateLimit-Reset": "30"}
-    made, transport = client(clock, lambda _: ok(told, data=[], total=0), requests_per_minute=240)
+def test_the_rate_follows_what_the_answers_say_of_the_quota(clock: FakeClock) -> None:
+    headers = {"RateLimit-Limit": "300", "RateLimit-Remaining": "12", "RateLimit-Reset": "30"}
+    made, transport = client(clock, lambda _: ok(headers, data=[], total=0), requests_per_minute=240)
     for _ in range(10):
         good(made)
     times = [asked.at for asked in transport.asked]
@@ -408,7 +408,7 @@ def test_an_address_that_failed_often_holds_back_before_clopos_shuts_it_out(cloc
 
 def test_the_announced_end_of_the_api_is_known_and_logged_once(clock: FakeClock) -> None:
     end = {"Sunset": "Wed, 11 Nov 2026 11:11:11 GMT", "Deprecation": "@1788169599"}
-    made, _ = client(clock, in_turn(listing(), ok(end, data=[], total=0), ok(end, data=[], total=0), listing()))
+    made, _ = client(clock, in_order(listing(), ok(end, data=[], total=0), ok(end, data=[], total=0), listing()))
     with capture_logs() as logs:
         assert made.sunset is None
         for _ in range(4):

@@ -32,7 +32,7 @@ def discovered(made: Client, known: tuple[Venue, ...] = ()) -> tuple[Venue, ...]
 VENUES = ok(data=[{"id": 1, "name": "Gəncə"}, {"id": 2, "name": "Bakı"}])
 
 
-def test_venues_are_those_that_clopos_tells(clock: FakeClock) -> None:
+def test_venues_are_those_that_clopos_lists(clock: FakeClock) -> None:
     made, transport = client(clock, with_login(clock, lambda _: VENUES), CREDENTIALS)
     assert discovered(made) == (venue("1", "Gəncə"), venue("2", "Bakı"))
     assert [asked.endpoint for asked in transport.asked] == ["auth", "venues"]

@@ -22,7 +22,7 @@ def stop() -> Event:
 
 
 def starts(limiter: RateLimiter, clock: FakeClock, count: int) -> list[float]:
-    """Give when so many requests in a row may start, seconds after the first was asked for."""
+    """Return when so many requests in a row may start, seconds after the first was asked for."""
     began, found = clock.monotonic(), []
     for _ in range(count):
         limiter.acquire(FOREVER)
@@ -125,7 +125,7 @@ def test_what_is_not_sent_says_why_and_for_how_long(clock: FakeClock, stop: Even
     burst=st.integers(1, 20),
     pauses=st.lists(st.floats(0, 90), min_size=1, max_size=40),
 )
-def test_no_minute_ever_holds_more_than_the_pace_and_its_burst(
+def test_no_minute_ever_holds_more_than_the_rate_and_its_burst(
     per_minute: int, burst: int, pauses: list[float]
 ) -> None:
     clock = FakeClock()
@@ -142,7 +142,7 @@ def test_no_minute_ever_holds_more_than_the_pace_and_its_burst(
 # BrandQuota
 
 
-def test_a_plentiful_quota_leaves_the_pace_as_configured(clock: FakeClock, stop: Event) -> None:
+def test_a_plentiful_quota_leaves_the_rate_as_configured(clock: FakeClock, stop: Event) -> None:
     quota = BrandQuota(240, clock, stop)
     quota.update(300, 200, 30)
     assert quota.spacing == pytest.approx(0.25)
@@ -150,7 +150,7 @@ def test_a_plentiful_quota_leaves_the_pace_as_configured(clock: FakeClock, stop:
     assert (quota.limit, quota.remaining) == (300, 200)
 
 
-def test_the_pace_falls_with_what_remains_before_it_is_used_up(clock: FakeClock, stop: Event) -> None:
+def test_the_rate_falls_with_what_remains_before_it_is_used_up(clock: FakeClock, stop: Event) -> None:
     quota = BrandQuota(240, clock, stop)
     paces = []
     for remaining in (30, 24, 18, 12, 7):
@@ -174,7 +174,7 @@ def test_a_reset_longer_than_the_window_is_not_believed(clock: FakeClock, stop: 
     assert quota.next_at() == clock.monotonic() + MAX_DOUBT
 
 
-def test_the_pace_recovers_by_itself_when_others_leave(clock: FakeClock, stop: Event) -> None:
+def test_the_rate_recovers_by_itself_when_others_leave(clock: FakeClock, stop: Event) -> None:
     quota = BrandQuota(240, clock, stop)
     for _ in range(100):
         clock.forward(1)

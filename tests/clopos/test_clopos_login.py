@@ -18,7 +18,7 @@ WRONG = no(401, "Invalid credentials")
 
 
 class Script:
-    """Answer logins with tokens until told otherwise."""
+    """Answer logins with tokens until `instead` is set."""
 
     def __init__(self, clock: FakeClock, lifetime: float = 3600.0) -> None:
         self.tokens = Tokens(clock, lifetime)
@@ -47,7 +47,7 @@ def ask(made: Login, clock: FakeClock, seconds: float = 30.0) -> str:
     return made.token(clock.monotonic() + seconds)
 
 
-def refusal(made: Login, clock: FakeClock) -> CloposError:
+def login_error(made: Login, clock: FakeClock) -> CloposError:
     with pytest.raises(CloposError) as caught:
         ask(made, clock)
     return caught.value
@@ -146,7 +146,7 @@ def test_a_short_life_is_renewed_a_tenth_before_its_end(clock: FakeClock) -> Non
 
 def test_a_refused_login_is_a_reason_for_the_whole_brand(made: Login, clock: FakeClock, script: Script) -> None:
     script.instead = WRONG
-    error = refusal(made, clock)
+    error = login_error(made, clock)
     assert (error.reason, error.brand_wide) == (Reason.CREDENTIALS, True)
 
 
@@ -157,7 +157,7 @@ def test_what_only_a_person_can_mend_is_asked_again_later_each_time_up_to_five_m
     asked: list[float] = []
     for _ in range(1100):
         before = len(transport.asked)
-        assert refusal(made, clock).reason is Reason.CREDENTIALS
+        assert login_error(made, clock).reason is Reason.CREDENTIALS
         if len(transport.asked) > before:
             asked.append(clock.monotonic())
         clock.forward(1)
@@ -170,7 +170,7 @@ def test_transient_trouble_is_asked_again_within_fifteen_seconds(
 ) -> None:
     script.instead = trouble()
     for _ in range(600):
-        assert refusal(made, clock).reason is Reason.CONNECTION
+        assert login_error(made, clock).reason is Reason.CONNECTION
         clock.forward(1)
     assert 40 <= len(transport.asked) <= 46
 
@@ -178,7 +178,7 @@ def test_transient_trouble_is_asked_again_within_fifteen_seconds(
 def test_a_login_that_works_again_starts_anew(made: Login, clock: FakeClock, script: Script) -> None:
     script.instead = WRONG
     for _ in range(100):
-        refusal(made, clock)
+        login_error(made, clock)
         clock.forward(1)
     script.instead = None
     clock.forward(900)
@@ -186,7 +186,7 @@ def test_a_login_that_works_again_starts_anew(made: Login, clock: FakeClock, scr
     script.instead = WRONG
     with pytest.raises(CloposError):
         made.replace("jwt-1", "stations:7", clock.monotonic() + 30)
-    refusal(made, clock)
+    login_error(made, clock)
     clock.forward(16)
     script.instead = None
     assert ask(made, clock) == "jwt-2"
@@ -194,9 +194,9 @@ def test_a_login_that_works_again_starts_anew(made: Login, clock: FakeClock, scr
 
 def test_somebody_who_says_it_is_mended_is_believed(made: Login, clock: FakeClock, script: Script) -> None:
     script.instead = WRONG
-    refusal(made, clock)
+    login_error(made, clock)
     script.instead = None
-    refusal(made, clock)
+    login_error(made, clock)
     made.backoff.reset()
     assert ask(made, clock) == "jwt-1"
 
@@ -211,7 +211,7 @@ def test_an_old_token_serves_while_its_renewal_fails_and_not_beyond_its_end(
         assert ask(made, clock) == "jwt-1"
         clock.forward(10)
     clock.forward(REFRESH_BEFORE)
-    assert refusal(made, clock).reason is Reason.GATEWAY
+    assert login_error(made, clock).reason is Reason.GATEWAY
 
 
 def replaced(made: Login, clock: FakeClock, token: str, scope: str = "stations:7") -> bool:
@@ -239,13 +239,30 @@ def test_a_token_that_is_refused_goes_on_serving_others_while_replacing_it_fails
     assert ask(made, clock) == old
 
 
+def test_a_token_that_two_venues_are_refused_while_the_login_fails_is_dead(
+    made: Login, clock: FakeClock, script: Script
+) -> None:
+    old = ask(made, clock)
+    script.instead = trouble(Reason.GATEWAY)
+    brand_wide = []
+    for id_ in "778":
+        with pytest.raises(CloposError) as caught:
+            replaced(made, clock, old, f"stations:{id_}")
+        brand_wide.append(caught.value.brand_wide)
+    assert brand_wide == [False, False, True]
+    assert login_error(made, clock).reason is Reason.GATEWAY
+    script.instead = None
+    clock.forward(15)
+    assert ask(made, clock) == "jwt-2"
+
+
 def test_what_the_login_says_is_true_of_the_whole_brand(made: Login, clock: FakeClock, script: Script) -> None:
     old = ask(made, clock)
     script.instead = no(401, "Client is disabled")
     with pytest.raises(CloposError) as caught:
         replaced(made, clock, old)
     assert (caught.value.reason, caught.value.brand_wide) == (Reason.CLIENT_DISABLED, True)
-    assert refusal(made, clock).brand_wide
+    assert login_error(made, clock).brand_wide
 
 
 UNAUTHENTICATED = CloposError(Reason.CREDENTIALS, "Unauthenticated.")
@@ -356,7 +373,7 @@ def test_secrets_that_are_the_same_or_unreadable_change_nothing(clock: FakeClock
     transport = FakeTransport(clock, lambda _: WRONG)
     made = login(clock, transport, reread=reread)
     for _ in range(10):
-        assert refusal(made, clock).reason is Reason.CREDENTIALS
+        assert login_error(made, clock).reason is Reason.CREDENTIALS
         clock.forward(1)
     assert (len(transport.asked), len(read)) == (1, 1)
 
@@ -366,7 +383,7 @@ def test_transient_trouble_reads_no_secrets(clock: FakeClock) -> None:
         raise AssertionError
 
     made = login(clock, FakeTransport(clock, lambda _: no(503, "no")), reread=reread)
-    assert refusal(made, clock).reason is Reason.GATEWAY
+    assert login_error(made, clock).reason is Reason.GATEWAY
 
 
 def test_a_ready_token_that_is_refused_is_read_anew(clock: FakeClock, transport: FakeTransport) -> None:
@@ -388,7 +405,7 @@ def test_brands_whose_login_fails_leave_logins_to_those_that_work(clock: FakeClo
     for minute in range(10):
         for _ in range(60):
             for one in failing:
-                assert refusal(one, clock).reason in (Reason.GATEWAY, Reason.THROTTLED)
+                assert login_error(one, clock).reason in (Reason.GATEWAY, Reason.THROTTLED)
             clock.forward(1)
         good = login(clock, FakeTransport(clock, lambda _: Tokens(clock)()), ip_limits=limits)
         assert good.token(clock.monotonic() + 5) == "jwt-1", minute
@@ -407,12 +424,12 @@ def test_who_needs_a_token_does_not_wait_for_a_login_that_is_known_to_fail(clock
         return trouble()
 
     made = login(clock, FakeTransport(clock, slow_the_second_time))
-    refusal(made, clock)
+    login_error(made, clock)
     clock.forward(2)
-    first = Thread(target=lambda: refusal(made, clock))
+    first = Thread(target=lambda: login_error(made, clock))
     first.start()
     assert entered.wait(5)
-    assert refusal(made, clock).reason is Reason.CONNECTION
+    assert login_error(made, clock).reason is Reason.CONNECTION
     go.set()
     first.join(5)
 
@@ -421,11 +438,11 @@ def test_a_429_on_login_holds_every_brands_logins_of_this_address(
     made: Login, clock: FakeClock, script: Script
 ) -> None:
     script.instead = no(429, "Too many requests", {"Retry-After": "50"})
-    assert refusal(made, clock).reason is Reason.RATE_LIMITED
+    assert login_error(made, clock).reason is Reason.RATE_LIMITED
     assert made._ip_limits.logins.next_at() == clock.monotonic() + 50
     script.instead = None
     clock.forward(2)
-    error = refusal(made, clock)
+    error = login_error(made, clock)
     assert error.reason is Reason.THROTTLED, "a poll of 30 s cannot wait for 48"
     assert not error.brand_wide
     clock.forward(30)
@@ -434,14 +451,14 @@ def test_a_429_on_login_holds_every_brands_logins_of_this_address(
 
 def test_our_own_pacing_is_no_refusal(made: Login, clock: FakeClock) -> None:
     made._ip_limits.logins.hold(40)
-    assert refusal(made, clock).reason is Reason.THROTTLED
+    assert login_error(made, clock).reason is Reason.THROTTLED
     clock.forward(20)
     assert ask(made, clock) == "jwt-1"
 
 
 def test_a_login_without_a_usable_token_is_malformed(clock: FakeClock) -> None:
     made = login(clock, FakeTransport(clock, lambda _: ok(expires_in=3600)))
-    assert refusal(made, clock).reason is Reason.MALFORMED
+    assert login_error(made, clock).reason is Reason.MALFORMED
 
 
 # A ready token
@@ -513,7 +530,7 @@ def test_waiting_for_anothers_login_ends_with_the_time_of_the_poll(clock: FakeCl
         return trouble()
 
     made = login(clock, FakeTransport(clock, slow))
-    first = Thread(target=lambda: refusal(made, clock))
+    first = Thread(target=lambda: login_error(made, clock))
     first.start()
     assert entered.wait(5)
     with pytest.raises(CloposError) as caught:
@@ -535,7 +552,7 @@ def test_no_secret_shows_in_any_repr(made: Login, clock: FakeClock) -> None:
 
 def test_a_secret_that_clopos_repeats_is_masked(made: Login, clock: FakeClock, script: Script) -> None:
     script.instead = no(401, f"Wrong: {SECRET}!")
-    error = refusal(made, clock)
+    error = login_error(made, clock)
     assert SECRET not in str(error)
     assert "<secret>" in error.message
     script.instead = None

@@ -191,7 +191,7 @@ def test_an_integer_without_end_is_malformed(ask: Callable[[Say], ApiResponse]) 
     assert reason(ask, answer(b'{"total": ' + b"9" * 10_000 + b"}")) is Reason.MALFORMED
 
 
-def test_a_gateways_own_page_is_told_by_its_status(ask: Callable[[Say], ApiResponse]) -> None:
+def test_a_gateways_own_page_is_known_by_its_status(ask: Callable[[Say], ApiResponse]) -> None:
     got = ask(answer(b"<html>502</html>", "502 Bad Gateway"))
     assert (got.status, got.document) == (502, {})
 

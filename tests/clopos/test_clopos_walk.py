@@ -10,7 +10,7 @@ from clopos_fakes import (
     bad,
     client,
     good,
-    in_turn,
+    in_order,
     listing,
     ok,
     row,
@@ -92,7 +92,7 @@ def twice(asked: Asked) -> ApiResponse:
 @pytest.mark.parametrize("unsteady", [moved, short, twice])
 def test_a_list_that_moved_is_read_once_more(clock: FakeClock, unsteady: Script) -> None:
     turns = [unsteady] * (2 if unsteady is moved else 1)
-    made, _ = client(clock, in_turn(*turns, listing(row(1), row(2), sorts=None)))
+    made, _ = client(clock, in_order(*turns, listing(row(1), row(2), sorts=None)))
     made._sort = {"sort[0]": "id", "sort[1]": 1}
     assert len(good(made).stations) == 2
 
@@ -145,7 +145,7 @@ def test_a_list_that_is_odd_the_same_way_in_three_walks_is_taken_for_what_it_sho
 
 def test_a_list_that_is_whole_again_is_believed_at_once_and_a_new_oddity_is_not(clock: FakeClock) -> None:
     whole = listing(row(1), row(2))
-    made, transport = client(clock, in_turn(short, short, short, whole, short, whole))
+    made, transport = client(clock, in_order(short, short, short, whole, short, whole))
     assert [good(made).partial for _ in range(3)] == [True, False, False]
     assert len(transport.asked) == 6
 
@@ -182,7 +182,7 @@ def test_a_row_without_an_id_is_named_and_a_deleted_one_is_left_out_and_neither_
 ) -> None:
     odd: list[tuple[Venue, str]] = []
     rows = [row(1), {"name": "No id"}, row(2, deleted_at="2026-01-13T14:36:51Z")]
-    made, _ = client(clock, listing(*rows), on_unusable=lambda *told: odd.append(told))
+    made, _ = client(clock, listing(*rows), on_unusable=lambda *row: odd.append(row))
     outcome = good(made)
     assert [station.id for station in outcome.stations] == ["1"]
     assert outcome.partial, "the row without an id may be any station"

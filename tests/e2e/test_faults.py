@@ -52,23 +52,22 @@ PAGES = {
     "test_mode": Reason.TEST_MODE,
     "token_expired": Reason.TOKEN,
     "token_invalid": Reason.TOKEN,
-    "total_wrong": Reason.INCOMPLETE,
+    "total_wrong": None,
     "truncated": Reason.MALFORMED,
     "unavailable": Reason.GATEWAY,
     "wrong_credentials": Reason.CREDENTIALS,
 }
 """Why a poll fails under each fault, None where it must not."""
 
-# Only the rows of several pages can move against each other; a second page here holds a single row.
+# Only the rows of several pages can move against each other. A second page here holds a single row, so that what moves
+# by one row does so in the same way each time, and is taken for what it shows.
 HARMLESS = {
     "first page": {"growing_list", "moving_list", "shrinking_list"},
-    "second page": {"row_duplicated"},
+    "second page": {"growing_list", "row_duplicated", "row_missing", "shrinking_list"},
     # These lists have no total to be held against; a venue is removed only when two of them lack it.
     "venues": {"growing_list", "moving_list", "row_duplicated", "row_missing", "shrinking_list", "total_wrong"},
     "auth": {"growing_list", "moving_list", "row_duplicated", "row_missing", "shrinking_list", "total_wrong"},
 }
-
-BRAND_WIDE = {Reason.CLIENT_DISABLED, Reason.CREDENTIALS, Reason.INTEGRATOR, Reason.TEST_MODE, Reason.TOKEN}
 
 PARTS = 11
 """Processes among which the faults at the login are divided: the brands of one share its pace of logins."""
@@ -121,7 +120,7 @@ def try_all(place: Place, kinds: dict[str, Reason | None], folder: Path, subtest
             elif place == "venues":
                 the_list_of_venues_fails(trial, str(kinds[kind]))
             else:
-                polls_fail(trial, str(kinds[kind]), login=place == "auth" or kinds[kind] in BRAND_WIDE)
+                polls_fail(trial, str(kinds[kind]), login=place == "auth")
             all_is_as_before(trial)
 
 
@@ -136,9 +135,10 @@ def the_list_of_venues_fails(trial: Trial, reason: str) -> None:
     during, brand = trial.during, trial.kind
     assert during.value("clopos_brand_up", brand=brand) == 0
     assert (during.value("clopos_exporter_poll_failures_total", brand=brand, reason=reason) or 0) > 0
-    if reason in (*BRAND_WIDE, Reason.RATE_LIMITED):
-        return  # These are about polls too, which go well here: what is told of them comes and goes.
-    assert not trial.told_during
+    if reason == Reason.RATE_LIMITED:
+        return  # It is about polls too.
+    assert [event["event"] for event in trial.told_during] == ["brand.discovery_failed"]
+    assert trial.told_during[0]["reason"] == reason
     assert {up for _, up in during.all("clopos_venue_up", brand=brand)} == {1}
     assert during.total("clopos_venue_poll_failures_total", brand=brand) == 0
 
@@ -183,4 +183,8 @@ def all_is_as_before(trial: Trial) -> None:
         assert (after.value("clopos_venue_polls_total", **labels) or 0) > polls
 
 
-_ENDS = {"venue.lost": "venue.recovered", "brand.login_failed": "brand.login_recovered"}
+_ENDS = {
+    "venue.lost": "venue.recovered",
+    "brand.login_failed": "brand.login_recovered",
+    "brand.discovery_failed": "brand.discovery_recovered",
+}

@@ -16,7 +16,7 @@ from exporter.simulator.traffic import Entry
 
 Place = Literal["auth", "venues", "first page", "second page"]
 
-VENUES = {"auth": (3, 3), "venues": (3, 3), "first page": (3,), "second page": (201,)}
+VENUES = {"auth": (3, 3), "venues": (3, 3), "first page": (40,), "second page": (201,)}
 """How many stations the venues of a brand have; a page holds 200."""
 
 SHOWN = (
