@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from itertools import groupby
 from math import inf
+from operator import itemgetter
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -20,17 +21,54 @@ _UNKNOWABLE = {
     re.compile(r"(?i)\b(?:sunrise|sunset|dawn|dusk)\b"): "needs the venue's position: write a clock time, as '18:00'",
     re.compile(r"(?i)\bunknown\b"): "is neither open nor closed: choose one",
 }
-_SPAN = re.compile(r"(\d{1,2}):(\d{2})\s*-\s*(\d{1,2}):(\d{2})")
-_OFF = re.compile(r"(?i)\b(?:off|closed)\b")
-_TIME_OR_STATE = re.compile(r"(?i)\d{1,2}:\d{2}|24/7|\b(?:off|closed|open)\b|$")
-_DAY = 24 * 60
+_RULE = re.compile(r"; |, ")  # how the library joins rules; within a rule it writes commas without a space
+_TIMES = re.compile(r"(?:^|(?<= ))\d\d:\d\d\S*$")
+_MIDNIGHT = 24 * 60
+_SOME_DAY = datetime(2024, 1, 2)  # noqa: DTZ001 - local time, as everything that the library is asked
 _HORIZON = timedelta(days=9 * 366)  # two leap days are at most eight years apart
+
+_Span = tuple[int, int]
+"""Minutes from midnight of a day to minutes from the same midnight, beyond 24 hours in the night after it."""
+
+
+class _Rule(NamedTuple):
+    """One rule of an expression: the days it is for (None: all), and when it says on them that a venue is open or not.
+
+    `spans` is None for the whole day. An `additional` rule leaves what the rules before it say.
+    """
+
+    days: OpeningHours | None
+    spans: tuple[_Span, ...] | None
+    closed: bool
+    additional: bool
+
+    def matches(self, day: date) -> bool:
+        return self.days is None or self.days.is_open(datetime.combine(day, time(12)))
+
+    def same_until(self, day: date, last: date) -> date:
+        """Return the day until which the rule goes on as on this one, at most the last."""
+        if self.days is None:
+            return last
+        # Not its `next_change`, which looks for one until the year 9999.
+        _, end, _, _ = next(self.days.intervals(datetime.combine(day, time()), datetime.combine(last, time())))
+        return end.date()
+
+
+class _Day(NamedTuple):
+    """What the rules say of a day: when it is open, and what they cut out of that and of the nights beside it.
+
+    A cut comes with the number of its rule, and `base` is the number of the rule that the opening comes from.
+    """
+
+    spans: tuple[_Span, ...]
+    cuts: tuple[tuple[int, _Span], ...]
+    base: int
 
 
 class Hours:
     """Opening hours of a venue in its own time zone, made by `parse`."""
 
-    def __init__(self, rules: OpeningHours, zone: tzinfo) -> None:
+    def __init__(self, rules: Sequence[_Rule], zone: tzinfo) -> None:
         self._rules = rules
         self._zone = zone
         self._known = (inf, -inf, Opening(is_open=False, next_open=None, next_close=None))
@@ -56,13 +94,85 @@ class Hours:
         # Clock times become epoch seconds by RFC 5545, 3.3.5: one that comes twice counts the first time, one that the
         # clock skips counts with the offset before. Walking from the day before holds this within the hour itself.
         local = datetime.fromtimestamp(wall, self._zone).replace(tzinfo=None)
-        horizon = local + _HORIZON
-        spans = self._rules.intervals(local - timedelta(days=1), horizon)
-        for is_open, run in groupby(spans, key=lambda span: span[2] == State.OPEN):
-            *_, (_, end, _, _) = run
-            instant = None if end is None or end >= horizon else end.replace(tzinfo=self._zone).timestamp()
+        for is_open, run in groupby(self._spans_from(local.date() - timedelta(days=1)), key=itemgetter(0)):
+            *_, (_, end) = run
+            instant = None if end is None else end.replace(tzinfo=self._zone).timestamp()
             if instant is None or instant > wall:
                 yield is_open, instant
+
+    def _spans_from(self, first: date) -> Iterator[tuple[bool, datetime | None]]:
+        """Yield from a day on until when (local time) it is open or closed in turn; None for always."""
+        day, last = first, first + _HORIZON
+        while day < last:
+            midnight = datetime.combine(day, time())
+            at = 0
+            spans = self._open_on(day)
+            for begin, end in spans:
+                if begin > at:
+                    yield False, midnight + timedelta(minutes=begin)
+                yield True, midnight + timedelta(minutes=end)
+                at = end
+            if at < _MIDNIGHT:
+                yield False, midnight + timedelta(minutes=_MIDNIGHT)
+            day += timedelta(days=1)
+            if day < last and spans in ([], [(0, _MIDNIGHT)]):
+                # The days of a season are all alike: no need to look at each of them.
+                same_until = min(rule.same_until(day, last) for rule in self._rules)
+                if same_until - day > timedelta(days=2) and self._open_on(day + timedelta(days=1)) == spans:
+                    day = same_until if same_until == last else same_until - timedelta(days=1)
+        yield bool(spans), None
+
+    def _open_on(self, day: date) -> list[_Span]:
+        """Return when it is open on a day, in minutes of that day, the night of the day before included."""
+        minutes: list[_Span] = []
+        around = [self._read(day + timedelta(days=number)) for number in range(-2, 2)]
+        for number in (1, 2):
+            own, after = around[number], around[number + 1]
+            before = [(rule, span) for rule, span in around[number - 1].cuts if rule > own.base]
+            cuts = [
+                *((begin - _MIDNIGHT, end - _MIDNIGHT) for _, (begin, end) in before),
+                *(span for rule, span in own.cuts if rule > own.base),
+                *((begin + _MIDNIGHT, end + _MIDNIGHT) for _, (begin, end) in after.cuts),
+            ]
+            shift = (number - 2) * _MIDNIGHT
+            minutes += [(begin + shift, end + shift) for begin, end in _without(own.spans, cuts)]
+        return _merged((max(begin, 0), min(end, _MIDNIGHT)) for begin, end in minutes)
+
+    def _read(self, day: date) -> _Day:
+        """Apply the rules to a day, later ones over earlier ones."""
+        spans: tuple[_Span, ...] = ()
+        cuts: list[tuple[int, _Span]] = []
+        base = -1
+        for number, rule in enumerate(self._rules):
+            if not rule.matches(day):
+                continue
+            if not rule.closed:
+                own = ((0, _MIDNIGHT),) if rule.spans is None else rule.spans
+                spans = (*spans, *own) if rule.additional else own
+                base = base if rule.additional else number
+            elif rule.spans is None:
+                spans, base = (), number
+            else:
+                cuts += [(number, span) for span in rule.spans]
+        return _Day(spans, tuple(cuts), base)
+
+
+def _without(spans: Iterable[_Span], cuts: Iterable[_Span]) -> list[_Span]:
+    left = list(spans)
+    for begin, end in cuts:
+        left = [part for span in left for part in ((span[0], min(span[1], begin)), (max(span[0], end), span[1]))]
+        left = [part for part in left if part[0] < part[1]]
+    return left
+
+
+def _merged(spans: Iterable[_Span]) -> list[_Span]:
+    merged: list[_Span] = []
+    for begin, end in sorted(span for span in spans if span[0] < span[1]):
+        if merged and begin <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((begin, end))
+    return merged
 
 
 def parse(expression: str, time_zone: str | None = None) -> Hours:
@@ -76,11 +186,40 @@ def parse(expression: str, time_zone: str | None = None) -> Hours:
         if found := pattern.search(text):
             raise ValueError(f"{found[0]!r} in {expression!r} {remedy}")
     try:
-        OpeningHours(text)  # first as it stands, so that the place in the sentence is one the person wrote
-        rules = OpeningHours(_end_days_at_closing(text))
+        rules = [] if "||" in text else list(_rules(str(OpeningHours(text))))
     except ParserError as error:
         raise ValueError(f"{expression!r} is not in opening_hours syntax{_place(text, str(error))}") from error
+    if not rules:
+        raise ValueError(f"'||' in {expression!r} is not understood: write what holds on which days instead")
     return Hours(rules, zone(time_zone))
+
+
+def _rules(canonical: str) -> Iterator[_Rule]:
+    """Take apart what the library wrote: it names days first, then times, then a state that is not open."""
+    begin, additional = 0, False
+    for found in [*_RULE.finditer(canonical), None]:
+        text = canonical[begin : found.start() if found else None]
+        rule = text.removesuffix("closed").rstrip()
+        times = _TIMES.search(rule)
+        days = rule[: times.start()].rstrip() if times else rule
+        yield _Rule(
+            None if days in ("", "24/7") else OpeningHours(f"{days} 00:00-24:00"),
+            _spans(times[0]) if times else None,
+            closed=text.endswith("closed"),
+            additional=additional,
+        )
+        if found:
+            begin, additional = found.end(), found[0] == ", "
+
+
+def _spans(times: str) -> tuple[_Span, ...]:
+    """Return the minutes that times mean on any day."""
+    found = OpeningHours(f"{_SOME_DAY:%Y %b %d} {times}").intervals(_SOME_DAY, _SOME_DAY + timedelta(days=3))
+    return tuple(
+        (round((begin - _SOME_DAY) / timedelta(minutes=1)), round((end - _SOME_DAY) / timedelta(minutes=1)))
+        for begin, end, state, _ in found
+        if state == State.OPEN
+    )
 
 
 def zone(name: str | None) -> tzinfo:
@@ -102,26 +241,6 @@ def _place(text: str, error: str) -> str:
     found = re.search(r"--> 1:(\d+)", error)
     rest = text[int(found[1]) - 1 :].strip() if found else ""
     return f", from {rest!r} on" if rest else ""
-
-
-def _end_days_at_closing(text: str) -> str:
-    # In OpenStreetMap's reading, a later rule for a day owns it from midnight to midnight: with "Fr-Sa 10:00-02:00; Su
-    # 12:00-22:00" Saturday's night would be cut off at 00:00. Here it owns the day from the latest closing time on.
-    spans = [(int(a) * 60 + int(b), int(c) * 60 + int(d)) for a, b, c, d in _SPAN.findall(text)]
-    last = max((end % _DAY for start, end in spans if end <= start or end > _DAY), default=0)
-    if not last:
-        return text
-    hour, minute = divmod(last, 60)
-    first, *later = text.split(";")
-    return "; ".join([first.strip(), *(_own(rule, f"{hour:02}:{minute:02}-{hour + 24}:{minute:02}") for rule in later)])
-
-
-def _own(rule: str, day: str) -> str:
-    days = _TIME_OR_STATE.split(rule, maxsplit=1)[0].strip()
-    own = f"{days} {day} off".lstrip()
-    if not _OFF.search(rule):
-        return f"{own}, {rule.strip()}"
-    return rule.strip() if _SPAN.search(rule) else own
 
 
 class IgnoreRule(NamedTuple):

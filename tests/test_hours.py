@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import re
 from datetime import date, datetime, timedelta
 from math import inf
+from random import Random
 from types import MappingProxyType
 from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from opening_hours import OpeningHours
 
 from exporter.hours import IgnoreRule, end_of, expires, ignored, next_ignore_change, parse
 from exporter.model import Kind, Opening, Station, StationState
@@ -90,6 +93,45 @@ def test_the_night_the_clock_goes_forward_lasts_as_long_as_any() -> None:
     assert hours.at(opened + 6.5 * 3600).next_open == at("2026-03-29T20:00", "Europe/Berlin")
 
 
+def test_two_days_off_in_one_rule_are_both_off() -> None:
+    hours = parse("Mo-Su 10:00-02:00; Dec 24 off, Dec 25 off", "Asia/Baku")
+    assert hours.at(at("2026-12-24T01:00")).is_open
+    assert hours.at(at("2026-12-24T02:00")) == (False, at("2026-12-26T10:00"), at("2026-12-27T02:00"))
+
+
+def test_a_day_off_does_not_cost_the_night_after_the_next_day_its_small_hours() -> None:
+    hours = parse("Fr-Sa 10:00-05:00; Nov 24 off", "Asia/Baku")
+    for year in range(2024, 2030):
+        night = datetime(year, 11, 25, 3, tzinfo=ZoneInfo("Asia/Baku"))
+        friday_or_saturday = (night - timedelta(days=1)).weekday() in (4, 5)
+        assert hours.at(night.timestamp()).is_open is False, "the 24th does not take place"
+        before = (night - timedelta(days=1)).timestamp()
+        assert hours.at(before).is_open is ((night - timedelta(days=2)).weekday() in (4, 5))
+        after = (night + timedelta(days=1)).timestamp()
+        assert hours.at(after).is_open is (night.weekday() in (4, 5))
+        assert friday_or_saturday in (True, False)
+
+
+@pytest.mark.parametrize(
+    ("expression", "time", "is_open"),
+    [
+        ("Mo-Su 10:00-02:00; Nov 24 00:00-01:00 off", "2026-11-24T00:30", False),
+        ("Mo-Su 10:00-02:00; Nov 24 00:00-01:00 off", "2026-11-24T01:30", True),
+        ("24/7; Nov 23 22:00-02:00 off", "2026-11-24T01:00", False),
+        ("24/7; Nov 23 22:00-02:00 off", "2026-11-24T02:00", True),
+        ("Mo 22:00-02:00 off; Mo-Su 10:00-04:00", "2026-11-24T01:00", True),
+        ("Mo-Su 10:00-04:00; Mo 22:00-02:00 off; Mo 20:00-03:00", "2026-11-23T23:00", True),
+        ("Mo 20:00-48:00", "2026-11-24T23:59", True),
+        ("Mo 20:00-48:00", "2026-11-25T00:00", False),
+        ("Mo-Su 10:00-02:00, Tu 03:00-04:00", "2026-11-24T01:00", True),
+        ("Mo-Su 10:00-02:00, Tu 03:00-04:00", "2026-11-24T03:30", True),
+        ("Mo-Su 10:00-02:00; Tu open", "2026-11-24T05:00", True),
+    ],
+)
+def test_a_part_of_a_day_that_is_off_is_what_the_clock_says(expression: str, time: str, *, is_open: bool) -> None:
+    assert parse(expression, "Asia/Baku").at(at(time)).is_open is is_open
+
+
 @pytest.mark.parametrize(
     ("expression", "sentence"),
     [
@@ -102,6 +144,10 @@ def test_the_night_the_clock_goes_forward_lasts_as_long_as_any() -> None:
         ),
         ("sunrise-22:00", "'sunrise' in 'sunrise-22:00' needs the venue's position: write a clock time, as '18:00'"),
         ("Mo unknown", "'unknown' in 'Mo unknown' is neither open nor closed: choose one"),
+        (
+            "Mo 10:00-12:00 || off",
+            "'||' in 'Mo 10:00-12:00 || off' is not understood: write what holds on which days instead",
+        ),
     ],
 )
 def test_a_mistake_is_named_in_one_sentence(expression: str, sentence: str) -> None:
@@ -151,6 +197,82 @@ def test_what_is_announced_is_what_happens(expression: str, zone: str, wall: flo
     fresh = parse(expression, zone)
     assert fresh.at(until - 1).is_open is opening.is_open
     assert fresh.at(until).is_open is not opening.is_open
+
+
+ZONES = ("UTC", "Asia/Baku", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe")
+
+BY_THE_CLOCK = (
+    "24/7",
+    "off",
+    "10:00-22:00",
+    "Mo-Su 00:00-24:00",
+    "Mo-Fr 08:00-12:00,13:00-18:00; Sa 10:00-14:00",
+    "Mo,We,Fr 10:00-20:00",
+    "Mo-Fr 08:00-12:00, We 14:00-18:00",
+    "Mo-Su 10:00-22:00; Tu 15:00-17:00 off",
+    "Mo-Su 10:00-22:00; Dec 24 off, Dec 25 off",
+    "Mo-Su 10:00-22:00; Dec 24,Dec 25,Dec 31 off",
+    "Mo-Su 10:00-22:00; Dec 24-26 off; Dec 25 12:00-15:00",
+    "Apr-Oct Mo-Fr 10:00-20:00; Nov-Mar Sa-Su 12:00-18:00",
+    "2026 Dec 24-2027 Jan 6 12:00-20:00",
+    "2026 10:00-12:00; 2027 14:00-16:00",
+    "week 1-53/2 Fr 09:00-12:00",
+    "Mo[1] 10:00-12:00; Fr[-1] 14:00-18:00",
+    "Mo-Su 10:00-20:00; easter off; easter +1 day 12:00-15:00",
+    "24/7; Su off",
+    "24/7; Mo 06:00-08:00 off",
+    "Mo-Fr 10:00-20:00 open; We closed",
+    "Feb 29 10:00-12:00",
+    "Jan 1-Mar 31,Oct 1-Dec 31 10:00-16:00",
+    "Sa-Mo 10:00-18:00; Su 12:00-16:00",
+    'Mo-Su 10:00-16:00 "bar"; We 10:00-20:00',
+)
+"""Expressions in which nothing lasts past midnight: they mean what the library says."""
+
+PAST_MIDNIGHT = (
+    "Mo-Su 10:00-02:00",
+    "Mo-Su 10:00-26:00",
+    "Fr-Sa 10:00-05:00; Nov 24 off",
+    "Mo-Su 10:00-02:00; Dec 24 off, Dec 25 off",
+    "Mo-Th 10:00-23:00; Fr-Sa 10:00-03:00; Su 12:00-22:00",
+    "Mo-Fr 11:00-15:00,18:00-01:00; Sa-Su 12:00-04:30; Jan 1-6 off",
+    "Apr-Oct Fr-Su 18:00-06:00; Nov-Mar off",
+    "Mo-Su 10:00-02:00; 2026 Dec 31 10:00-05:30; 2027 Jan 1 14:00-02:00",
+    "Mo-Su 08:00-20:00, Fr-Sa 22:00-04:00; Dec 25 off",
+    "Mo-Su 10:00-04:00; We 15:00-17:00 off; Th 22:00-24:00 off",
+    "week 1-53/2 Fr 20:00-03:00; week 2-52/2 Fr off",
+    "Fr[1] 20:00-06:00; Sa 10:00-18:00",
+    "Mo-Su 10:00-03:00; easter off",
+)
+"""Expressions in which a day ends in the night, by six."""
+
+LATEST = 6
+
+
+def earlier(expression: str) -> str:
+    """Put all times of an expression earlier, so that no day ends after midnight."""
+
+    def moved(span: re.Match[str]) -> str:
+        begin, end = int(span[1]) * 60 + int(span[2]), int(span[3]) * 60 + int(span[4])
+        end += 1440 if end <= begin else 0
+        return "-".join(f"{minute // 60:02}:{minute % 60:02}" for minute in (begin - LATEST * 60, end - LATEST * 60))
+
+    return re.sub(r"(\d\d):(\d\d)-(\d\d):(\d\d)", moved, expression)
+
+
+@pytest.mark.parametrize("zone", ZONES)
+@pytest.mark.parametrize("expression", [*BY_THE_CLOCK, *PAST_MIDNIGHT])
+def test_hours_are_those_of_the_library_with_days_that_end_when_the_venue_closes(expression: str, zone: str) -> None:
+    hours = parse(expression, zone)
+    shift = timedelta(hours=LATEST if expression in PAST_MIDNIGHT else 0)
+    library = OpeningHours(earlier(expression) if shift else expression)
+    dice = Random(f"{expression} {zone}")  # noqa: S311 - the same minutes each time
+    begin = at("2026-01-01T00:00", zone)
+    for wall in sorted(begin + 60 * dice.randrange(2 * 366 * 1440) for _ in range(150)):
+        local = datetime.fromtimestamp(wall, ZoneInfo(zone))
+        if local.utcoffset() != datetime.fromtimestamp(wall - 86400, ZoneInfo(zone)).utcoffset():
+            continue  # the nights in which the clock is changed have tests of their own
+        assert hours.at(wall).is_open is library.is_open(local.replace(tzinfo=None) - shift), local
 
 
 def test_an_answer_is_looked_up_once_and_a_clock_set_back_asks_anew() -> None:
