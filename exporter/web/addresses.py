@@ -58,7 +58,7 @@ def listen(addresses: Iterable[Address]) -> list[socket.socket]:
 
 
 def url(listener: socket.socket, *, scheme: str = "http") -> str:
-    """Give the address of a listening socket as a person on this machine would open it, without a path."""
+    """Return the address of a listening socket as a person on this machine would open it, without a path."""
     host, port = listener.getsockname()[:2]
     if ip_address(host).is_unspecified:
         host = "localhost"
