@@ -37,7 +37,7 @@ class Exporter:
         self.quota.acquire(NEVER)
         self.polls[venue.id].append(self._clock.monotonic())
         refusal = self._limits.admit(IP, BRAND)
-        told = self._limits.settle(IP, BRAND, 429 if refusal else 200)
+        told = self._limits.record(IP, BRAND, 429 if refusal else 200)
         assert told is not None
         if refusal is not None:
             self.refused += 1

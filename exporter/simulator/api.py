@@ -55,7 +55,7 @@ class Api:
         for before in acts.before:
             before(wire)
         answer = _too_many(refusal) if refusal else self._answer(call, grant, request, acts)
-        answer = self._settle(call, request.ip, answer)
+        answer = self._count(call, request.ip, answer)
         for after in acts.after:
             answer = after(answer)
         if "gzip" in request.headers.get("accept-encoding", "") and "Content-Encoding" not in answer.headers:
@@ -80,10 +80,10 @@ class Api:
     def _admit(self, call: Call, ip: str) -> Quota | None:
         return self.limits.admit_login(ip) if call.endpoint == "auth" else self.limits.admit(ip, call.brand)
 
-    def _settle(self, call: Call, ip: str, answer: Answer) -> Answer:
+    def _count(self, call: Call, ip: str, answer: Answer) -> Answer:
         if call.endpoint == "auth":
             return answer
-        quota = self.limits.settle(ip, call.brand, answer.status)
+        quota = self.limits.record(ip, call.brand, answer.status)
         if quota is None or answer.status == HTTPStatus.TOO_MANY_REQUESTS:  # a 429 says itself which tier it is of
             return answer
         return answer.with_headers(quota.headers())

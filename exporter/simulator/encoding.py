@@ -24,7 +24,7 @@ def envelope(rows: list[str], total: int | None = None) -> str:
 
 
 def wire_id(id: str) -> int | str:  # noqa: A002 - the API's own word
-    """Give an id as it stands on the wire: a number where it is one."""
+    """Return an id as it stands on the wire: a number where it is one."""
     return int(id) if id.isdecimal() else id
 
 

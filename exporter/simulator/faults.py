@@ -83,11 +83,11 @@ class Fault(BaseModel):
 
     @property
     def options(self) -> dict[str, Any]:
-        """Give the options of its kind."""
+        """Return the options of its kind."""
         return self.model_extra or {}
 
     def selects(self, call: Call) -> bool:
-        """Tell whether it is meant for such a request."""
+        """Return whether it is meant for such a request."""
         return all(
             wanted is None or wanted == given
             for wanted, given in zip((self.endpoint, self.brand, self.venue, self.page), call, strict=True)
@@ -111,12 +111,12 @@ class _Armed:
     left: float
 
     def is_over(self, now: float) -> bool:
-        """Tell whether it will never hit again."""
+        """Return whether it will never hit again."""
         lasts = self.fault.duration is None or self.fault.period is not None or now - self.began < self.fault.duration
         return self.left <= 0 or not lasts
 
     def active(self, now: float) -> bool:
-        """Tell whether it may hit now."""
+        """Return whether it may hit now."""
         age = now - self.began
         if self.fault.period is not None:
             age %= self.fault.period
@@ -162,7 +162,7 @@ class Faults:
             self.clear(number)
 
     def listing(self) -> dict[int, dict[str, Any]]:
-        """Give the faults in force by number, as plain values."""
+        """Return the faults in force by number, as plain values."""
         now = self._clock.monotonic()
         with self._lock:
             return {
@@ -187,7 +187,7 @@ class Faults:
 
 
 def explain_faults() -> dict[str, str]:
-    """Give every kind of fault with its line of help and the defaults of its options."""
+    """Return every kind of fault with its line of help and the defaults of its options."""
     return {
         kind: " ".join([one.summary, *(f"[{name}={option.default!r}]" for name, option in one.options.items())])
         for kind, one in CATALOGUE.items()

@@ -55,7 +55,7 @@ class Window:
         self._next_foreign = -math.inf
 
     def admits(self, now: float) -> bool:
-        """Tell whether one more request is within the limit."""
+        """Return whether one more request is within the limit."""
         self._move_to(now)
         return len(self._times) < self.limit
 
@@ -64,7 +64,7 @@ class Window:
         self._times.append(now)
 
     def quota(self, now: float) -> Quota:
-        """Give what the headers say now."""
+        """Return what the headers say now."""
         self._move_to(now)
         reset = math.ceil(self._times[0] + MINUTE - now) if self._times else 0
         return Quota(self.limit, self.limit - len(self._times), reset)
@@ -115,7 +115,7 @@ class Limits:
         with self._lock:
             return self._admit(self._authenticated(ip, brand, self._tiers), counting=1)
 
-    def settle(self, ip: str, brand: str | None, status: int) -> Quota | None:
+    def record(self, ip: str, brand: str | None, status: int) -> Quota | None:
         """Count an authenticated request's failure and give the quota of the tier nearest its end."""
         if self._tiers is None:
             return None

@@ -32,11 +32,11 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=lambda: {"Content-Type": "application/json; charset=utf-8"})
 
     def with_body(self, body: bytes) -> Answer:
-        """Give the same answer with another body."""
+        """Return the same answer with another body."""
         return Answer(self.status, body, self.headers)
 
     def with_headers(self, more: Mapping[str, str]) -> Answer:
-        """Give the same answer with more headers; those it has already stay."""
+        """Return the same answer with more headers; those it has already stay."""
         return Answer(self.status, self.body, {**more, **self.headers})
 
 
@@ -47,7 +47,7 @@ class Wire(Protocol):
         """Write a whole answer and keep the connection."""
 
     def head(self, answer: Answer, length: int | None) -> bytes:
-        """Give the status line and headers, with this Content-Length or none at all."""
+        """Return the status line and headers, with this Content-Length or none at all."""
 
     def write(self, data: bytes) -> None:
         """Write bytes as they are."""

@@ -29,12 +29,12 @@ class Misbehaviour(NamedTuple):
 
     @property
     def summary(self) -> str:
-        """Give its line of help."""
+        """Return its line of help."""
         return inspect.getdoc(self.act) or ""
 
     @property
     def options(self) -> dict[str, inspect.Parameter]:
-        """Give its options by name."""
+        """Return its options by name."""
         parameters = inspect.signature(self.act, eval_str=True).parameters
         return {name: one for name, one in parameters.items() if one.kind is one.KEYWORD_ONLY}
 
@@ -49,15 +49,15 @@ class Rows(NamedTuple):
 
     @property
     def page(self) -> list[str]:
-        """Give the rows of the page."""
+        """Return the rows of the page."""
         return self.rows[self.begin : self.end]
 
     def with_page(self, page: list[str]) -> Rows:
-        """Give the same place with other rows on the page."""
+        """Return the same place with other rows on the page."""
         return self._replace(rows=self.rows[: self.begin] + page, end=self.begin + len(page))
 
     def moved(self, by: int) -> Rows:
-        """Give what is seen after `by` rows before the page were added or, if negative, deleted."""
+        """Return what is seen after `by` rows before the page were added or, if negative, deleted."""
         begin = max(0, self.begin - by)
         return self._replace(begin=begin, end=begin + self.end - self.begin, total=self.total + by)
 

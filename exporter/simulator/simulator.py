@@ -60,28 +60,28 @@ class Simulator:
 
     @property
     def address(self) -> tuple[str, int]:
-        """Give host and port; the port is known once started."""
+        """Return host and port; the port is known once started."""
         return self._server.address
 
     @property
     def root_url(self) -> str:
-        """Give the address as a URL without a path; one on the loopback where it listens on every address."""
+        """Return the address as a URL without a path; one on the loopback where it listens on every address."""
         host, port = self.address
         host = _LOOPBACK.get(host, host)
         return f"{self._scheme}://{f'[{host}]' if ':' in host else host}:{port}"
 
     @property
     def url(self) -> str:
-        """Give the base URL that a client is configured with."""
+        """Return the base URL that a client is configured with."""
         return f"{self.root_url}{BASE_PATH}"
 
     @property
     def control_url(self) -> str:
-        """Give the URL of the control path."""
+        """Return the URL of the control path."""
         return f"{self.root_url}{PREFIX}"
 
     def credentials(self, brand: str) -> dict[str, str]:
-        """Give what a client of the brand logs in with."""
+        """Return what a client of the brand logs in with."""
         return self.world.credentials(brand)
 
     def start(self) -> None:

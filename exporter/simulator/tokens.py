@@ -28,7 +28,7 @@ class Tokens:
         self._lock = Lock()
 
     def issue(self, brand: str) -> tuple[str, Grant]:
-        """Give a new token of the brand; older ones stay good."""
+        """Issue a new token for the brand; older ones stay valid."""
         token = ".".join(
             _base64(part) for part in (b'{"alg":"HS256"}', secrets.token_bytes(60), secrets.token_bytes(32))
         )
@@ -38,11 +38,11 @@ class Tokens:
         return token, grant
 
     def find(self, token: str) -> Grant | None:
-        """Give what a token stands for, expired or not; None for one that was never given or is revoked."""
+        """Return what a token stands for, expired or not; None for one that was never given or is revoked."""
         return self._grants.get(token)
 
     def expired(self, grant: Grant) -> bool:
-        """Tell whether a grant is over."""
+        """Return whether a grant is over."""
         return grant.expires_at <= self._clock.wall()
 
     def expire(self, brand: str | None = None) -> None:

@@ -41,7 +41,7 @@ class Traffic:
     def entries(
         self, since: int = 0, *, endpoint: str | None = None, brand: str | None = None, venue: str | None = None
     ) -> list[Entry]:
-        """Give the requests after sequence number `since`, oldest first."""
+        """Return the requests after sequence number `since`, oldest first."""
         wanted = (endpoint, brand, venue)
         with self._lock:
             return [

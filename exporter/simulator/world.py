@@ -67,7 +67,7 @@ class Station:
     raw: str | None = None
 
     def row(self) -> dict[str, Any]:
-        """Give the row as the API page describes it."""
+        """Return the row as the API page describes it."""
         return {
             "id": wire_id(self.id),
             "name": self.name,
@@ -90,7 +90,7 @@ class Venue:
     pages: dict[Query, str] = field(default_factory=dict)
 
     def row(self, *, is_main: bool) -> dict[str, Any]:
-        """Give the row of GET /venues."""
+        """Return the row of GET /venues."""
         address = f"{self.name} {self.id}, Baku"
         return {"id": wire_id(self.id), "name": self.name, "is_main": is_main, "status": 1, "address": address}
 
@@ -169,31 +169,31 @@ class World:
 
     @property
     def brands(self) -> tuple[str, ...]:
-        """Give the slugs of the brands."""
+        """Return the slugs of the brands."""
         return tuple(self._brands)
 
     def venues(self, brand: str) -> dict[str, str]:
-        """Give the names of a brand's venues by id."""
+        """Return the names of a brand's venues by id."""
         with self.lock:
             return {venue.id: venue.name for venue in self._brand(brand).venues.values()}
 
     def stations(self, brand: str, venue: Id) -> list[dict[str, Any]]:
-        """Give the true rows of a venue, whatever is served in their place."""
+        """Return the true rows of a venue, whatever is served in their place."""
         with self.lock:
             return [station.row() for station in self._venue(brand, venue).stations.values()]
 
     def station(self, brand: str, venue: Id, station: Id) -> dict[str, Any]:
-        """Give the true row of one station."""
+        """Return the true row of one station."""
         with self.lock:
             return self._station(brand, venue, station).row()
 
     def mutations(self, since: int = 0) -> list[Mutation]:
-        """Give the record of truth after sequence number `since`."""
+        """Return the record of truth after sequence number `since`."""
         with self.lock:
             return self._mutations[since:]
 
     def credentials(self, brand: str) -> dict[str, str]:
-        """Give the four fields POST /auth wants, by their names."""
+        """Return the four fields POST /auth wants, by their names."""
         tenant = self._brand(brand)
         return {
             "client_id": tenant.client_id,
@@ -203,18 +203,18 @@ class World:
         }
 
     def main_venue(self, brand: str) -> str | None:
-        """Give the venue that a token without x-venue means: the first one; None where the brand has none."""
+        """Return the venue that a token without x-venue means: the first one; None where the brand has none."""
         with self.lock:
             return next(iter(self._brand(brand).venues), None)
 
     def venue_rows(self, brand: str) -> list[str]:
-        """Give the JSON rows of GET /venues."""
+        """Return the JSON rows of GET /venues."""
         with self.lock:
             main = self.main_venue(brand)
             return [encode(venue.row(is_main=venue.id == main)) for venue in self._brand(brand).venues.values()]
 
     def station_rows(self, brand: str, venue: Id, query: Query) -> list[str]:
-        """Give the JSON rows of GET /stations, filtered and sorted, before paging."""
+        """Return the JSON rows of GET /stations, filtered and sorted, before paging."""
         with self.lock:
             rows = [
                 station
@@ -225,7 +225,7 @@ class World:
             return [row.raw if row.raw is not None else encode(row.row()) for row in rows]
 
     def venue_listing(self, brand: str) -> str:
-        """Give the answer of GET /venues up to its varying end, made once per change."""
+        """Return the answer of GET /venues up to its varying end, made once per change."""
         with self.lock:
             tenant = self._brand(brand)
             if tenant.listing is None:
@@ -233,7 +233,7 @@ class World:
             return tenant.listing
 
     def station_page(self, brand: str, venue: Id, query: Query) -> str:
-        """Give the answer of GET /stations up to its varying end, made once per change and query."""
+        """Return the answer of GET /stations up to its varying end, made once per change and query."""
         with self.lock:
             place = self._venue(brand, venue)
             page = place.pages.get(query)

@@ -52,5 +52,5 @@ class FakeWire:
 
 
 def read(answer: Answer) -> Any:
-    """Give the JSON of an answer."""
+    """Return the JSON of an answer."""
     return json.loads(answer.body)

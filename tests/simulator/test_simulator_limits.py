@@ -36,16 +36,16 @@ def test_the_window_slides_and_a_full_one_admits_again_when_reset_says(clock: Fa
 def test_headers_tell_the_tier_that_is_nearest_its_end(clock: FakeClock) -> None:
     limits = Limits(clock, Tiers(failures=5, brand=10))
     admitted(limits, 1)
-    assert limits.settle("10.0.0.1", "a", 200) == (5, 5, 0)
+    assert limits.record("10.0.0.1", "a", 200) == (5, 5, 0)
     for _ in range(3):
-        limits.settle("10.0.0.1", "a", 500)
-    assert limits.settle("10.0.0.1", "a", 200) == (5, 2, 60)
+        limits.record("10.0.0.1", "a", 500)
+    assert limits.record("10.0.0.1", "a", 200) == (5, 2, 60)
 
 
 def test_failures_of_one_address_stop_it_for_every_brand(clock: FakeClock) -> None:
     limits = Limits(clock, Tiers(failures=3))
     for _ in range(3):
-        limits.settle("10.0.0.1", "a", 404)
+        limits.record("10.0.0.1", "a", 404)
     assert admitted(limits, 1, brand="b") == 0
     assert admitted(limits, 1, brand="b", ip="10.0.0.2") == 1
 
@@ -54,8 +54,8 @@ def test_hammering_a_full_failure_window_keeps_it_full(clock: FakeClock) -> None
     limits = Limits(clock, Tiers(failures=3))
     for _ in range(6):
         clock.forward(30)
-        limits.settle("10.0.0.1", "a", 429)
-        limits.settle("10.0.0.1", "a", 429)
+        limits.record("10.0.0.1", "a", 429)
+        limits.record("10.0.0.1", "a", 429)
     assert admitted(limits, 1) == 0
 
 
@@ -80,7 +80,7 @@ def test_another_client_is_refused_like_everybody_when_the_window_is_full(clock:
     limits = Limits(clock, Tiers(brand=10))
     limits.set_load("a", 600)
     clock.forward(3600)
-    quota = limits.settle("10.0.0.1", "a", 200)
+    quota = limits.record("10.0.0.1", "a", 200)
     assert quota is not None
     assert quota.remaining <= 1, "what leaves the window is taken at once"
 
@@ -90,4 +90,4 @@ def test_without_tiers_everything_is_admitted_and_nothing_is_said(clock: FakeClo
     limits.set_load("a", 1e6)
     assert admitted(limits, 1000) == 1000
     assert limits.admit_login("10.0.0.1") is None
-    assert limits.settle("10.0.0.1", "a", 200) is None
+    assert limits.record("10.0.0.1", "a", 200) is None
