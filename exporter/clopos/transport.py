@@ -33,7 +33,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from exporter import __version__
-from exporter.errors import CloposError, Stopped
+from exporter.errors import CloposError, ExporterError, Stopped
 from exporter.model import Reason
 
 CONNECT_TIMEOUT = 5.0
@@ -196,10 +196,10 @@ def _read(response: requests.Response) -> Mapping[str, Any]:
 
 
 def _causes(error: BaseException) -> list[BaseException]:
-    """Return an error and what caused it, outermost first."""
+    """Return an error and what caused it, outermost first; an earlier request that we are retrying is no cause."""
     found: list[BaseException] = []
     seen: BaseException | None = error
-    while isinstance(seen, BaseException) and seen not in found:
+    while isinstance(seen, BaseException) and not isinstance(seen, ExporterError) and seen not in found:
         found.append(seen)
         inner = seen.args[0] if seen.args and isinstance(seen.args[0], BaseException) else None
         seen = getattr(seen, "reason", None) or seen.__cause__ or seen.__context__ or inner

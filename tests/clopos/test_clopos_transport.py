@@ -20,7 +20,7 @@ from urllib3 import HTTPResponse
 from urllib3.exceptions import HTTPError
 
 from exporter.clopos import transport as module
-from exporter.clopos.transport import ApiResponse, Transport
+from exporter.clopos.transport import ApiResponse, StaleConnectionError, Transport
 from exporter.errors import CloposError, Stopped
 from exporter.model import Reason
 
@@ -382,6 +382,22 @@ def test_a_name_that_can_be_none(make: Make, url: str) -> None:
 
 def test_a_connection_that_is_closed_without_an_answer(ask: Callable[[Say], ApiResponse]) -> None:
     assert reason(ask, close) is Reason.CONNECTION
+
+
+def earlier_failure() -> None:
+    raise CloposError(Reason.TOKEN, "Token expired") from StaleConnectionError()
+
+
+def test_an_earlier_failure_is_not_the_cause_of_a_later_one(make: Make) -> None:
+    with RawServer(close) as server:
+        transport = make(server.url)
+        try:
+            earlier_failure()
+        except CloposError:
+            with pytest.raises(CloposError) as caught:
+                transport.get("stations", {}, {})
+        assert len(server.requests) == 1
+    assert caught.value.message.endswith("cannot be reached: RemoteDisconnected")
 
 
 def test_headers_without_end(ask: Callable[[Say], ApiResponse]) -> None:
