@@ -32,7 +32,7 @@ LABEL org.opencontainers.image.title="clopos-exporter" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
 ENV PATH=/opt/clopos-exporter/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \
-    CLOPOS_EXPORTER_REVISION=${REVISION}
+    CLOPOS_EXPORTER_REVISION=${REVISION} CLOPOS_EXPORTER_WEB_LISTEN_ADDRESS=:10110
 USER 65532:65532
 WORKDIR /var/lib/clopos-exporter
 EXPOSE 10110

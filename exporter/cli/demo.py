@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import click
 
@@ -12,6 +14,8 @@ from exporter.config import Settings
 from exporter.errors import ExporterError
 from exporter.simulator import SCENARIOS, simulate
 from exporter.web.addresses import Address, listen, parse_address
+
+TIME_ZONE = "Asia/Baku"
 
 
 @click.command(name="demo")
@@ -40,8 +44,8 @@ def command(
                     {
                         **simulator.credentials(brand),
                         "base_url": simulator.url,
-                        "opening_hours": "Mo-Su 10:00-02:00",
-                        "time_zone": "Asia/Baku",
+                        "opening_hours": opening_hours(datetime.now(ZoneInfo(TIME_ZONE))),
+                        "time_zone": TIME_ZONE,
                     }
                     for brand in simulator.world.brands
                 ],
@@ -56,6 +60,11 @@ def command(
             click.echo("Stations change by themselves; their events follow. Ctrl-C ends the demo.", err=True)
 
         run(lambda: settings, WebOptions(addresses), log_level=log_level, log_format=log_format, greet=greet)
+
+
+def opening_hours(now: datetime) -> str:
+    """Return opening hours that began up to an hour ago and last for sixteen: a demo at night shows open venues too."""
+    return f"Mo-Su {now:%H}:00-{now + timedelta(hours=16):%H}:00"
 
 
 def _free_address() -> Address:

@@ -141,11 +141,14 @@ def build() -> Dashboard:
                 ),
             )
         )
-        .with_panel(
-            kit.log(
-                "Switched off",
-                "Every time a station was seen to be switched off, newest first.",
-                f'{kit.LOG} | json brand="brand", event="event" | brand=~"$brand" | event="station.deactivated"',
+        .with_row(
+            kit.logs_row(
+                "What happened",
+                kit.log(
+                    "Switched off",
+                    "Every time a station was seen to be switched off, newest first.",
+                    f'{kit.LOG} | json brand="brand", event="event" | brand=~"$brand" | event="station.deactivated"',
+                ),
             )
         )
     )

@@ -191,12 +191,14 @@ def build() -> Dashboard:
                 width=6,
             )
         )
-        .with_row(Row("What it says"))
-        .with_panel(
-            kit.log(
-                "Warnings and errors",
-                "What the exporters logged that was not an event of a station, newest first.",
-                f'{kit.LOG} | json level="level", event="event" | level=~"warning|error" | event!~"station[.].+"',
+        .with_row(
+            kit.logs_row(
+                "What it says",
+                kit.log(
+                    "Warnings and errors",
+                    "What the exporters logged that was not an event of a station, newest first.",
+                    f'{kit.LOG} | json level="level", event="event" | level=~"warning|error" | event!~"station[.].+"',
+                ),
             )
         )
     )

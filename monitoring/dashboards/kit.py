@@ -226,6 +226,11 @@ def log(title: str, text: str, expr: str) -> logs.Panel:
     )
 
 
+def logs_row(title: str, panel: logs.Panel) -> dashboard.Row:
+    """Make a folded row of a log panel: it asks Loki once it is opened, so that a site without Loki sees no error."""
+    return dashboard.Row(title).collapsed(collapsed=True).with_panel(panel)
+
+
 def choice(name: str, label: str, text: str, expr: str, *, many: bool, regex: str = "") -> dashboard.QueryVariable:
     """Make a variable whose values a query gives."""
     variable = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from grafana_foundation_sdk.builders.dashboard import Dashboard, Row
+from grafana_foundation_sdk.builders.dashboard import Dashboard
 from grafana_foundation_sdk.models import units
 
 from monitoring.dashboards import kit
@@ -144,12 +144,14 @@ def build() -> Dashboard:
                 stacked=True,
             )
         )
-        .with_row(Row("What happened"))
-        .with_panel(
-            kit.log(
-                "Events",
-                "Every change that the exporter told, newest first.",
-                f'{kit.LOG} | json brand="brand", event="event" | brand=~"$brand" | event=~"{kit.EVENTS}"',
+        .with_row(
+            kit.logs_row(
+                "What happened",
+                kit.log(
+                    "Events",
+                    "Every change that the exporter logged, newest first.",
+                    f'{kit.LOG} | json brand="brand", event="event" | brand=~"$brand" | event=~"{kit.EVENTS}"',
+                ),
             )
         )
     )

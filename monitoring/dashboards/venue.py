@@ -148,6 +148,10 @@ def build() -> Dashboard:
                 thresholds=kit.MINUTES,
             )
         )
-        .with_row(Row("What happened"))
-        .with_panel(kit.log("Events", "Every change of this venue that the exporter told, newest first.", EVENTS))
+        .with_row(
+            kit.logs_row(
+                "What happened",
+                kit.log("Events", "Every change of this venue that the exporter logged, newest first.", EVENTS),
+            )
+        )
     )

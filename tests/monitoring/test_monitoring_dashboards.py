@@ -17,8 +17,14 @@ from monitoring.rules.model import Record
 Program = Callable[[str], str]
 
 
+def placed(uid: str) -> list[dict[str, Any]]:
+    """Return the rows and panels of a dashboard with every folded row opened."""
+    tops = json.loads(render(uid))["panels"]
+    return [panel for top in tops for panel in (top, *top.get("panels", ()))]
+
+
 def panels(uid: str) -> list[dict[str, Any]]:
-    return [panel for panel in json.loads(render(uid))["panels"] if panel["type"] != "row"]
+    return [panel for panel in placed(uid) if panel["type"] != "row"]
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
@@ -52,13 +58,22 @@ def test_every_panel_says_what_it_shows(uid: str) -> None:
 @pytest.mark.parametrize("uid", BUILDERS)
 def test_no_panel_lies_over_another(uid: str) -> None:
     taken: set[tuple[int, int]] = set()
-    for panel in json.loads(render(uid))["panels"]:
+    for panel in placed(uid):
         place = panel["gridPos"]
         columns, lines = range(place["x"], place["x"] + place["w"]), range(place["y"], place["y"] + place["h"])
         cells = {(column, line) for column in columns for line in lines}
         assert not cells & taken, panel["title"]
         assert columns[-1] < 24
         taken |= cells
+
+
+@pytest.mark.parametrize("uid", BUILDERS)
+def test_what_needs_loki_is_folded_away(uid: str) -> None:
+    tops = json.loads(render(uid))["panels"]
+    assert "logs" in {panel["type"] for panel in panels(uid)}
+    assert "logs" not in {top["type"] for top in tops}
+    for row in (top for top in tops if top.get("panels")):
+        assert row["collapsed"]
 
 
 @pytest.mark.parametrize("uid", BUILDERS)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import fcntl
+import ipaddress
 import json
 import os
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -78,10 +80,15 @@ class Engine:
         return found
 
     def run(
-        self, image: str, *command: str, environment: Mapping[str, str] | None = None, options: Sequence[str] = ()
+        self,
+        image: str,
+        *command: str,
+        environment: Mapping[str, str] | None = None,
+        options: Sequence[str] = (),
+        network: str = "host",
     ) -> Container:
-        """Start a container on the host's network with nothing it could write to, and no capability."""
-        return Container(self, image, command, environment or {}, options)
+        """Start a container with nothing that it could write to, and no capability."""
+        return Container(self, image, command, environment or {}, ["--network", network, *options])
 
 
 class Container:
@@ -91,7 +98,7 @@ class Container:
         self._engine = engine
         limits = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=4096:4096"]
         variables = [flag for key, value in environment.items() for flag in ("--env", f"{key}={value}")]
-        flags = ["--detach", "--pull=never", "--network", "host", *limits, *HARDENED, *variables, *options]
+        flags = ["--detach", "--pull=never", *limits, *HARDENED, *variables, *options]
         done = engine.podman("run", *flags, image, *command)
         assert done.returncode == 0, done.stderr
         self.id = done.stdout.strip()
@@ -104,6 +111,26 @@ class Container:
 
     def execute(self, *command: str) -> subprocess.CompletedProcess[str]:
         return self._engine.podman("exec", self.id, *command)
+
+    @contextmanager
+    def connected(self) -> Iterator[str]:
+        """Connect the container's own network namespace to this machine; yield the address under which it is reached.
+
+        Raises `subprocess.CalledProcessError` where no network interface can be made.
+        """
+        process = self._engine.podman("inspect", "--format", "{{.State.Pid}}", self.id).stdout.strip()
+        here, there = f"here{process}"[:15], f"there{process}"[:15]
+        network = ipaddress.ip_network((int(ipaddress.ip_address("198.18.0.0")) + int(process) % 2**14 * 4, 30))
+        ours, theirs = network.hosts()
+        inside = ["nsenter", f"--net=/proc/{process}/ns/net", "ip"]
+        subprocess.run(["ip", "link", "add", here, "type", "veth", "peer", "name", there, "netns", process], check=True)
+        try:
+            for ip, link, address in ((["ip"], here, ours), (inside, there, theirs)):
+                subprocess.run([*ip, "address", "add", f"{address}/30", "dev", link], check=True)
+                subprocess.run([*ip, "link", "set", link, "up"], check=True)
+            yield str(theirs)
+        finally:
+            subprocess.run(["ip", "link", "delete", here], check=False)
 
     def healthy(self) -> bool:
         """Run the image's own health check, once."""

@@ -18,12 +18,12 @@ def environment(simulator: Simulator, port: int) -> dict[str, str]:
     }
 
 
-def scrape(port: int, wanted: str, seconds: float = 20) -> str:
+def scrape(port: int, wanted: str, seconds: float = 20, host: str = "127.0.0.1") -> str:
     """Ask for the metrics until they hold what is wanted."""
     deadline = time.monotonic() + seconds
     while True:
         try:
-            text = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=5).text
+            text = requests.get(f"http://{host}:{port}/metrics", timeout=5).text
         except requests.ConnectionError:
             text = ""
         if wanted in text:

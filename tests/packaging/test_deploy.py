@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
+import requests
 import yaml
 from containers import ROOT
 from scraping import scrape
@@ -91,9 +92,35 @@ class TestComposition:
                 assert mode.endswith(":ro")
 
     def test_nothing_of_it_is_open_to_the_network(self, services: dict[str, Any]) -> None:
-        ports = [port for service in services.values() for port in service["ports"]]
+        ports = [port for service in services.values() for port in service.get("ports", ())]
         assert ports
         assert all(port.startswith("127.0.0.1:") for port in ports)
+
+    def test_every_channel_of_alertmanager_leads_to_the_messages(self, services: dict[str, Any]) -> None:
+        mounts = dict(volume.split(":")[1::-1] for volume in services["alertmanager"]["volumes"])
+        text = ROOT.joinpath("monitoring", "alertmanager", "alertmanager.yml").read_text()
+        files = set(re.findall(r"api_url_file: (\S+)", text))
+        assert files
+        (port,) = [command.rpartition(":")[2] for command in services["messages"]["command"]]
+        for file in files:
+            url = ROOT.joinpath(mounts[f"/etc/alertmanager/{file}"]).read_text()
+            assert url == f"http://messages:{port}/\n"
+
+    def test_a_message_of_alertmanager_is_printed(self) -> None:
+        command = [sys.executable, ROOT / "deploy" / "compose" / "messages.py", "127.0.0.1:0"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            url = process.stdout.readline().split()[-1]
+            text = "New orders are not sent to it.\nRunbook: https://example.com"
+            message = {"channel": "#shift", "attachments": [{"title": "Kitchen station Grill", "text": text}]}
+            assert requests.post(url, json=message, timeout=10).ok
+            printed = [process.stdout.readline() for _ in range(3)]
+            process.terminate()
+        assert printed == [
+            "#shift Kitchen station Grill\n",
+            "  New orders are not sent to it.\n",
+            "  Runbook: https://example.com\n",
+        ]
 
     @pytest.mark.parametrize("promtool", ["promtool", "promtool3"])
     def test_prometheus_takes_its_configuration(self, program: Program, tmp_path: Path, promtool: str) -> None:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
+import yaml
 from containers import BASE, BUILD_ARGUMENTS, ROOT, Engine
 from scraping import environment, scrape
 
 import exporter
 from exporter.simulator import Simulator
 
+COMPOSE = ROOT / "docker-compose.yml"
 ENTER = ("--entrypoint", "python")
 in_containers = [pytest.mark.slow, pytest.mark.xdist_group("containers")]
 
@@ -41,6 +45,21 @@ class TestContainer:
             assert seconds < 5
             lines = [json.loads(line) for line in container.logs().splitlines()]
             assert lines[-1]["event"] == "exporter.stopped"
+
+    def test_its_demo_is_reached_from_outside_of_it(
+        self, engine: Engine, image: str, program: Callable[..., str], absent: Callable[[str], NoReturn]
+    ) -> None:
+        """Run it in a network namespace of its own, as `docker compose up` and `podman run --publish` do."""
+        for needed in ("ip", "nsenter"):
+            program(needed)
+        (command,) = [yaml.safe_load(COMPOSE.read_text())["services"]["exporter"]["command"]]
+        with engine.run(image, *command, network="none") as container, ExitStack() as stack:
+            try:
+                host = stack.enter_context(container.connected())
+            except subprocess.CalledProcessError as error:
+                absent(f"the right to make a network interface: {error}")
+            scrape(10110, "\nclopos_station_active{", host=host, seconds=60)
+            assert container.healthy()
 
     def test_it_is_unhealthy_when_nothing_listens(self, engine: Engine, image: str, port: int) -> None:
         where = {"CLOPOS_EXPORTER_WEB_LISTEN_ADDRESS": f"127.0.0.1:{port}"}
