@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from benchmarks.figures import Figure
 from benchmarks.fleet import QUOTA_MINUTE, Fleet, fleet, most_within
 from benchmarks.measuring import percentile
+from exporter.journal import JournalQuery
 from exporter.model import Event
 from exporter.simulator import Fault
-from exporter.store.journal import JournalQuery
 
 SPEED = 10.0
 """How much faster than outside the clock runs; with more, the machine's own hesitation would be what is measured."""

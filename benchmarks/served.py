@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import median
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -22,7 +22,7 @@ from exporter import log
 from exporter.app.daemon import SWITCH_SECONDS
 from exporter.changes import advance
 from exporter.clock import Clock
-from exporter.events import Teller
+from exporter.events import EventLog
 from exporter.metrics.collector import ViewCollector
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.telemetry import Telemetry
@@ -58,7 +58,7 @@ class Served:
 
     def start_telling(self, events: int) -> None:
         """Let the poll of a venue with so many changes be told and remembered."""
-        self._connection.send(("tell", events))
+        self._connection.send(("emit", events))
 
     def has_told(self) -> bool:
         """Tell whether that is over."""
@@ -157,24 +157,25 @@ def _obey(connection: Connection, exposition: Exposition, views: list[VenueView]
         # The first round pays for memory that the allocator keeps for those after it.
         return median(fast[1:]), median(slow[1:])
 
-    words: dict[str, Callable[..., object]] = {"poll": poll, "make": make, "tell": _tell}
+    words: dict[str, Callable[..., object]] = {"poll": poll, "make": make, "emit": _emit}
     with suppress(EOFError):
         while True:
             word, *arguments = connection.recv()
             connection.send(words[word](*arguments))
 
 
-def _tell(events: int) -> None:
-    """Take in the poll of one venue all of whose stations changed."""
+def _emit(events: int) -> None:
+    """Store the poll of one venue all of whose stations changed, and emit that."""
     before, after = view(0), view(0, 2)
     stations = tuple(station_state.station for station_state in after.stations.values())
     changed = advance(before.state, Snapshot(stations, Instant(NOON, 0.0)))[1][0]
     store = MemoryStore()
     with Path(os.devnull).open("w") as stream:
         output = log.configure("info", "json", stream)
-        changes = [changed] * events
-        Teller(output.batch).tell(changes)
-        store.remember(after.state, changes)
+        store.commit(after.state, changes=[changed] * events)
+        event_log = EventLog(store, Event(), output.emit)
+        while event_log.emit_pending():
+            pass
 
 
 def _prebuilt(body: bytes, kind: bytes, *, gzipped: bool = False) -> tuple[bytes, list[tuple[bytes, bytes]]]:

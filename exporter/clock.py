@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 from threading import Event
 
 from exporter.model import Instant
@@ -36,3 +37,12 @@ class Clock:
     def wait(self, event: Event, seconds: float) -> bool:
         """Wait until the event is set or the seconds of this clock are over; tell whether it is set."""
         return event.wait(max(0.0, seconds) / self.speed)
+
+
+_YEAR_1, _YEAR_9999 = -62135596800.0, 253402300799.0
+
+
+def iso(at: float) -> str:
+    """Format epoch seconds as ISO 8601 in UTC, as Clopos does; times before year 1 and after 9999 are clamped."""
+    within = min(max(at, _YEAR_1), _YEAR_9999)
+    return datetime.fromtimestamp(within, UTC).isoformat(timespec="microseconds")[: -len("+00:00")] + "Z"

@@ -1,81 +1,72 @@
-"""A change becomes a log event: the same flat fields go to the log, the journal and the API."""
+"""Emit the journal to the log: the first consumer of the transactional outbox.
+
+Polls store a change and the new state together and go on; this thread follows the journal through a stored cursor, and
+moves the cursor only after the lines are written. A crash may repeat an event and loses none, and a log that is blocked
+holds up nothing but itself.
+"""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable
+from threading import Event, Thread
 from typing import Any
 
 import structlog
 
-from exporter.model import Change, Event
+from exporter.journal import Journal
 
-_YEAR_1, _YEAR_9999 = -62135596800.0, 253402300799.0
+CONSUMER = "log"
+"""The name under which the cursor is stored."""
 
-LEVELS = {
-    Event.STATION_ACTIVATED: logging.INFO,
-    Event.STATION_ADDED: logging.INFO,
-    Event.STATION_DEACTIVATED: logging.WARNING,
-    Event.STATION_FOUND_INACTIVE: logging.INFO,
-    Event.STATION_KIND_CHANGED: logging.INFO,
-    Event.STATION_PRINTING_DISABLED: logging.WARNING,
-    Event.STATION_PRINTING_ENABLED: logging.INFO,
-    Event.STATION_REMOVED: logging.INFO,
-    Event.STATION_RENAMED: logging.INFO,
-    Event.STATION_TOUCHED: logging.INFO,
-    Event.VENUE_ADDED: logging.INFO,
-    Event.VENUE_LOST: logging.ERROR,
-    Event.VENUE_RECOVERED: logging.INFO,
-    Event.VENUE_REMOVED: logging.INFO,
-    Event.BRAND_LOGIN_FAILED: logging.ERROR,
-    Event.BRAND_LOGIN_RECOVERED: logging.INFO,
-    Event.BRAND_DISCOVERY_FAILED: logging.ERROR,
-    Event.BRAND_DISCOVERY_RECOVERED: logging.INFO,
-    Event.BRAND_VENUES_MISSING: logging.WARNING,
-    Event.INCIDENT_FIRING: logging.WARNING,
-    Event.INCIDENT_RESOLVED: logging.INFO,
-}
+BATCH = 500
+_LOOK_SECONDS = 5.0
 
 
-@dataclass(frozen=True, slots=True)
-class Teller:
-    """Tell changes to the log.
+class EventLog:
+    """Write one line for each change, in order.
 
-    `batch` gives a context in which the lines of this thread are collected and written at once.
+    `emit` writes events (level, fields) completely and returns False where it was stopped before; `grown` is set
+    whenever the journal has new entries.
     """
 
-    batch: Callable[[], AbstractContextManager[None]] = nullcontext
+    def __init__(
+        self, journal: Journal, grown: Event, emit: Callable[[Iterable[tuple[int, dict[str, Any]]]], bool]
+    ) -> None:
+        self._journal, self._grown, self._emit = journal, grown, emit
+        self._stopping = False
+        self._thread = Thread(target=self._run, name="event-log", daemon=True)
+        self._log = structlog.get_logger(__name__)
 
-    def tell(self, changes: Sequence[Change]) -> None:
-        """Write one line for each change; raise OSError where that fails, so that the poll is not remembered."""
-        if not changes:
-            return  # as after nearly every poll
-        with self.batch():
-            log = structlog.get_logger().bind()
-            for change in changes:
-                fields = record(change)
-                log.log(LEVELS[change.event], fields.pop("event"), **fields)
+    def start(self) -> None:
+        """Begin with what an earlier process stored and did not emit."""
+        self._thread.start()
 
+    def stop(self, seconds: float) -> None:
+        """Emit what is in the journal, for so many seconds at the most; the next start emits the rest."""
+        self._stopping = True
+        self._grown.set()
+        if self._thread.is_alive():
+            self._thread.join(seconds)
 
-def record(change: Change) -> dict[str, Any]:
-    """Give a change as flat fields with JSON values; what does not apply, or Clopos did not say, is absent."""
-    fields: dict[str, Any] = {"event": change.event.value, "brand": change.brand}
-    venue, station = change.venue, change.station
-    if venue is not None:
-        fields.update(venue_id=venue.id, venue=venue.name)
-    if station is not None:
-        fields.update(station_id=station.id, station=station.name, kind=station.kind.value)
-    fields["observed_at"] = iso(change.observed_at)
-    if station is not None and station.updated_at is not None:
-        fields["updated_at"] = iso(station.updated_at)
-    fields.update(change.details)
-    return fields
+    def emit_pending(self) -> bool:
+        """Emit the next entries, and return whether there were any; False too where the log was stopped."""
+        cursor = self._journal.cursor(CONSUMER)
+        entries = self._journal.entries_after(cursor, BATCH)
+        if not entries:
+            return False
+        lost = entries[0].id - cursor - 1
+        if lost > 0:
+            self._log.warning("log.events_lost", count=lost, reason="the log could not be written for too long")
+        if not self._emit((entry.level, entry.fields()) for entry in entries):
+            return False
+        self._journal.advance(CONSUMER, entries[-1].id)
+        return True
 
-
-def iso(at: float) -> str:
-    """Write epoch seconds as ISO 8601 in UTC, as Clopos does; before year 1 and after 9999 stand their ends."""
-    within = min(max(at, _YEAR_1), _YEAR_9999)
-    return datetime.fromtimestamp(within, UTC).isoformat(timespec="microseconds")[: -len("+00:00")] + "Z"
+    def _run(self) -> None:
+        while True:
+            self._grown.clear()
+            while self.emit_pending():
+                pass
+            if self._stopping:
+                return
+            self._grown.wait(_LOOK_SECONDS)

@@ -7,17 +7,22 @@ import logging
 import math
 import os
 import re
+import select
 import sys
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from pathlib import Path
+from queue import SimpleQueue
 from types import TracebackType
-from typing import TextIO
+from typing import Any, TextIO
 
 import structlog
 from structlog.stdlib import ProcessorFormatter, add_logger_name
 from structlog.typing import EventDict, Processor, WrappedLogger
+
+from exporter.clock import iso
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
 FORMATS = ("json", "logfmt", "console")
@@ -28,73 +33,177 @@ _NEEDS_QUOTES = re.compile(r'[\s"=\\]|^$')
 _SHORTEST_SECRET = 6
 
 
+_QUEUED_LINES = 10_000
+_ATOMIC = 4096
+"""Bytes that a pipe takes whole or not at all (PIPE_BUF, pipe(7)): what poll(2) promises room for."""
+
+_BLOCKED_SECONDS = 5.0
+_RETRY_SECONDS = 1.0
+_LOOK_SECONDS = 0.2
+
+
 class Output:
-    """Write whole lines to one stream, from any thread, none mixed with another's. Made by `configure`."""
+    """Write whole lines to one stream, from any thread, none mixed with another's. Made by `configure`.
+
+    From `start` on, nobody waits for the stream: lines are queued, up to a limit, and a thread writes them.
+    """
 
     def __init__(self, stream: TextIO) -> None:
         stream.flush()
         self._stream = stream  # kept, because it closes its buffer when it goes
-        self._bytes = stream.buffer  # always UTF-8, whatever the locale says
-        self._lock = threading.RLock()  # reentrant: a signal handler may log in the middle of a write
+        try:
+            self._fd: int | None = stream.fileno()
+        except OSError:
+            self._fd = None
+        self._lock = threading.RLock()
         self._mine = threading.local()
-        self._secrets: tuple[bytes, ...] = ()
+        self._secrets: frozenset[str] = frozenset()
+        self._masked: tuple[bytes, ...] = ()
+        self._queue: SimpleQueue[str | None] | None = None
+        self._thread: threading.Thread | None = None
+        self._stopping = threading.Event()
+        self._dropped = 0
+        self._failed = False
+        self._waiting_since: float | None = None
+
+    @property
+    def up(self) -> bool:
+        """Return whether the stream takes lines."""
+        since = self._waiting_since
+        return not self._failed and (since is None or time.monotonic() - since < _BLOCKED_SECONDS)
 
     def write(self, line: str) -> None:
-        """Write a line, or keep it for the end of this thread's batch.
-
-        Outside of a batch, a line that cannot be written is lost: there is nowhere left to say so.
-        """
-        batch = getattr(self._mine, "batch", None)
-        if batch is not None:
-            batch.append(line)
-        else:
+        """Queue a line; drop and count it where too many wait, and write it at once before `start`."""
+        collected = getattr(self._mine, "collected", None)
+        if collected is not None:
+            collected.append(line)
+        elif self._queue is None:
             with suppress(OSError, ValueError):  # ValueError: the stream was closed
-                self._put([line])
+                self._write([line], retry=False)
+        elif self._queue.qsize() < _QUEUED_LINES:
+            self._queue.put(line)  # SimpleQueue is reentrant: a signal handler may log.
+        else:
+            self._dropped += 1
 
     debug = info = warning = error = critical = write  # what structlog calls
 
-    @contextmanager
-    def batch(self) -> Iterator[None]:
-        """Collect the lines of this thread and write them at once at the end; raise OSError where that fails."""
-        lines = self._mine.batch = []
-        try:
-            yield
-        finally:
-            self._mine.batch = None
-            if lines:
-                self._put(lines)
+    def start(self) -> None:
+        """Write from a thread of its own from now on."""
+        self._queue = SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="log", daemon=True)
+        self._thread.start()
 
-    def hide(self, secrets: Iterable[str]) -> None:
-        """Mask these strings from now on, should one ever get into a line; those under six characters are left.
+    def stop(self, seconds: float) -> None:
+        """Write what is queued, for so many seconds at the most; what the stream does not take is lost."""
+        if self._queue is not None and self._thread is not None:
+            self._queue.put(None)
+            self._thread.join(seconds)
+        self._stopping.set()
 
-        A net below everything that keeps secrets out of messages, replacing the one of an earlier call.
+    def emit(self, events: Iterable[tuple[int, dict[str, Any]]]) -> bool:
+        """Log events (level, fields with `event`) completely, however long it takes; return False once stopped."""
+        with self._collect() as lines:
+            log = structlog.get_logger().bind()
+            for level, fields in events:
+                log.log(level, **fields)
+        return self._write(lines, retry=True) if lines else True
+
+    def mask(self, secrets: Iterable[str]) -> None:
+        """Mask these strings too from now on, should one ever get into a line; those under six characters are left.
+
+        A net below everything that keeps secrets out of messages. Those of an earlier configuration stay masked: a
+        client that is being stopped may still use them.
         """
-        long = {secret for secret in secrets if len(secret) >= _SHORTEST_SECRET}
-        spelt = long | {_encode(secret)[1:-1] for secret in long}
-        self._secrets = tuple(secret.encode(errors="replace") for secret in sorted(spelt, key=len, reverse=True))
+        self._secrets |= {secret for secret in secrets if len(secret) >= _SHORTEST_SECRET}
+        spelt = self._secrets | {_encode(secret)[1:-1] for secret in self._secrets}
+        self._masked = tuple(secret.encode(errors="replace") for secret in sorted(spelt, key=len, reverse=True))
 
-    def _put(self, lines: list[str]) -> None:
+    @contextmanager
+    def _collect(self) -> Iterator[list[str]]:
+        """Collect the lines of this thread."""
+        lines = self._mine.collected = []
+        try:
+            yield lines
+        finally:
+            self._mine.collected = None
+
+    def _run(self) -> None:
+        queue = self._queue
+        while queue is not None:
+            line = queue.get()
+            if line is not None:
+                self._write([line], retry=True)
+            if self._dropped and (line is None or queue.empty()):
+                dropped, self._dropped = self._dropped, 0
+                reason = "the log could not be written"
+                self.emit([(logging.WARNING, {"event": "log.lines_dropped", "count": dropped, "reason": reason})])
+            if line is None:
+                return
+
+    def _write(self, lines: list[str], *, retry: bool) -> bool:
+        """Write lines completely; return False where that was given up because of `stop`.
+
+        Raises OSError and ValueError unless `retry`.
+        """
         data = "".join(f"{line}\n" for line in lines).encode(errors="replace")
-        for secret in self._secrets:
+        for secret in self._masked:
             if secret in data:
                 data = data.replace(secret, b"***")
         with self._lock:
-            self._bytes.write(data)
-            self._bytes.flush()
+            rest = memoryview(data)
+            while rest:
+                try:
+                    rest = rest[self._write_some(_whole_lines(rest)) :]
+                    self._failed = False
+                except (OSError, ValueError):
+                    if not retry:
+                        raise
+                    self._failed = True
+                    self._stopping.wait(_RETRY_SECONDS)
+                if rest and self._stopping.is_set():
+                    return False
+            self._waiting_since = None
+        return True
+
+    def _write_some(self, data: memoryview) -> int:
+        """Write as much as the stream takes now, and return how many bytes that was."""
+        if self._fd is None:
+            self._stream.buffer.write(data)
+            self._stream.buffer.flush()
+            return len(data)
+        ready = select.poll()
+        ready.register(self._fd, select.POLLOUT)
+        if not ready.poll(_LOOK_SECONDS * 1000):
+            self._waiting_since = self._waiting_since or time.monotonic()
+            return 0
+        try:
+            written = os.write(self._fd, data)
+        except BlockingIOError:
+            return 0
+        self._waiting_since = None
+        return written
+
+
+def _whole_lines(data: memoryview) -> memoryview:
+    """Return the first lines, as many as a pipe takes at once, so that none is torn where the process ends."""
+    if len(data) <= _ATOMIC:
+        return data
+    return data[: bytes(data[:_ATOMIC]).rfind(b"\n") + 1 or _ATOMIC]
 
 
 def default_format(stream: TextIO) -> str:
-    """Give `console` for a terminal and `json` for anything else."""
+    """Return `console` for a terminal and `json` for anything else."""
     return "console" if stream.isatty() else "json"
 
 
 def configure(level: str = "info", fmt: str | None = None, stream: TextIO | None = None) -> Output:
-    """Send the log of the whole process to a stream, standard output where none is given.
+    """Send the log of the whole process to a stream: standard output, or standard error where that is closed.
 
     `level` is a key of LEVELS and `fmt` one of FORMATS. Warnings, uncaught exceptions and foreign loggers go the same
     way; the information of foreign loggers is heard with `debug` only.
     """
-    stream = stream or sys.stdout
+    # Where both are closed, nobody wants to know.
+    stream = stream or sys.stdout or sys.stderr or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - stays
     lowest = LEVELS[level]
     output = Output(stream)
     render: tuple[Processor, ...] = (_head, structlog.processors.format_exc_info, *_renderers(fmt, stream))
@@ -158,8 +267,7 @@ def _renderers(fmt: str | None, stream: TextIO) -> tuple[Processor, ...]:
 
 def _head(_: WrappedLogger, method: str, fields: EventDict) -> EventDict:
     """Begin with the time (UTC, ISO 8601), the level and the event."""
-    time = datetime.now(UTC).isoformat(timespec="microseconds")[: -len("+00:00")] + "Z"
-    return {"timestamp": time, "level": method, "event": fields.pop("event"), **fields}
+    return {"timestamp": iso(time.time()), "level": method, "event": fields.pop("event"), **fields}
 
 
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode

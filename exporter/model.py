@@ -379,8 +379,9 @@ class VenueState:
     lets readers and stores compare by identity.
 
     `transitions` counts status changes seen, by kind and new status. `fresh_at` is the monotonic time of the last
-    complete poll. `restored` says that it comes from an earlier process and has not been polled since. `partial_since`
-    is from when polls have brought rows that cannot be read, epoch seconds.
+    complete poll, `polled_at` that of the last one in this process, whatever came of it. `restored` says that it comes
+    from an earlier process and has not been polled since. `partial_since` is from when polls have brought rows that
+    cannot be read, epoch seconds.
 
     `incidents` by key and `records` by station id belong to `exporter.incidents`, as do `open_seconds`, the time that
     the venue was open and read, and `counted_at`, the monotonic time up to which that is counted (None while it is
@@ -395,6 +396,7 @@ class VenueState:
     last_success: float | None = None
     last_duration: float | None = None
     fresh_at: float | None = None
+    polled_at: float | None = None
     requests: int = 1
     outage: Outage | None = None
     restored: bool = False

@@ -6,16 +6,31 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from exporter.model import BrandState, Kind, Opening, StationState, VenueState
+from exporter.hours import Hours, IgnoreRule, expires, ignored, next_ignore_change
+from exporter.model import BrandState, Instant, Kind, Opening, StationState, VenueState
+
+NEVER = float("inf")
+
+OVERDUE_SECONDS = 30.0
+"""How much later than two intervals the next poll may end before a venue counts as not read: a request takes 20 s."""
+
+
+@dataclass(frozen=True, slots=True)
+class VenueRules:
+    """What the configuration says of how a venue is shown. `stale_after` is in seconds."""
+
+    stale_after: float = NEVER
+    hours: Hours | None = None
+    ignore: tuple[IgnoreRule, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class VenueView:
-    """A venue as readers see it.
+    """A venue as readers see it, until the monotonic time `valid_until`.
 
-    `interval` is the poll interval in force, seconds. `stale` is True where the last values are too old to be shown.
-    `ignored` holds the ids of stations that the configuration leaves out of the alerts now. `opening` is None where
-    no hours are configured.
+    `interval` is the poll interval in force, seconds. `stale` is True where the last values are too old to be shown,
+    and `overdue` where a poll that was due could not be made. `ignored` holds the ids of stations that the
+    configuration leaves out of the alerts now. `opening` is None where no hours are configured.
     """
 
     state: VenueState
@@ -23,10 +38,46 @@ class VenueView:
     stale: bool = False
     ignored: frozenset[str] = frozenset()
     opening: Opening | None = None
+    rules: VenueRules = VenueRules()
+    overdue: bool = False
+    valid_until: float = NEVER
+
+    @classmethod
+    def at(cls, state: VenueState, rules: VenueRules, interval: float, now: Instant) -> VenueView:
+        """Return the view of a state at a moment."""
+        expiries = [NEVER]  # monotonic
+        stale = overdue = False
+        if state.fresh_at is not None:
+            # Values of a venue that is read in time are never stale, however short `stale_after` is.
+            stale_at = state.fresh_at + max(rules.stale_after, 2 * interval)
+            stale = now.monotonic >= stale_at
+            expiries.append(NEVER if stale else stale_at)
+        if state.polled_at is not None:
+            overdue_at = state.polled_at + 2 * interval + OVERDUE_SECONDS
+            overdue = now.monotonic >= overdue_at
+            expiries.append(NEVER if overdue else overdue_at)
+        left_out: frozenset[str] = frozenset()
+        if rules.ignore and state.stations is not None:
+            left_out = ignored(state.stations, rules.ignore, now.wall)
+            expiries.append(now.monotonic + next_ignore_change(rules.ignore, now.wall) - now.wall)
+        opening = None
+        if rules.hours is not None:
+            opening = rules.hours.at(now.wall)
+            expiries.append(now.monotonic + expires(opening) - now.wall)
+        return cls(state, interval, stale, left_out, opening, rules, overdue, min(expiries))
+
+    def refreshed(self, now: Instant) -> VenueView:
+        """Return the view of the same state at a later moment."""
+        return VenueView.at(self.state, self.rules, self.interval, now)
+
+    @property
+    def up(self) -> bool | None:
+        """Return whether the last poll was complete and the next is not overdue; None before the first."""
+        return self.state.up and not self.overdue
 
     @property
     def stations(self) -> Mapping[str, StationState]:
-        """Give the stations that may be shown: none before the first complete poll and none when stale."""
+        """Return the stations that may be shown: none before the first complete poll and none when stale."""
         return {} if self.stale or self.state.stations is None else self.state.stations
 
 

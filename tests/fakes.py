@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from threading import Event
 from typing import Any
@@ -70,6 +71,14 @@ class ManualScheduler:
             self.jobs[name][1]()
             self.settled()
         self.clock.forward(max(0.0, until - self.clock.monotonic()))
+
+
+def until(true: Callable[[], object], seconds: float = 20.0) -> None:
+    """Wait for something that another thread does."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def at(seconds: float = 0.0) -> Instant:

@@ -1,125 +1,112 @@
 from __future__ import annotations
 
-import io
-import json
 import logging
-from contextlib import contextmanager
+from collections.abc import Iterable
+from threading import Event as Signal
+from typing import Any
 
 import pytest
-import structlog
+from fakes import until
 from structlog.testing import capture_logs
 
-from exporter.events import LEVELS, Teller, iso, record
-from exporter.model import Change, Event, Kind, Station, Venue
+from exporter.events import BATCH, CONSUMER, EventLog
+from exporter.journal import LEVELS
+from exporter.model import BrandState, Change, Event, Venue
+from exporter.store import MemoryStore
 
-VENUE = Venue("tandir-group", "7", "Gəncə şöbəsi")
-STATION = Station(
-    "3", "Təndir\n⚠️", Kind.KITCHEN, active=False, printable=True, created_at=0.0, updated_at=1768315011.25
-)
-
-
-def test_a_station_event_carries_the_fields_of_the_contract_and_what_only_it_says() -> None:
-    change = Change(
-        Event.STATION_DEACTIVATED, "tandir-group", 1768315071.0, VENUE, STATION, {"previous_for_seconds": 60.0}
-    )
-    assert record(change) == {
-        "event": "station.deactivated",
-        "brand": "tandir-group",
-        "venue_id": "7",
-        "venue": "Gəncə şöbəsi",
-        "station_id": "3",
-        "station": "Təndir\n⚠️",
-        "kind": "kitchen",
-        "observed_at": "2026-01-13T14:37:51.000000Z",
-        "updated_at": "2026-01-13T14:36:51.250000Z",
-        "previous_for_seconds": 60.0,
-    }
+Emitted = list[tuple[int, dict[str, Any]]]
 
 
-def test_a_venue_event_has_no_station_fields() -> None:
-    change = Change(Event.VENUE_LOST, "tandir-group", 0.0, VENUE, details={"reason": "timeout"})
-    assert list(record(change)) == ["event", "brand", "venue_id", "venue", "observed_at", "reason"]
+class FakeLog:
+    """A log that takes events as long as it is asked to."""
+
+    def __init__(self) -> None:
+        self.emitted: Emitted = []
+        self.blocked = False
+
+    def emit(self, events: Iterable[tuple[int, dict[str, Any]]]) -> bool:
+        if self.blocked:
+            return False
+        self.emitted += events
+        return True
+
+    @property
+    def venues(self) -> list[str]:
+        return [fields["venue_id"] for _, fields in self.emitted]
 
 
-def test_a_brand_event_has_no_venue_fields() -> None:
-    assert list(record(Change(Event.BRAND_LOGIN_RECOVERED, "tandir-group", 0.0))) == ["event", "brand", "observed_at"]
+@pytest.fixture
+def log() -> FakeLog:
+    return FakeLog()
 
 
-def test_a_time_that_clopos_did_not_say_is_absent() -> None:
-    silent = Station("3", "Bar", Kind.OTHER, active=True, printable=None, created_at=None, updated_at=None)
-    assert "updated_at" not in record(Change(Event.STATION_ADDED, "tandir-group", 0.0, VENUE, silent))
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore()
 
 
-@pytest.mark.parametrize(
-    ("at", "text"),
-    [
-        (0.0, "1970-01-01T00:00:00.000000Z"),
-        (-1e300, "0001-01-01T00:00:00.000000Z"),
-        (253402300799.9999999, "9999-12-31T23:59:59.000000Z"),
-        (float("inf"), "9999-12-31T23:59:59.000000Z"),
-    ],
-)
-def test_any_time_can_be_written(at: float, text: str) -> None:
-    assert iso(at) == text
+@pytest.fixture
+def events(store: MemoryStore, log: FakeLog) -> EventLog:
+    return EventLog(store, Signal(), log.emit)
 
 
-def test_levels_are_those_of_the_contract() -> None:
-    assert set(LEVELS) == set(Event)
-    louder = {event.value: logging.getLevelName(level) for event, level in LEVELS.items() if level != logging.INFO}
-    assert louder == {
-        "station.deactivated": "WARNING",
-        "station.printing_disabled": "WARNING",
-        "venue.lost": "ERROR",
-        "brand.login_failed": "ERROR",
-        "brand.discovery_failed": "ERROR",
-        "brand.venues_missing": "WARNING",
-        "incident.firing": "WARNING",
-    }
+def store_changes(store: MemoryStore, numbers: Iterable[int]) -> None:
+    changes = [Change(Event.VENUE_ADDED, "tandir", 0.0, Venue("tandir", str(number), "")) for number in numbers]
+    store.commit(BrandState("tandir"), changes=changes)
 
 
 @pytest.mark.parametrize("event", Event)
-def test_every_event_is_told_with_its_level(event: Event) -> None:
-    change = Change(event, "tandir-group", 0.0, VENUE, STATION)
-    with capture_logs() as told:
-        Teller().tell([change])
-    assert told == [{**record(change), "log_level": logging.getLevelName(LEVELS[event]).lower()}]
+def test_every_event_is_emitted_with_its_level(
+    store: MemoryStore, log: FakeLog, events: EventLog, event: Event
+) -> None:
+    store.commit(changes=[Change(event, "tandir", 0.0)])
+    assert events.emit_pending()
+    [(level, fields)] = log.emitted
+    assert (logging.getLevelName(level), fields["event"]) == (logging.getLevelName(LEVELS[event]), event.value)
 
 
-def test_all_changes_of_a_poll_are_told_in_order_within_one_batch() -> None:
-    batches: list[str] = []
-
-    @contextmanager
-    def batch():
-        batches.append("begin")
-        yield
-        batches.append("end")
-
-    changes = [Change(Event.VENUE_ADDED, "tandir-group", 0.0, Venue("tandir-group", str(id_), "")) for id_ in range(3)]
-    with capture_logs() as told:
-        Teller(batch).tell(changes)
-    assert [line["venue_id"] for line in told] == ["0", "1", "2"]
-    assert batches == ["begin", "end"]
+def test_changes_are_emitted_once_and_in_order(store: MemoryStore, log: FakeLog, events: EventLog) -> None:
+    store_changes(store, range(3))
+    assert events.emit_pending()
+    assert not events.emit_pending()
+    store_changes(store, range(3, 5))
+    assert events.emit_pending()
+    assert log.venues == ["0", "1", "2", "3", "4"]
 
 
-def test_a_batch_that_cannot_be_written_is_not_told() -> None:
-    @contextmanager
-    def batch():
-        yield
-        raise BrokenPipeError
-
-    with capture_logs(), pytest.raises(BrokenPipeError):
-        Teller(batch).tell([Change(Event.VENUE_ADDED, "tandir-group", 0.0, VENUE)])
-
-
-def test_fields_are_json_values() -> None:
-    for event in Event:
-        fields = record(Change(event, "tandir-group", 0.0, VENUE, STATION, {"previous": None}))
-        assert json.loads(json.dumps(fields, allow_nan=False)) == fields
+def test_the_cursor_stays_where_the_log_was_stopped(store: MemoryStore, log: FakeLog, events: EventLog) -> None:
+    store_changes(store, range(3))
+    log.blocked = True
+    assert not events.emit_pending()
+    assert store.cursor(CONSUMER) == 0
+    log.blocked = False
+    assert events.emit_pending()
+    assert log.venues == ["0", "1", "2"]
 
 
-def test_telling_goes_through_structlog(monkeypatch: pytest.MonkeyPatch) -> None:
-    stream = io.StringIO()
-    monkeypatch.setattr(structlog._config._CONFIG, "default_processors", [structlog.processors.KeyValueRenderer()])
-    monkeypatch.setattr(structlog._config._CONFIG, "logger_factory", structlog.PrintLoggerFactory(stream))
-    Teller().tell([Change(Event.VENUE_ADDED, "tandir-group", 0.0, VENUE)])
-    assert "event='venue.added'" in stream.getvalue()
+def test_what_an_earlier_process_did_not_emit_comes_first(store: MemoryStore, log: FakeLog, events: EventLog) -> None:
+    store_changes(store, range(BATCH + 3))
+    while events.emit_pending():
+        pass
+    assert log.venues == [str(number) for number in range(BATCH + 3)]
+
+
+def test_entries_that_were_pruned_before_the_log_came_back_are_counted(log: FakeLog) -> None:
+    store = MemoryStore(journal_rows=5)
+    store_changes(store, range(12))
+    with capture_logs() as logs:
+        assert EventLog(store, Signal(), log.emit).emit_pending()
+    assert log.venues == ["7", "8", "9", "10", "11"]
+    assert [(line["event"], line["count"]) for line in logs] == [("log.events_lost", 7)]
+
+
+def test_the_thread_follows_the_journal_and_stops_when_all_is_emitted(store: MemoryStore, log: FakeLog) -> None:
+    grown = Signal()
+    store.subscribe(grown)
+    events = EventLog(store, grown, log.emit)
+    events.start()
+    store_changes(store, range(2))
+    until(lambda: log.venues == ["0", "1"])
+    store_changes(store, range(2, 4))
+    events.stop(5.0)
+    assert log.venues == ["0", "1", "2", "3"]

@@ -5,13 +5,18 @@ import json
 import logging
 import os
 import re
+import resource
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 import structlog
+from fakes import until
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -329,48 +334,13 @@ def test_an_unknown_format_is_refused() -> None:
         log.configure("info", "xml", Screen())
 
 
-def test_a_batch_is_one_write() -> None:
-    writes: list[bytes] = []
-
-    class Counting(io.BytesIO):
-        def write(self, data: bytes) -> int:
-            writes.append(bytes(data))
-            return super().write(data)
-
-    output = log.configure("info", "json", io.TextIOWrapper(Counting()))
-    with output.batch():
-        for number in range(100):
-            structlog.get_logger().info("said", number=number)
-        assert writes == []
-    assert [json.loads(line)["number"] for line in b"".join(writes).splitlines()] == list(range(100))
-    assert len(writes) == 1
-
-
-def test_a_batch_that_breaks_off_still_writes_what_was_said() -> None:
-    screen = Screen()
-    output = log.configure("info", "json", screen)
-    with pytest.raises(ZeroDivisionError), output.batch():
-        say_and_fail()
-    structlog.get_logger().info("said after")
-    assert [json.loads(line)["event"] for line in screen.lines] == ["said", "said after"]
-
-
-def test_an_empty_batch_writes_nothing() -> None:
-    screen = Screen()
-    with log.configure("info", "json", screen).batch():
-        pass
-    assert screen.text == ""
-
-
 def test_lines_of_many_threads_never_mix() -> None:
     screen = Screen()
     output = log.configure("info", "json", screen)
 
     def work(name: str) -> None:
         for _ in range(20):
-            with output.batch():
-                for number in range(20):
-                    structlog.get_logger().info("said", thread=name, number=number)
+            output.emit((logging.INFO, {"event": "said", "thread": name, "number": number}) for number in range(20))
             logging.getLogger("apscheduler").warning("between")
 
     threads = [threading.Thread(target=work, args=(str(number),)) for number in range(4)]
@@ -384,25 +354,135 @@ def test_lines_of_many_threads_never_mix() -> None:
     assert all(batched[at : at + 20] == [(batched[at][0], n) for n in range(20)] for at in range(0, len(batched), 20))
 
 
-def test_a_closed_pipe_breaks_a_batch_and_nothing_else() -> None:
-    reading, writing = os.pipe()
-    stream = os.fdopen(writing, "w")
-    output = log.configure("info", "json", stream)
-    os.close(reading)
-    logging.getLogger("apscheduler").warning("nobody listens")
-    with pytest.raises(BrokenPipeError), output.batch():
-        structlog.get_logger().info("station.deactivated")
-    with pytest.raises(BrokenPipeError):
-        stream.close()
-
-
-def test_a_closed_stream_breaks_a_batch_and_nothing_else() -> None:
+def test_events_below_the_level_are_left_out() -> None:
     screen = Screen()
-    output = log.configure("info", "json", screen)
+    output = log.configure("error", "json", screen)
+    assert output.emit([(logging.INFO, {"event": "station.added"}), (logging.ERROR, {"event": "venue.lost"})])
+    assert [json.loads(line)["event"] for line in screen.lines] == ["venue.lost"]
+
+
+class Pipe:
+    """A pipe as standard output, with a reader that may be slow, gone or not there yet."""
+
+    def __init__(self) -> None:
+        self.reading, writing = os.pipe()
+        self.stream = os.fdopen(writing, "w")
+        self.read = b""
+
+    def drain(self) -> None:
+        """Read everything until the other end is closed."""
+        while data := os.read(self.reading, 65536):
+            self.read += data
+
+    @property
+    def numbers(self) -> list[int]:
+        return [json.loads(line)["number"] for line in self.read.splitlines()]
+
+
+def emit_in_thread(output: log.Output, count: int) -> threading.Thread:
+    events = [(logging.INFO, {"event": "said", "number": number, "filling": "x" * 200}) for number in range(count)]
+    thread = threading.Thread(target=lambda: output.emit(events))
+    thread.start()
+    return thread
+
+
+@pytest.mark.parametrize("blocking", [True, False])
+def test_a_full_pipe_delays_events_and_tears_and_loses_none(*, blocking: bool) -> None:
+    pipe = Pipe()
+    os.set_blocking(pipe.stream.fileno(), blocking)
+    output = log.configure("info", "json", pipe.stream)
+    writer = emit_in_thread(output, 2000)
+    writer.join(0.5)
+    assert writer.is_alive(), "nobody reads, and 2,000 events are more than the pipe holds"
+    reader = threading.Thread(target=pipe.drain)
+    reader.start()
+    writer.join(20)
+    pipe.stream.close()
+    reader.join(20)
+    assert pipe.numbers == list(range(2000))
+
+
+def test_nobody_waits_for_a_log_that_is_blocked_and_what_is_dropped_is_counted() -> None:
+    pipe = Pipe()
+    output = log.configure("info", "json", pipe.stream)
+    output.start()
+    began = time.monotonic()
+    for number in range(2 * log._QUEUED_LINES):
+        structlog.get_logger().info("said", number=number)
+    assert time.monotonic() - began < 20
+    reader = threading.Thread(target=pipe.drain)
+    reader.start()
+    output.stop(30.0)
+    pipe.stream.close()
+    reader.join(20)
+    lines = [json.loads(line) for line in pipe.read.splitlines()]
+    [dropped] = [line["count"] for line in lines if line["event"] == "log.lines_dropped"]
+    assert len(lines) - 1 + dropped == 2 * log._QUEUED_LINES
+
+
+def test_a_blocked_log_is_seen_and_given_up_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log, "_BLOCKED_SECONDS", 0.1)
+    pipe = Pipe()
+    output = log.configure("info", "json", pipe.stream)
+    assert output.up
+    writer = emit_in_thread(output, 2000)
+    until(lambda: not output.up)
+    output.stop(0.1)
+    writer.join(5)
+    assert not writer.is_alive()
+    os.close(pipe.reading)
+    with suppress(OSError):
+        pipe.stream.close()
+
+
+def test_a_reader_that_is_gone_is_seen() -> None:
+    pipe = Pipe()
+    output = log.configure("info", "json", pipe.stream)
+    os.close(pipe.reading)
+    logging.getLogger("apscheduler").warning("nobody listens")
+    writer = emit_in_thread(output, 1)
+    until(lambda: not output.up)
+    output.stop(0.1)
+    writer.join(5)
+    with suppress(OSError):
+        pipe.stream.close()
+
+
+def test_a_full_disk_delays_events_and_loses_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log, "_RETRY_SECONDS", 0.05)
+    path = tmp_path / "events.log"
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with path.open("w") as stream:
+        output = log.configure("info", "json", stream)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10_001, limits[1]))
+        try:
+            writer = emit_in_thread(output, 600)
+            until(lambda: not output.up)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        writer.join(20)
+        assert output.up
+    assert [json.loads(line)["number"] for line in path.read_text().splitlines()] == list(range(600))
+
+
+def test_a_closed_stream_breaks_nothing() -> None:
+    screen = Screen()
+    log.configure("info", "json", screen)
     screen.close()
     logging.getLogger("apscheduler").warning("nobody listens")
-    with pytest.raises(ValueError, match="closed"), output.batch():
-        structlog.get_logger().info("station.deactivated")
+
+
+def test_without_standard_output_standard_error_takes_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = Screen()
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "stderr", screen)
+    log.configure("info", "json")
+    structlog.get_logger().info("said")
+    assert len(screen.lines) == 1
+    monkeypatch.setattr(sys, "stderr", None)
+    output = log.configure("info", "json")
+    structlog.get_logger().info("said")
+    output._stream.close()
 
 
 @pytest.mark.parametrize("fmt", log.FORMATS)
@@ -410,7 +490,7 @@ def test_a_closed_stream_breaks_a_batch_and_nothing_else() -> None:
 def test_a_secret_is_masked_wherever_it_turns_up(fmt: str, secret: str) -> None:
     screen = Screen()
     output = log.configure("info", fmt, screen)
-    output.hide([secret, "longer " + secret, "abc"])
+    output.mask([secret, "longer " + secret, "abc"])
     structlog.get_logger().error("brand.login_failed", message=f"bad {secret}!", brand="abc")
     logging.getLogger("urllib3").error("header %s", secret)
     try:
@@ -423,10 +503,10 @@ def test_a_secret_is_masked_wherever_it_turns_up(fmt: str, secret: str) -> None:
     assert "abc" in screen.text
 
 
-def test_secrets_of_an_earlier_configuration_are_forgotten() -> None:
+def test_secrets_of_an_earlier_configuration_stay_masked() -> None:
     screen = Screen()
     output = log.configure("info", "json", screen)
-    output.hide(["first-secret"])
-    output.hide(["second-secret"])
+    output.mask(["first-secret"])
+    output.mask(["second-secret"])
     structlog.get_logger().info("said", text="first-secret second-secret")
-    assert json.loads(screen.text)["text"] == "first-secret ***"
+    assert json.loads(screen.text)["text"] == "*** ***"

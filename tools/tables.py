@@ -11,7 +11,7 @@ from typing import Any
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from exporter.events import LEVELS
+from exporter.journal import LEVELS
 from exporter.metrics.families import BRAND_FAMILIES, VENUE_FAMILIES, Family
 from exporter.metrics.telemetry import Telemetry
 from exporter.model import Event, Reason

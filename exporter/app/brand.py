@@ -1,11 +1,10 @@
-"""One brand at work: its client, its watch, and the two pollers that go the natural path."""
+"""One brand: every poll of its venues and of its venue list, from the request to what readers see."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from threading import Event as StopEvent
 from threading import Lock
 from typing import TypeVar
@@ -13,7 +12,7 @@ from typing import TypeVar
 import structlog
 
 from exporter.app import translate
-from exporter.app.overview import Overview, VenueRules
+from exporter.app.registry import ViewRegistry
 from exporter.changes import CONFIRMING_SECONDS, advance, advance_brand
 from exporter.clock import Clock
 from exporter.clopos.client import Client
@@ -25,7 +24,6 @@ from exporter.metrics.telemetry import Telemetry
 from exporter.model import (
     BrandState,
     Change,
-    Discovery,
     Event,
     Failure,
     LoggedIn,
@@ -34,116 +32,160 @@ from exporter.model import (
     Venue,
     VenueState,
 )
-from exporter.poller import Poller
 from exporter.scheduling.scheduler import Scheduler
 from exporter.scheduling.watch import WORKERS, Watch
 from exporter.store import Store
-from exporter.views import BrandView
+from exporter.views import BrandView, VenueRules, VenueView
 
 DISCOVERY_SECONDS = 120.0
 """Seconds a login and discovery may take: many brands that start together wait for each other's logins."""
 
-MOST_TOLD = 1000
-"""Odd rows of a brand that are named in the log."""
+LOGGED_ROWS = 1000
+"""Unusable rows of a brand that are named in the log."""
 
 Outcome = TypeVar("Outcome")
 
 
 @dataclass(frozen=True, slots=True)
-class Rooms:
-    """What all brands share."""
+class Services:
+    """What all brands of the process share."""
 
     clock: Clock
     stop: StopEvent
     scheduler: Scheduler
-    address: IpLimits
+    ip_limits: IpLimits
     store: Store
-    overview: Overview
+    registry: ViewRegistry
     telemetry: Telemetry
-    tell: Callable[[Sequence[Change]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Intervals:
+    """The settings of all brands that concern time, seconds."""
+
+    poll: float
+    discovery: float
+    stale_after: float
 
 
 class BrandMonitor:
-    """Watch one brand until it is stopped."""
+    """Poll one brand until it is stopped."""
 
-    def __init__(self, settings: Brand, rooms: Rooms, *, poll_interval: float, discovery_interval: float) -> None:
-        self.settings = settings
+    def __init__(self, settings: Brand, intervals: Intervals, services: Services) -> None:
+        self.settings, self.intervals = settings, intervals
         self.client = connect(
             settings,
-            clock=rooms.clock,
-            stop=rooms.stop,
-            address=rooms.address,
+            clock=services.clock,
+            stop=services.stop,
+            ip_limits=services.ip_limits,
             observe=self._observe,
             on_unusable=self._unusable,
         )
-        self.watch = Watch(
+        self.loop = Watch(
             settings.brand,
-            scheduler=rooms.scheduler,
-            clock=rooms.clock,
+            scheduler=services.scheduler,
+            clock=services.clock,
             pacing=self.client.quota,
-            poll=self._poll,
-            discover=self._discover,
-            poll_interval=poll_interval,
-            discovery_interval=discovery_interval,
+            poll=self.poll,
+            discover=self.discover,
+            poll_interval=intervals.poll,
+            discovery_interval=intervals.discovery,
             offset=random.random(),  # noqa: S311 - spreading, not secrecy
         )
-        self._rooms = rooms
+        self._services = services
         self._log = structlog.get_logger(__name__)
-        self._taking_in = Lock()
+        self._lock = Lock()
         self._stopped = False
-        self._told_unusable: set[tuple[str, str]] = set()
-        self._had_outcome = False
-        self._watched = {venue.id for venue in rooms.store.brand(settings.brand).venues or ()}
+        self._logged_rows: set[tuple[str, str]] = set()
+        self._ready = False
         self._rules: dict[str, VenueRules] = {}
-        self._venues: Poller[Venue, VenueState, Snapshot | Failure] = Poller(
-            ask=lambda venue: self._guarded(lambda: self.client.poll(venue, self.watch.rota.interval)),
-            recall=self._recall,
-            decide=advance,
-            tell=rooms.tell,
-            remember=self._remember,
-            lock=self._taking_in,
-        )
-        self._brand: Poller[str, BrandState, Discovery | LoggedIn | Failure] = Poller(
-            ask=lambda name: self._guarded(
-                lambda: self.client.discover(DISCOVERY_SECONDS, rooms.store.brand(name).venues or ())
-            ),
-            recall=self._recall_brand,
-            decide=partial(advance_brand, confirming_seconds=min(CONFIRMING_SECONDS, discovery_interval / 2)),
-            tell=rooms.tell,
-            remember=self._remember_brand,
-            lock=self._taking_in,
-        )
+        self._venue_ids: set[str] = set()
 
     def start(self) -> None:
-        """Begin with what the store knows of the brand."""
-        self.watch.start(self._rooms.store.brand(self.settings.brand).venues or ())
+        """Begin with what the store remembers of the brand."""
+        venues = self._state().venues or ()
+        self._venue_ids = {venue.id for venue in venues}
+        self._publish(self._services.store.venue(venue) for venue in venues)
+        self.loop.start(venues)
 
     def stop(self) -> None:
-        """Cut what is under way and start nothing any more; the state stays, and nothing is told or changed after."""
-        with self._taking_in:
+        """Cut what is under way; nothing is stored or published after."""
+        with self._lock:
             self._stopped = True
-        self.watch.stop()
+        self.loop.stop()
         self.client.close()
 
-    def ask_again(self) -> None:
-        """Ask at once, even where Clopos refused."""
-        self.client.reset_backoff()
-        self.watch.discover_now()
+    def poll(self, venue: Venue) -> int | None:
+        """Poll a venue: fetch its stations, decide what changed, store that, and publish the result.
 
-    def forget_rules(self) -> None:
-        """Let the rules be read anew."""
-        self._rules.clear()
+        Returns how many requests that took, None where the poll failed. Raises Stopped where the venue is no longer
+        polled.
+        """
+        outcome = self._fetch(lambda: self.client.poll(venue, self.loop.rota.interval))
+        with self._lock:
+            if self._stopped or venue.id not in self._venue_ids:
+                raise Stopped
+            known = self._services.store.venue(venue)
+            state, changes = advance(known if known.venue == venue else replace(known, venue=venue), outcome)
+            brand_states, brand_changes = self._consider_login(outcome)
+            self._services.store.commit(state, *brand_states, changes=[*changes, *brand_changes])
+            self._publish([state])
+        self._ready = True
+        if isinstance(outcome, Failure):
+            self._services.telemetry.failed(venue.brand, outcome.reason)
+            return None
+        return outcome.requests
+
+    def discover(self) -> Sequence[Venue] | None:
+        """Poll the list of venues, and return which are to be polled, None where that failed. Raises Stopped."""
+        outcome = self._fetch(lambda: self.client.discover(DISCOVERY_SECONDS, self._state().venues or ()))
+        with self._lock:
+            if self._stopped:
+                raise Stopped
+            state, changes = advance_brand(
+                self._state(), outcome, confirming_seconds=min(CONFIRMING_SECONDS, self.intervals.discovery / 2)
+            )
+            removed = [
+                change.venue.key
+                for change in changes
+                if change.event is Event.VENUE_REMOVED and change.venue is not None
+            ]
+            self._services.store.commit(state, changes=changes, removed=removed)
+            self._services.registry.remove(removed)
+            venues = state.venues
+            if isinstance(outcome, Failure):
+                venues = venues or outcome.fallback
+            self._venue_ids = {venue.id for venue in venues or ()}
+        if isinstance(outcome, Failure):
+            self._ready = True
+            self._services.telemetry.failed(state.brand, outcome.reason)
+            return outcome.fallback or None
+        self._ready = self._ready or not state.venues
+        return state.venues
+
+    def reconfigure(self, settings: Brand, intervals: Intervals) -> None:
+        """Put settings into force that need no new connection, and retry at once, even where Clopos refused.
+
+        A reload is also how a person says that something is mended.
+        """
+        with self._lock:
+            self.settings, self.intervals = settings, intervals
+            self._rules.clear()
+            self.loop.rota.poll_interval, self.loop.discovery_interval = intervals.poll, intervals.discovery
+            self._publish(self._services.store.venue(venue) for venue in self._state().venues or ())
+        self.client.reset_backoff()
+        self.loop.discover_now()
 
     @property
     def not_ready(self) -> str | None:
-        """Say why nothing is known of the brand yet, None once something is."""
-        return None if self._had_outcome else f"brand {self.settings.brand}: no outcome of the first poll yet"
+        """Return why nothing is known of the brand yet, None once something is."""
+        return None if self._ready else f"brand {self.settings.brand}: no outcome of the first poll yet"
 
     def view(self) -> BrandView:
-        """Give the brand as readers see it."""
-        quota, rota = self.client.quota, self.watch.rota
+        """Return the brand as readers see it."""
+        quota, rota = self.client.quota, self.loop.rota
         return BrandView(
-            state=self._rooms.store.brand(self.settings.brand),
+            state=self._state(),
             quota_limit=quota.limit,
             quota_remaining=quota.remaining,
             token_expires_at=self.client.login.expires_at,
@@ -152,81 +194,55 @@ class BrandMonitor:
             interval=rota.interval,
         )
 
-    def _poll(self, venue: Venue) -> int | None:
-        outcome = self._venues.poll(venue)
-        self._had_outcome = True
-        name = self.settings.brand
-        if isinstance(outcome, Snapshot):
-            if self._rooms.store.brand(name).login_outage is not None:
-                self._brand.take(name, LoggedIn(outcome.at))
-            return outcome.requests
-        self._rooms.telemetry.failed(name, outcome.reason)
-        if outcome.brand_wide:
-            self._brand.take(name, outcome)
-        return None
+    def _state(self) -> BrandState:
+        return self._services.store.brand(self.settings.brand)
 
-    def _discover(self) -> Sequence[Venue] | None:
-        name = self.settings.brand
-        outcome = self._brand.poll(name)
+    def _consider_login(self, outcome: Snapshot | Failure) -> tuple[list[BrandState], list[Change]]:
+        """Decide what the outcome of a venue's poll says of the brand's login: nothing in nearly all cases."""
+        brand = self._state()
         if isinstance(outcome, Failure):
-            self._rooms.telemetry.failed(name, outcome.reason)
-            self._had_outcome = True
-            return None
-        venues = self._rooms.store.brand(name).venues
-        self._had_outcome = self._had_outcome or not venues
-        return venues
+            if not outcome.brand_wide:
+                return [], []
+            state, changes = advance_brand(brand, outcome)
+            return [state], changes
+        if brand.login_outage is None:
+            return [], []
+        state, changes = advance_brand(brand, LoggedIn(outcome.at, outcome.began))
+        return [state], changes
 
-    def rules(self, venue: Venue, stale_after: float) -> VenueRules:
-        """Give what the configuration says of how a venue is shown; read once, as hours are not cheap to parse."""
+    def _publish(self, states: Iterable[VenueState]) -> None:
+        now, interval = self._services.clock.now(), self.loop.rota.interval
+        self._services.registry.publish(
+            VenueView.at(state, self._venue_rules(state.venue), interval, now) for state in states
+        )
+
+    def _venue_rules(self, venue: Venue) -> VenueRules:
+        """Return what the configuration says of a venue; read once, as opening hours are not cheap to parse."""
         rules = self._rules.get(venue.id)
         if rules is None:
-            rules = self._rules[venue.id] = translate.rules(self.settings, venue.id, stale_after)
+            rules = self._rules[venue.id] = translate.rules(self.settings, venue.id, self.intervals.stale_after)
         return rules
 
-    def _guarded(self, ask: Callable[[], Outcome]) -> Outcome | Failure:
+    def _fetch(self, request: Callable[[], Outcome]) -> Outcome | Failure:
         """Turn a mistake of ours into an outcome: it must be seen on the metrics, not end a thread."""
         try:
-            return ask()
+            return request()
         except Stopped:
             raise
         except Exception as error:  # noqa: BLE001 - becomes an outcome, with its trace in the log
             self._log.exception("poll.crashed", brand=self.settings.brand)
             message = f"a fault in the exporter: {type(error).__name__}; its log holds the trace"
-            return Failure(Reason.INTERNAL, message, self._rooms.clock.now())
-
-    def _recall(self, venue: Venue) -> VenueState:
-        """Give what is known of a venue, under its present name. Raises Stopped where it is no longer watched."""
-        if self._stopped or venue.id not in self._watched:
-            raise Stopped
-        state = self._rooms.store.venue(venue)
-        return state if state.venue == venue else replace(state, venue=venue)
-
-    def _recall_brand(self, brand: str) -> BrandState:
-        if self._stopped:
-            raise Stopped
-        return self._rooms.store.brand(brand)
-
-    def _remember(self, state: VenueState, changes: Sequence[Change]) -> None:
-        self._rooms.store.remember(state, changes)
-        self._rooms.overview.update(state)
-
-    def _remember_brand(self, state: BrandState, changes: Sequence[Change]) -> None:
-        self._watched = {venue.id for venue in state.venues or ()}
-        self._rooms.store.remember(state, changes)
-        for change in changes:
-            if change.event is Event.VENUE_REMOVED and change.venue is not None:
-                self._rooms.store.forget_venue(change.venue.key)
-                self._rooms.overview.forget(change.venue.key)
+            return Failure(Reason.INTERNAL, message, self._services.clock.now())
 
     def _observe(self, endpoint: str, code: str, seconds: float) -> None:
         if not self._stopped:  # A request that was cut must not bring back the series of a brand that is gone.
-            self._rooms.telemetry.requested(self.settings.brand, endpoint, code, seconds)
+            self._services.telemetry.requested(self.settings.brand, endpoint, code, seconds)
 
     def _unusable(self, venue: Venue, row: str) -> None:
-        self._rooms.telemetry.unusable_row(venue.brand)
-        told = (venue.id, row)
-        if told not in self._told_unusable and len(self._told_unusable) < MOST_TOLD:
-            self._told_unusable.add(told)
+        self._services.telemetry.unusable_row(venue.brand)
+        logged = (venue.id, row)
+        if logged not in self._logged_rows and len(self._logged_rows) < LOGGED_ROWS:
+            self._logged_rows.add(logged)
             self._log.warning("station.unusable_row", brand=venue.brand, venue_id=venue.id, venue=venue.name, row=row)
 
 
@@ -235,7 +251,7 @@ def connect(
     *,
     clock: Clock,
     stop: StopEvent,
-    address: IpLimits,
+    ip_limits: IpLimits,
     observe: Observe = lambda _endpoint, _code, _seconds: None,
     on_unusable: Callable[[Venue, str], None] = lambda _venue, _row: None,
 ) -> Client:
@@ -247,7 +263,7 @@ def connect(
         requests_per_minute=brand.requests_per_minute,
         clock=clock,
         stop=stop,
-        ip_limits=address,
+        ip_limits=ip_limits,
         observe=observe,
         venues=translate.listed_venues(brand),
         connections=WORKERS,

@@ -7,40 +7,47 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from threading import Event, Lock, Thread
+from typing import Any
 
 import structlog
 
 from exporter import __version__
-from exporter.app.brand import BrandMonitor, Rooms
-from exporter.app.overview import Overview, VenueRules
-from exporter.app.source import ReaderSource
+from exporter.app.brand import BrandMonitor, Intervals, Services
+from exporter.app.registry import ViewRegistry
 from exporter.clock import Clock
 from exporter.clopos.limits import IpLimits
-from exporter.config import Settings
+from exporter.config import Brand, Settings
 from exporter.errors import ConfigError, Fault
-from exporter.events import Teller
+from exporter.events import EventLog
+from exporter.journal import Entry, JournalQuery
 from exporter.log import Output
-from exporter.metrics.exposition import Exposition
+from exporter.metrics.exposition import Exposition, Scrape
 from exporter.metrics.telemetry import Telemetry
-from exporter.model import Venue
+from exporter.model import BrandState, Instant
 from exporter.scheduling.scheduler import Scheduler
 from exporter.store import Store, open_store
-from exporter.views import BrandView
+from exporter.views import BrandView, VenueView
 from exporter.web.endpoints import Checks
 from exporter.web.server import Server
 
 SWITCH_SECONDS = 0.001
 """Seconds that a thread keeps the interpreter while others want it, a fifth of Python's own default.
 
-A scrape may have to wait so long several times where a flood of events is told at the same moment.
+A scrape may have to wait so long several times where a flood of events is emitted at the same moment.
 """
 
 STOP_SECONDS = 2.0
 """Seconds that polls under way have to notice that the process ends."""
 
+LOG_SECONDS = 1.0
+"""Seconds that the log has to take what is still to be written; the next start emits the events it does not take."""
+
+FORGET_SECONDS = 7 * 86_400.0
+"""Seconds for which a brand is remembered that the configuration no longer names: it may come back tomorrow."""
+
 
 class Daemon:
-    """Watch the configured brands and hold what readers ask for.
+    """Monitor the configured brands, and serve what readers ask for.
 
     `load` reads the configuration, now and at each reload, and raises ConfigError.
     """
@@ -52,51 +59,65 @@ class Daemon:
         self._reloading = Lock()
         self._stopping = Event()
         self._brands: dict[str, BrandMonitor] = {}
-        output.hide(self.settings.secrets)
+        output.mask(self.settings.secrets)
         self.store: Store = open_store(self.settings.state.path, clock, self.settings.state.journal_retention)
+        grown = Event()
+        self.store.subscribe(grown)
+        self._event_log = EventLog(self.store, grown, output.emit)
         self.telemetry = Telemetry(
             self.brands,
             lambda: self.store.up,
+            lambda: output.up,
             revision=revision,
             shard=self.settings.shard,
             total_shards=self.settings.total_shards,
         )
         self.telemetry.loaded(clock.wall())
-        self.overview = Overview(clock, self._rules, self._interval)
-        self.exposition = Exposition(self.telemetry, clock, self.overview.settle)
-        self.overview.show_in(self.exposition)
+        self.exposition = Exposition(self.telemetry, clock)
+        self.registry = ViewRegistry(clock, self.exposition)
         self._scheduler = Scheduler(clock)
-        self._rooms = Rooms(
+        self._services = Services(
             clock=clock,
             stop=self._stopping,
             scheduler=self._scheduler,
-            address=IpLimits(clock, self._stopping, self.settings.total_shards),
+            ip_limits=IpLimits(clock, self._stopping, self.settings.total_shards),
             store=self.store,
-            overview=self.overview,
+            registry=self.registry,
             telemetry=self.telemetry,
-            tell=Teller(output.batch).tell,
         )
 
     @property
-    def source(self) -> ReaderSource:
-        """Give what pages and JSON read."""
-        return ReaderSource(self._clock, self.overview, self.brands, self.store)
-
-    @property
     def checks(self) -> Checks:
-        """Give what the health and reload paths ask."""
+        """Return what the health and reload endpoints call."""
         return Checks(self.not_ready, self.reload)
 
+    def scrape(self, accept: str, accept_encoding: str, names: frozenset[str] = frozenset()) -> Scrape:
+        """Refresh the views that are out of date, and join the text of all."""
+        self.registry.refresh()
+        return self.exposition.scrape(accept, accept_encoding, names)
+
+    def now(self) -> Instant:
+        """Return the moment on both clocks."""
+        return self._clock.now()
+
+    def venues(self) -> Sequence[VenueView]:
+        """Return the view of every venue."""
+        return self.registry.venues()
+
     def brands(self) -> Sequence[BrandView]:
-        """Give the view of every brand."""
+        """Return the view of every brand."""
         return [brand.view() for brand in list(self._brands.values())]
 
+    def journal(self, **filters: Any) -> Sequence[Entry]:
+        """Return changes, newest first, by the filters of JournalQuery."""
+        return self.store.journal(JournalQuery(**filters))
+
     def not_ready(self) -> Sequence[str]:
-        """Give the reasons why there is nothing to show yet, one a brand."""
+        """Return the reasons why there is nothing to show yet, one a brand."""
         return [reason for brand in list(self._brands.values()) if (reason := brand.not_ready)]
 
     def serve(self, server: Server) -> None:
-        """Watch and serve on this, the main thread until SIGTERM or SIGINT; SIGHUP reloads."""
+        """Monitor and serve on this, the main thread until SIGTERM or SIGINT; SIGHUP reloads."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: server.stop())
         # A reload logs in anew and reads files: not the business of a signal handler.
@@ -109,44 +130,50 @@ class Daemon:
         finally:
             self.stop()
             self._log.info("exporter.stopped")
+            self._output.stop(LOG_SECONDS)
 
     def start(self) -> None:
-        """Begin to watch, with what is remembered from an earlier process in sight."""
+        """Begin to poll, with what is remembered from an earlier process already published."""
+        self._output.start()
+        self._event_log.start()
         configured = {brand.brand for brand in self.settings.brands}
         for state in self.store.brands():
-            if state.brand not in configured:
+            if state.brand not in configured and self._is_forgotten(state):
                 self.store.forget_brand(state.brand)
         self._apply(self.settings)
-        for venue in self.store.venues():
-            self.overview.update(venue)
         # Last, so that what is remembered does not take the place of what was just polled.
         self._scheduler.start()
 
     def stop(self) -> None:
-        """Cut what is under way, write what is not written, and let go."""
-        self._stopping.set()
-        self._scheduler.shutdown()
-        for brand in self._brands.values():
-            brand.stop()
-        deadline = time.monotonic() + STOP_SECONDS
-        for brand in self._brands.values():
-            brand.watch.join(max(0.0, deadline - time.monotonic()))
-        self.store.close()
+        """Cut what is under way, store and emit what there is, and close."""
+        with self._reloading:  # A reload under way would start brands anew.
+            self._stopping.set()
+            self._scheduler.shutdown()
+            for brand in self._brands.values():
+                brand.stop()
+            deadline = time.monotonic() + STOP_SECONDS
+            for brand in self._brands.values():
+                brand.loop.join(max(0.0, deadline - time.monotonic()))
+            self._event_log.stop(LOG_SECONDS)
+            self.store.close()
 
     def reload(self) -> Sequence[Fault] | None:
-        """Read the configuration anew and put it in force whole, or leave all as it is and give the faults."""
+        """Read the configuration anew and put it into force whole, or leave all as it is and return the faults."""
         with self._reloading:
+            if self._stopping.is_set():
+                return None
             try:
                 settings = self._load()
                 self._refuse_what_needs_a_restart(settings)
             except ConfigError as error:
                 self.telemetry.loaded(None)
+                self.exposition.expire_telemetry()
                 self._log.error("config.refused", faults=[str(fault) for fault in error.faults])
                 return error.faults
-            self._output.hide(settings.secrets)
+            self._output.mask(settings.secrets)
             self._apply(settings)
-            self.overview.refresh()
             self.telemetry.loaded(self._clock.wall())
+            self.exposition.expire_telemetry()
             self._log.info("config.reloaded", brands=list(self._brands))
             return None
 
@@ -162,41 +189,37 @@ class Daemon:
             raise ConfigError(faults)
 
     def _apply(self, settings: Settings) -> None:
-        """Start, replace and stop brands. What is known of them lives in the store, so that a replaced one keeps it."""
-        before, self.settings = self.settings, settings
+        """Start, reconfigure, replace and stop brands; a replaced one keeps its state, which lives in the store."""
+        self.settings = settings
+        intervals = Intervals(settings.poll_interval, settings.discovery_interval, settings.stale_after)
         wanted = {brand.brand: brand for brand in settings.brands}
-        same_pace = (before.poll_interval, before.discovery_interval) == (
-            settings.poll_interval,
-            settings.discovery_interval,
-        )
         for name in self._brands.keys() - wanted.keys():
             self._brands.pop(name).stop()
-            for venue in self.store.venues():
-                if venue.venue.brand == name:
-                    self.overview.forget(venue.venue.key)
-            self.store.forget_brand(name)
+            self.registry.remove(
+                [view.state.venue.key for view in self.registry.venues() if view.state.venue.brand == name]
+            )
             self.telemetry.forget(name)
         for name, brand in wanted.items():
-            at_work = self._brands.get(name)
-            if at_work is not None and same_pace and at_work.settings == brand:
-                # A reload is also how a person says that something is mended.
-                at_work.forget_rules()
-                at_work.ask_again()
+            monitor = self._brands.get(name)
+            if monitor is not None and _same_connection(monitor.settings, brand):
+                monitor.reconfigure(brand, intervals)
                 continue
-            if at_work is not None:
-                at_work.stop()
-            self._brands[name] = BrandMonitor(
-                brand,
-                self._rooms,
-                poll_interval=settings.poll_interval,
-                discovery_interval=settings.discovery_interval,
-            )
+            if monitor is not None:
+                monitor.stop()
+            self._brands[name] = BrandMonitor(brand, intervals, self._services)
             self._brands[name].start()
 
-    def _rules(self, venue: Venue) -> VenueRules:
-        brand = self._brands.get(venue.brand)
-        return VenueRules(self.settings.stale_after) if brand is None else brand.rules(venue, self.settings.stale_after)
+    def _is_forgotten(self, brand: BrandState) -> bool:
+        newest = max(
+            (venue.last_success or 0.0 for venue in self.store.venues() if venue.venue.brand == brand.brand),
+            default=0.0,
+        )
+        return newest < self._clock.wall() - FORGET_SECONDS
 
-    def _interval(self, venue: Venue) -> float:
-        brand = self._brands.get(venue.brand)
-        return self.settings.poll_interval if brand is None else brand.watch.rota.interval
+
+_WITHOUT_CONNECTION = {"time_zone", "opening_hours", "ignore_stations", "venue_overrides"}
+"""Settings of a brand that its client does not use to connect: they may change while it keeps token and quota."""
+
+
+def _same_connection(before: Brand, after: Brand) -> bool:
+    return before.model_dump(exclude=_WITHOUT_CONNECTION) == after.model_dump(exclude=_WITHOUT_CONNECTION)

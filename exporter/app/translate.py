@@ -1,17 +1,17 @@
-"""From the words of the configuration to those of the rooms."""
+"""Translate the configuration into the types of the modules below."""
 
 from __future__ import annotations
 
 from exporter import hours
-from exporter.app.overview import VenueRules
 from exporter.clopos.client import DEFAULT_VENUE
 from exporter.clopos.login import Credentials
 from exporter.config import Brand
 from exporter.model import Venue
+from exporter.views import VenueRules
 
 
 def credentials(brand: Brand) -> Credentials | str:
-    """Give what the client logs in with, or the ready token."""
+    """Return what the client logs in with, or the ready token."""
     if brand.token is not None:
         return brand.token.get_secret_value()
     secret = brand.client_secret.get_secret_value() if brand.client_secret else ""
@@ -19,7 +19,7 @@ def credentials(brand: Brand) -> Credentials | str:
 
 
 def listed_venues(brand: Brand) -> tuple[Venue, ...] | None:
-    """Give the venues that are listed, with an empty name where Clopos has to tell it; None for all there are."""
+    """Return the venues that are listed, with an empty name where Clopos has to tell it; None for all there are."""
     if brand.venues is None:
         return None
     unnamed = {DEFAULT_VENUE: brand.brand}
@@ -27,7 +27,7 @@ def listed_venues(brand: Brand) -> tuple[Venue, ...] | None:
 
 
 def rules(brand: Brand, venue_id: str, stale_after: float) -> VenueRules:
-    """Give what the configuration says of how a venue is shown."""
+    """Return what the configuration says of how a venue is shown."""
     settings = brand.venue(venue_id)
     ignore = tuple(
         hours.IgnoreRule(item.station, hours.end_of(item.until, settings.time_zone))

@@ -34,7 +34,7 @@ def clients(brands: Sequence[Brand]) -> Iterator[list[Client]]:
     """Make a client for each brand, and close them."""
     clock, stop = Clock(), Event()
     address = IpLimits(clock, stop)
-    made = [connect(brand, clock=clock, stop=stop, address=address) for brand in brands]
+    made = [connect(brand, clock=clock, stop=stop, ip_limits=address) for brand in brands]
     try:
         yield made
     finally:

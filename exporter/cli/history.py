@@ -7,17 +7,17 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import click
 from tabulate import tabulate
 
 from exporter.cli import options
+from exporter.clock import iso
 from exporter.config.values import seconds
 from exporter.errors import ExporterError, StoreError
-from exporter.events import iso
+from exporter.journal import Entry, JournalQuery
 from exporter.model import Event
-from exporter.store import Entry, JournalQuery, read_journal
+from exporter.store import read_journal
 
 
 def _moment(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> float | None:
@@ -94,26 +94,10 @@ def command(
         raise ExporterError(f"{path}: {error}") from error
     if output == "json":
         for entry in entries:
-            click.echo(json.dumps(_record(entry), ensure_ascii=False))
+            click.echo(json.dumps(entry.fields(), ensure_ascii=False))
     else:
         headers = ("TIME", "EVENT", "BRAND", "VENUE", "STATION", "DETAILS")
         click.echo(tabulate(map(_row, entries), headers, "plain", disable_numparse=True))
-
-
-def _record(entry: Entry) -> dict[str, Any]:
-    fields = {
-        "event": entry.event.value,
-        "brand": entry.brand,
-        "venue_id": entry.venue_id,
-        "venue": entry.venue,
-        "station_id": entry.station_id,
-        "station": entry.station,
-        "kind": entry.kind.value if entry.kind else None,
-        "observed_at": iso(entry.observed_at),
-        "updated_at": None if entry.updated_at is None else iso(entry.updated_at),
-        **entry.details,
-    }
-    return {key: value for key, value in fields.items() if value is not None}
 
 
 def _row(entry: Entry) -> tuple[str, ...]:

@@ -126,10 +126,9 @@ def run(
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # Until the daemon reloads on it; the start reads the newest file.
     output = log.configure(log_level, log_format)
     daemon = Daemon(load, output, Clock(), revision=os.environ.get("CLOPOS_EXPORTER_REVISION", ""))
-    source = daemon.source
-    routes = [*page_routes(source, telemetry_path=web.telemetry_path), *api_routes(source, web.public)]
+    routes = [*page_routes(daemon, telemetry_path=web.telemetry_path), *api_routes(daemon, web.public)]
     app = create_app(
-        daemon.exposition,
+        daemon,
         daemon.checks,
         telemetry_path=web.telemetry_path,
         routes=routes,

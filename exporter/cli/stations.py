@@ -13,9 +13,9 @@ import click
 from tabulate import tabulate
 
 from exporter.cli import asking, options
+from exporter.clock import iso
 from exporter.clopos.client import Client, Listing
 from exporter.errors import CloposError
-from exporter.events import iso
 from exporter.model import Reason, Station, Venue
 
 Found = tuple[Venue, Station]

@@ -8,7 +8,7 @@ one of its venues changed. What is about the process itself changes all the time
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from itertools import chain
 from threading import Lock
 from typing import NamedTuple, Protocol
@@ -58,7 +58,7 @@ class _Block:
         self._packed: Piece | None = None
 
     def put(self, place: int, lines: bytes) -> bool:
-        """Replace the lines of one venue, and tell whether they differ."""
+        """Replace the lines of one venue, and return whether they differ."""
         start, end = self._ends[place - 1] if place else 0, self._ends[place]
         if self.text[start:end] == lines:
             return False
@@ -70,20 +70,17 @@ class _Block:
         return True
 
     def packed(self) -> Piece:
-        """Give the lines compressed."""
+        """Return the lines compressed."""
         if self._packed is None:
             self._packed = pieces.compress(self.text)
         return self._packed
 
 
 class Exposition:
-    """Hold the text of all venues and answer scrapes with it; safe to be updated and scraped at the same time.
+    """Hold the text of all venues and answer scrapes with it; safe to be updated and scraped at the same time."""
 
-    `settle` is called before each scrape, to update the views that change with time alone.
-    """
-
-    def __init__(self, telemetry: Telemetry, clock: Clock, settle: Callable[[], None] = lambda: None) -> None:
-        self._telemetry, self._clock, self._settle = telemetry, clock, settle
+    def __init__(self, telemetry: Telemetry, clock: Clock) -> None:
+        self._telemetry, self._clock = telemetry, clock
         self._lock = Lock()
         self._views: dict[VenueKey, VenueView] = {}
         self._slots: dict[VenueKey, int] = {}
@@ -108,8 +105,13 @@ class Exposition:
             self._views[key] = view
             self._put(slot, chunks, first)
 
-    def forget(self, key: VenueKey) -> None:
-        """Drop a venue's text: what vanished from Clopos vanishes from the scrape."""
+    def expire_telemetry(self) -> None:
+        """Render what is about the process anew with the next scrape."""
+        with self._lock:
+            self._tails.clear()
+
+    def remove(self, key: VenueKey) -> None:
+        """Remove a venue's text: what vanished from Clopos vanishes from the scrape."""
         with self._lock:
             slot = self._slots.pop(key, None)
             if slot is not None:
@@ -121,7 +123,6 @@ class Exposition:
         """Answer a scrape in the format and encoding it prefers, limited to the samples of `names` if there are any."""
         openmetrics = negotiation.prefers_openmetrics(accept)
         gzip = negotiation.accepts_gzip(accept_encoding)
-        self._settle()
         with self._lock:
             body = self._some(names, openmetrics, gzip) if names else self._whole(openmetrics, gzip)
         return Scrape(body, negotiation.content_type(openmetrics=openmetrics), "gzip" if gzip else None)
@@ -172,7 +173,7 @@ class Exposition:
         return b"".join(chunks)
 
     def _packed(self, i: int) -> Piece:
-        """Give a family's compressed lines, compressing what changed since."""
+        """Return a family's compressed lines, compressing what changed since."""
         packed = self._packed_columns[i]
         if packed is None:
             packed = self._packed_columns[i] = pieces.join(block.packed() for block in self._columns[i])

@@ -189,7 +189,7 @@ VENUE_FAMILIES: tuple[Family[VenueView], ...] = (
         "gauge",
         "Whether the last poll brought every page of the venue's stations: 1 yes, 0 no.",
         VENUE,
-        _venue(lambda view: view.state.up),
+        _venue(lambda view: view.up),
     ),
     Family(
         "clopos_venue_last_success_timestamp_seconds",

@@ -32,13 +32,15 @@ _BUCKETS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.8, 1.2, 2.0, 4.0, 8.0, 12.0, 20.0)
 class Telemetry:
     """Count what the exporter itself does.
 
-    `brands` gives the views of the brands, `store_up` whether the state can be written (None: nowhere to write it).
+    `brands` returns the views of the brands, `store_up` whether the state can be written (None: nowhere to write it),
+    `log_up` whether log events can.
     """
 
     def __init__(
         self,
         brands: Callable[[], Iterable[BrandView]],
         store_up: Callable[[], bool | None],
+        log_up: Callable[[], bool | None] = lambda: None,
         *,
         revision: str = "",
         shard: int = 0,
@@ -48,7 +50,10 @@ class Telemetry:
         prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
         self._brands = brands
         self._registry = CollectorRegistry()
-        self._registry.register(_StoreUp(store_up))
+        self._registry.register(
+            _Optional("clopos_exporter_store_up", "Whether the state can be written to where it is kept.", store_up)
+        )
+        self._registry.register(_Optional("clopos_exporter_log_up", "Whether log events can be written.", log_up))
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
         GCCollector(registry=self._registry)
@@ -130,24 +135,18 @@ class Telemetry:
         return brands + generate_latest(registry)
 
 
-class _StoreUp(Collector):
-    """Collect whether the state can be written, as long as there is something to write it to."""
+class _Optional(Collector):
+    """Collect a gauge as long as there is a value."""
 
-    def __init__(self, store_up: Callable[[], bool | None]) -> None:
-        self._store_up = store_up
+    def __init__(self, name: str, help_: str, value: Callable[[], float | None]) -> None:
+        self._name, self._help, self._value = name, help_, value
 
     def describe(self) -> Iterator[Metric]:
-        """Give the family without samples."""
-        yield self._family(None)
+        """Return the family without samples."""
+        yield GaugeMetricFamily(self._name, self._help)
 
     def collect(self) -> Iterator[Metric]:
-        """Give the family, if it has a sample."""
-        store_up = self._store_up()
-        if store_up is not None:
-            yield self._family(float(store_up))
-
-    @staticmethod
-    def _family(value: float | None) -> Metric:
-        return GaugeMetricFamily(
-            "clopos_exporter_store_up", "Whether the state can be written to the configured path.", value=value
-        )
+        """Return the family, if it has a sample."""
+        value = self._value()
+        if value is not None:
+            yield GaugeMetricFamily(self._name, self._help, value=float(value))

@@ -6,12 +6,13 @@ from pathlib import Path
 
 from exporter.clock import Clock
 from exporter.store.file import read_journal
-from exporter.store.journal import Entry, JournalQuery
 from exporter.store.memory import MemoryStore
-from exporter.store.protocol import Store
 from exporter.store.sqlite import SQLiteStore
 
-__all__ = ["Entry", "JournalQuery", "MemoryStore", "SQLiteStore", "Store", "open_store", "read_journal"]
+__all__ = ["MemoryStore", "SQLiteStore", "Store", "open_store", "read_journal"]
+
+Store = MemoryStore
+"""What every store can do; those that write elsewhere extend the one in memory."""
 
 
 def open_store(path: Path | None, clock: Clock, journal_retention: float) -> Store:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
 from exporter.errors import StoreError
+from exporter.journal import Entry, JournalQuery
 from exporter.model import BrandState, Instant, VenueKey, VenueState
+from exporter.outbox import Delivery
 from exporter.store import rows, schema
-from exporter.store.journal import Entry, JournalQuery
 
 JOURNAL_ROWS = 500_000
 """Entries kept in the file, whatever their age: some 150 MB."""
@@ -46,6 +47,9 @@ class StateFile:
     def __init__(self, path: Path, now: Instant, journal_retention: float, *, set_aside: bool = False) -> None:
         self.venues: dict[VenueKey, VenueState] = {}
         self.brands: dict[str, BrandState] = {}
+        self.cursors: dict[str, int] = {}
+        self.deliveries: dict[int, Delivery] = {}
+        self.last_delivery = 0
         self.last_id = 0
         self._path = path
         self._retention = journal_retention
@@ -53,21 +57,26 @@ class StateFile:
         with ExitStack() as stack, _translated():
             if not path.parent.is_dir():
                 raise StoreError(f"the folder {path.parent} does not exist")
-            stack.callback(os.close, _lock(path))
             # Asked before SQLite, which opens such a file all the same and leaves unwritable ones of its own beside it.
             if path.exists() and not os.access(path, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
-                raise StoreError("the file is read-only")
+                mine = path.stat().st_uid == os.geteuid()
+                raise StoreError("the file is read-only" if mine else "the file belongs to another user")
+            self._identity = stack.enter_context(_locked(path))
             if set_aside:
                 self.kept = _set_aside(path, now)
+                self._identity = stack.enter_context(_locked(path))
             try:
                 self._connection = stack.enter_context(self._open(now))
             except DamagedError:
                 self.kept = _set_aside(path, now)
+                self._identity = stack.enter_context(_locked(path))
                 self._connection = stack.enter_context(self._open(now))
+            self._size = path.stat().st_size
+            self._wal_identity = _identity(Path(f"{path}-wal"))
             self._resources = stack.pop_all()
 
     def holds(self, state: VenueState | BrandState) -> bool:
-        """Tell whether the file has all of a state but how fresh it is."""
+        """Return whether the file has all of a state but how fresh it is."""
         if isinstance(state, BrandState):
             return state == self.brands.get(state.brand)
         saved = self.venues.get(state.venue.key)
@@ -82,12 +91,16 @@ class StateFile:
         self,
         venues: Mapping[VenueKey, VenueState | None],
         brands: Mapping[str, BrandState | None],
+        *,
         entries: Sequence[Entry],
+        cursors: Mapping[str, int],
+        deliveries: Mapping[int, Delivery | None],
         wall: float,
     ) -> None:
-        """Write states (None: delete it) and entries in one transaction, and drop what the journal need not keep."""
+        """Write states and deliveries (None: delete it), entries and cursors in one transaction; prune the journal."""
         last_id = entries[-1].id if entries else self.last_id
         with _translated(), self._connection as connection:
+            self._check_in_place()
             connection.execute("BEGIN IMMEDIATE")
             for key, venue in venues.items():
                 if venue is None:
@@ -100,14 +113,31 @@ class StateFile:
                 elif brand != self.brands.get(name):
                     rows.write_brand(connection, brand)
             rows.write_entries(connection, entries)
+            rows.write_cursors(connection, cursors)
+            rows.write_deliveries(connection, deliveries)
             rows.prune_entries(connection, oldest=wall - self._retention, last_gone=last_id - JOURNAL_ROWS)
         _merge(self.venues, venues)
         _merge(self.brands, brands)
         self.last_id = last_id
 
     def close(self) -> None:
-        """Let go of the file; another process may have it then."""
+        """Close the file; another process may have it then."""
         self._resources.close()
+        wal = Path(f"{self._path}-wal")
+        if _identity(self._path) != self._identity and _identity(wal) == self._wal_identity is not None:
+            # The next file of this name would take our write-ahead log for its own.
+            for left in (wal, Path(f"{self._path}-shm")):
+                left.unlink(missing_ok=True)
+
+    def _check_in_place(self) -> None:
+        """Raise StoreError where the file is no longer the one that was opened: SQLite would write into the void."""
+        found = _identity(self._path)
+        if found != self._identity:
+            raise StoreError(f"the file was {'replaced' if found else 'deleted'} while it was open")
+        size = self._path.stat().st_size
+        if size < self._size:
+            raise DamagedError("the file was truncated while it was open")
+        self._size = size
 
     @contextmanager
     def _open(self, now: Instant) -> Iterator[sqlite3.Connection]:
@@ -116,37 +146,52 @@ class StateFile:
             with _translated(), _understood(), opened as connection:
                 schema.version(connection)
                 # WAL: readers and the writer do not wait for each other. NORMAL: what is committed is with the system
-                # and outlives this process; a power cut may cost the last commits, whose changes are then told again.
+                # and outlives this process; a power cut may cost the last commits, whose changes are then found again.
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = NORMAL")
                 connection.execute("BEGIN IMMEDIATE")
                 schema.migrate(connection)
                 self.venues = {state.venue.key: state for state in rows.read_venues(connection, now)}
                 self.brands = {state.brand: state for state in rows.read_brands(connection)}
+                self.cursors = rows.read_cursors(connection)
+                self.deliveries = {delivery.id: delivery for delivery in rows.read_deliveries(connection)}
+                self.last_delivery = max(self.deliveries, default=0)
                 self.last_id = rows.last_id(connection)
             yield opened
 
 
 def read_journal(path: Path, query: JournalQuery) -> list[Entry]:
     """Read the journal of a state file, newest first, also while another process writes it. Raises StoreError."""
+    return _read(path, lambda connection: rows.read_entries(connection, query))
+
+
+def read_entries_after(path: Path, id_: int, limit: int) -> list[Entry]:
+    """Read the entries of a state file that follow an id, oldest first. Raises StoreError."""
+    return _read(path, lambda connection: rows.read_entries_after(connection, id_, limit))
+
+
+def _read(path: Path, query: Callable[[sqlite3.Connection], list[Entry]]) -> list[Entry]:
     if not path.is_file():
         raise StoreError(f"there is no state file {path}")
     with _translated():
         try:
-            return _read_journal(f"{path.resolve().as_uri()}?mode=ro", query)
+            return _read_from(f"{path.resolve().as_uri()}?mode=ro", query)
         except sqlite3.OperationalError as error:
             if _code(error) not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY_DIRECTORY):
                 raise
             # Nobody writes it, and we may not make the shared memory file that SQLite would read it with.
-            return _read_journal(f"{path.resolve().as_uri()}?immutable=1", query)
+            return _read_from(f"{path.resolve().as_uri()}?immutable=1", query)
 
 
-def _read_journal(uri: str, query: JournalQuery) -> list[Entry]:
+def _read_from(uri: str, query: Callable[[sqlite3.Connection], list[Entry]]) -> list[Entry]:
     with closing(sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS)) as connection:
-        if schema.version(connection) != schema.VERSION:
+        version = schema.version(connection)
+        if not version:
+            raise StoreError("the file is empty: no exporter has written to it yet")
+        if version != schema.VERSION:
             raise StoreError("the file is older than this exporter, which brings it up to date when it next starts")
         try:
-            return rows.read_entries(connection, query)
+            return query(connection)
         except (TypeError, ValueError) as error:
             raise StoreError(f"an entry of the journal cannot be read: {error}") from error
 
@@ -189,21 +234,34 @@ def _merge(held: dict[Key, State], written: Mapping[Key, State | None]) -> None:
             held[key] = state
 
 
-def _lock(path: Path) -> int:
-    """Lock a file beside the database, for the database's own locks end whenever any descriptor of it is closed.
-
-    The system lets go of it when the process ends, however it ends.
-    """
-    descriptor = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return device and inode of a file, None where there is none."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[tuple[int, int]]:
+    """Create the file where it is absent, lock it, and return its identity: device and inode.
+
+    flock(2) is independent of the locks that SQLite itself takes (fcntl), and ends with the process, however it ends.
+    The lock is on the file itself: one beside it could be deleted and let a second writer in.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InUseError(f"{path} is in use by another clopos-exporter: give each its own state path") from error
+        if os.fstat(descriptor).st_uid == os.geteuid():
+            os.fchmod(descriptor, 0o600)  # SQLite gives its other files the same mode.
+        found = os.fstat(descriptor)
+        yield found.st_dev, found.st_ino
+    finally:
         os.close(descriptor)
-        raise InUseError(f"{path} is in use by another clopos-exporter: give each its own state path") from error
-    except OSError:
-        os.close(descriptor)
-        raise
-    return descriptor
 
 
 def _set_aside(path: Path, now: Instant) -> Path:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from itertools import islice
-from threading import RLock
+from threading import Event, RLock
 
+from exporter.journal import Entry, JournalQuery
 from exporter.model import BrandState, Change, Venue, VenueKey, VenueState
-from exporter.store.journal import Entry, JournalQuery
+from exporter.outbox import Delivery, DeliveryState, Route, route
 
 JOURNAL_ROWS = 10_000
 """Entries kept in memory: some 3 MB."""
 
 
 class MemoryStore:
-    """Keep states and the newest part of the journal in memory."""
+    """Keep states, deliveries and the newest part of the journal in memory.
+
+    `routes` says which channel gets which incident: their deliveries are stored together with the change.
+    """
 
     def __init__(self, journal_rows: int = JOURNAL_ROWS) -> None:
         self._lock = RLock()
@@ -24,65 +29,122 @@ class MemoryStore:
         self._entries: deque[Entry] = deque()
         self._journal_rows = journal_rows
         self._last_id = 0
+        self._cursors: dict[str, int] = {}
+        self._consumers: list[Event] = []
+        self.routes: Sequence[Route] = ()
+        self._deliveries: dict[int, Delivery] = {}
+        self._last_delivery = 0
 
     @property
     def up(self) -> bool | None:
-        """Give None: there is nothing to write to."""
+        """Return None: there is nothing to write to."""
         return None
 
     def venue(self, venue: Venue) -> VenueState:
-        """Give what is known of a venue: an empty state where nothing is."""
+        """Return the state of a venue: an empty one where nothing is known."""
         return self._venues.get(venue.key) or VenueState(venue)
 
     def brand(self, brand: str) -> BrandState:
-        """Give what is known of a brand: an empty state where nothing is."""
+        """Return the state of a brand: an empty one where nothing is known."""
         return self._brands.get(brand) or BrandState(brand)
 
     def venues(self) -> Sequence[VenueState]:
-        """Give every venue that is known."""
+        """Return the state of every known venue."""
         with self._lock:
             return list(self._venues.values())
 
     def brands(self) -> Sequence[BrandState]:
-        """Give every brand that is known."""
+        """Return the state of every known brand."""
         with self._lock:
             return list(self._brands.values())
 
-    def remember(self, state: VenueState | BrandState, changes: Sequence[Change]) -> None:
-        """Take in what a poll led to."""
-        self._take(state, changes)
+    def commit(
+        self, *states: VenueState | BrandState, changes: Sequence[Change] = (), removed: Iterable[VenueKey] = ()
+    ) -> None:
+        """Store new states and the changes that led to them, and delete removed venues, all at once."""
+        self._take(states, changes, removed)
         self._trim()
-
-    def forget_venue(self, key: VenueKey) -> None:
-        """Drop the state of a venue; its journal stays."""
-        with self._lock:
-            self._venues.pop(key, None)
+        if changes:
+            self._wake_consumers()
 
     def forget_brand(self, brand: str) -> None:
-        """Drop the state of a brand and of its venues; their journal stays."""
+        """Delete the state of a brand and of its venues; their journal stays."""
         with self._lock:
             self._brands.pop(brand, None)
             self._venues = {key: state for key, state in self._venues.items() if key[0] != brand}
 
     def journal(self, query: JournalQuery) -> list[Entry]:
-        """Give told changes, newest first."""
+        """Return entries of the journal, newest first."""
         with self._lock:
             return list(islice(filter(query.matches, reversed(self._entries)), query.limit))
 
-    def close(self) -> None:
-        """Do nothing: there is nothing to let go of."""
-
-    def _take(self, state: VenueState | BrandState, changes: Sequence[Change]) -> None:
+    def entries_after(self, id_: int, limit: int) -> Sequence[Entry]:
+        """Return the entries that follow an id, oldest first; what was deleted meanwhile is skipped."""
         with self._lock:
-            if isinstance(state, VenueState):
-                self._venues[state.venue.key] = state
-            else:
-                self._brands[state.brand] = state
+            start = max(0, id_ + 1 - self._entries[0].id) if self._entries else 0
+            return list(islice(self._entries, start, start + limit))
+
+    def cursor(self, consumer: str) -> int:
+        """Return the id of the last entry that a consumer has dealt with, 0 before the first."""
+        with self._lock:
+            return self._cursors.get(consumer, 0)
+
+    def advance(self, consumer: str, id_: int) -> None:
+        """Store a consumer's cursor."""
+        with self._lock:
+            self._cursors[consumer] = id_
+
+    def deliveries(self, channel: str) -> Sequence[Delivery]:
+        """Return the deliveries of a channel that are not done, in the order of their ids."""
+        with self._lock:
+            return [delivery for _, delivery in sorted(self._deliveries.items()) if delivery.channel == channel]
+
+    def update_deliveries(self, deliveries: Sequence[Delivery]) -> None:
+        """Store new states of deliveries, all at once; those that are done are deleted."""
+        with self._lock:
+            for delivery in deliveries:
+                if delivery.state is DeliveryState.DONE:
+                    self._deliveries.pop(delivery.id, None)
+                else:
+                    self._deliveries[delivery.id] = delivery
+
+    def retain_channels(self, names: Collection[str]) -> None:
+        """Delete the deliveries of every other channel."""
+        with self._lock:
+            gone = [delivery for delivery in self._deliveries.values() if delivery.channel not in names]
+        self.update_deliveries([replace(delivery, state=DeliveryState.DONE) for delivery in gone])
+
+    def subscribe(self, event: Event) -> None:
+        """Set an event whenever the journal has grown."""
+        self._consumers.append(event)
+
+    def close(self) -> None:
+        """Do nothing: there is nothing to close."""
+
+    def _take(
+        self, states: Iterable[VenueState | BrandState], changes: Sequence[Change], removed: Iterable[VenueKey]
+    ) -> None:
+        with self._lock:
+            for key in removed:
+                self._venues.pop(key, None)
+            for state in states:
+                if isinstance(state, VenueState):
+                    self._venues[state.venue.key] = state
+                else:
+                    self._brands[state.brand] = state
             for change in changes:
                 self._last_id += 1
                 self._entries.append(Entry.of(self._last_id, change))
+            for channel, change in route(changes, self.routes):
+                self._last_delivery += 1
+                delivery = Delivery(self._last_delivery, channel, change, change.observed_at)
+                self._deliveries[delivery.id] = delivery
 
     def _trim(self) -> None:
         with self._lock:
             while len(self._entries) > self._journal_rows:
                 self._entries.popleft()
+
+    def _wake_consumers(self) -> None:
+        for event in self._consumers:
+            event.set()

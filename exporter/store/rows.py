@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from exporter import outbox
+from exporter.journal import Entry, JournalQuery
 from exporter.model import (
     EMPTY,
     Absence,
@@ -24,7 +26,7 @@ from exporter.model import (
     VenueKey,
     VenueState,
 )
-from exporter.store.journal import Entry, JournalQuery
+from exporter.outbox import Delivery, DeliveryState
 
 Row = tuple[Any, ...]
 
@@ -116,6 +118,41 @@ def prune_entries(connection: sqlite3.Connection, *, oldest: float, last_gone: i
     connection.execute("DELETE FROM journal WHERE id <= ?", (last_gone,))
 
 
+def write_cursors(connection: sqlite3.Connection, cursors: Mapping[str, int]) -> None:
+    """Write how far the consumers of the journal have come."""
+    connection.executemany("INSERT OR REPLACE INTO cursors VALUES (?, ?)", cursors.items())
+
+
+def read_cursors(connection: sqlite3.Connection) -> dict[str, int]:
+    """Read how far the consumers of the journal have come."""
+    return dict(connection.execute("SELECT consumer, id FROM cursors"))
+
+
+def write_deliveries(connection: sqlite3.Connection, deliveries: Mapping[int, Delivery | None]) -> None:
+    """Write deliveries, and delete those that are done."""
+    for id_, delivery in deliveries.items():
+        if delivery is None:
+            connection.execute("DELETE FROM deliveries WHERE id = ?", (id_,))
+        else:
+            connection.execute(
+                "INSERT OR REPLACE INTO deliveries VALUES (?, ?, ?, ?, ?, ?)",
+                (
+                    id_,
+                    delivery.channel,
+                    outbox.encode(delivery.change),
+                    delivery.created_at,
+                    delivery.state.value,
+                    delivery.accepted_at,
+                ),
+            )
+
+
+def read_deliveries(connection: sqlite3.Connection) -> Iterator[Delivery]:
+    """Read the deliveries that are not done."""
+    for id_, channel, change, created_at, state, accepted_at in connection.execute("SELECT * FROM deliveries"):
+        yield Delivery(id_, channel, outbox.decode(change), created_at, DeliveryState(state), accepted_at)
+
+
 def last_id(connection: sqlite3.Connection) -> int:
     """Give the id of the newest entry, 0 where there is none."""
     (id_,) = connection.execute("SELECT coalesce(max(id), 0) FROM journal").fetchone()
@@ -175,7 +212,18 @@ def read_entries(connection: sqlite3.Connection, query: JournalQuery) -> list[En
     events = [event.value for event in query.events or Event]
     where = " AND ".join([*chosen, f"event IN ({', '.join('?' * len(events))})"])
     statement = f"SELECT * FROM journal WHERE {where} ORDER BY id DESC LIMIT ?"  # noqa: S608 - our own conditions
-    rows = connection.execute(statement, (*chosen.values(), *events, query.limit))
+    return _entries(connection.execute(statement, (*chosen.values(), *events, query.limit)))
+
+
+def read_entries_after(connection: sqlite3.Connection, id_: int, limit: int) -> list[Entry]:
+    """Read the entries that follow an id, oldest first."""
+    events = [event.value for event in Event]
+    known = ", ".join("?" * len(events))
+    statement = f"SELECT * FROM journal WHERE id > ? AND event IN ({known}) ORDER BY id LIMIT ?"  # noqa: S608 - our own
+    return _entries(connection.execute(statement, (id_, *events, limit)))
+
+
+def _entries(rows: Iterable[Row]) -> list[Entry]:
     return [
         Entry(
             id_, Event(event), at, brand, venue_id, venue, station_id, station, kind and Kind(kind), updated_at,

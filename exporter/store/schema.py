@@ -60,6 +60,18 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX journal_by_venue ON journal (brand, venue_id, id)",
         "CREATE INDEX journal_by_time ON journal (observed_at)",
     ),
+    (
+        "CREATE TABLE cursors (consumer TEXT NOT NULL PRIMARY KEY, id INTEGER NOT NULL) WITHOUT ROWID",
+        """
+        CREATE TABLE deliveries (
+            id INTEGER PRIMARY KEY,
+            channel TEXT NOT NULL, change TEXT NOT NULL,
+            created_at REAL NOT NULL, state TEXT NOT NULL, accepted_at REAL
+        )
+        """,
+        # Earlier versions emitted a change before they stored it.
+        "INSERT INTO cursors SELECT 'log', coalesce(max(id), 0) FROM journal",
+    ),
 )
 """What each version adds to the one before; the version of a file is how many of them it has behind it."""
 

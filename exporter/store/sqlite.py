@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import takewhile
 from pathlib import Path
@@ -13,9 +13,10 @@ from structlog import get_logger
 
 from exporter.clock import Clock
 from exporter.errors import StoreError
+from exporter.journal import Entry, JournalQuery
 from exporter.model import BrandState, Change, Instant, VenueKey, VenueState
-from exporter.store.file import DamagedError, InUseError, StateFile, read_journal
-from exporter.store.journal import Entry, JournalQuery
+from exporter.outbox import Delivery
+from exporter.store.file import DamagedError, InUseError, StateFile, read_entries_after, read_journal
 from exporter.store.memory import MemoryStore
 
 LOG = get_logger()
@@ -30,8 +31,9 @@ RETRY_SECONDS = 30.0
 class SQLiteStore(MemoryStore):
     """Keep states and the journal in memory and in a file.
 
-    What a poll changed is written before `remember` returns. While the file cannot be written everything goes on from
-    memory, and the file catches up as soon as it can. Raises InUseError where another process writes the same file.
+    What a poll changed is written, in one transaction, before `commit` returns. While the file cannot be written
+    everything goes on from memory, and the file catches up as soon as it can. Raises InUseError where another process
+    writes the same file.
     """
 
     def __init__(self, path: Path, clock: Clock, journal_retention: float) -> None:
@@ -47,6 +49,9 @@ class SQLiteStore(MemoryStore):
         self._due = -math.inf
         self._venues_due: set[VenueKey] = set()
         self._brands_due: set[str] = set()
+        self._cursors_due = False
+        self._deliveries_due: set[int] = set()
+        self._written_id = 0
         now = clock.now()
         try:
             self._open(now)
@@ -57,29 +62,32 @@ class SQLiteStore(MemoryStore):
 
     @property
     def up(self) -> bool | None:
-        """Tell whether the state can be written."""
+        """Return whether the state can be written."""
         return self._file is not None
 
-    def remember(self, state: VenueState | BrandState, changes: Sequence[Change]) -> None:
-        """Take in what a poll led to, and write it unless only the freshness is new. Never raises for the disk."""
+    def commit(
+        self, *states: VenueState | BrandState, changes: Sequence[Change] = (), removed: Iterable[VenueKey] = ()
+    ) -> None:
+        """Store states, changes and removals, and write them unless only the freshness is new. Never raises."""
         with self._writing:
-            self._take(state, changes)
-            if isinstance(state, VenueState):
-                self._venues_due.add(state.venue.key)
-            else:
-                self._brands_due.add(state.brand)
-            self._write(urgent=bool(changes) or (self._file is not None and not self._file.holds(state)))
+            gone = list(removed)
+            last_delivery = self._last_delivery
+            self._take(states, changes, gone)
+            self._deliveries_due.update(range(last_delivery + 1, self._last_delivery + 1))
+            self._venues_due.update(gone)
+            for state in states:
+                if isinstance(state, VenueState):
+                    self._venues_due.add(state.venue.key)
+                else:
+                    self._brands_due.add(state.brand)
+            new = self._file is not None and not all(map(self._file.holds, states))
+            self._write(urgent=bool(changes or gone) or new)
             self._trim()
-
-    def forget_venue(self, key: VenueKey) -> None:
-        """Drop the state of a venue; its journal stays."""
-        with self._writing:
-            super().forget_venue(key)
-            self._venues_due.add(key)
-            self._write(urgent=True)
+        if changes:
+            self._wake_consumers()
 
     def forget_brand(self, brand: str) -> None:
-        """Drop the state of a brand and of its venues; their journal stays."""
+        """Delete the state of a brand and of its venues; their journal stays."""
         with self._writing:
             self._venues_due.update(key for key in self._venues if key[0] == brand)
             self._brands_due.add(brand)
@@ -87,7 +95,7 @@ class SQLiteStore(MemoryStore):
             self._write(urgent=True)
 
     def journal(self, query: JournalQuery) -> list[Entry]:
-        """Give told changes, newest first: as many as the file keeps, and what is in memory while it cannot be read."""
+        """Return entries, newest first: all that the file keeps, or those in memory while it cannot be read."""
         if self.up:
             try:
                 return read_journal(self._path, query)
@@ -98,8 +106,33 @@ class SQLiteStore(MemoryStore):
                 LOG.warning("store.journal_unreadable", path=str(self._path), problem=str(error))
         return super().journal(query)
 
+    def entries_after(self, id_: int, limit: int) -> Sequence[Entry]:
+        """Return the entries that follow an id, oldest first, from the file where memory does not reach back so far."""
+        with self._lock:
+            in_memory = id_ >= self._last_id or (bool(self._entries) and self._entries[0].id <= id_ + 1)
+        if not in_memory and self.up:
+            try:
+                return read_entries_after(self._path, id_, limit)
+            except StoreError as error:
+                LOG.warning("store.journal_unreadable", path=str(self._path), problem=str(error))
+        return super().entries_after(id_, limit)
+
+    def advance(self, consumer: str, id_: int) -> None:
+        """Store a consumer's cursor."""
+        with self._writing:
+            super().advance(consumer, id_)
+            self._cursors_due = True
+            self._write(urgent=True)
+
+    def update_deliveries(self, deliveries: Sequence[Delivery]) -> None:
+        """Store new states of deliveries, all at once; those that are done are deleted."""
+        with self._writing:
+            super().update_deliveries(deliveries)
+            self._deliveries_due.update(delivery.id for delivery in deliveries)
+            self._write(urgent=True)
+
     def close(self) -> None:
-        """Write what is not written yet and let go of the file."""
+        """Write what is not written yet and close the file."""
         with self._writing:
             self._due = -math.inf
             self._write(urgent=True)
@@ -118,13 +151,18 @@ class SQLiteStore(MemoryStore):
                 venues = {key: self._venues.get(key) for key in self._venues_due}
                 brands = {name: self._brands.get(name) for name in self._brands_due}
                 entries = list(takewhile(lambda entry: entry.id > file.last_id, reversed(self._entries)))[::-1]
-            file.write(venues, brands, entries, now.wall)
+                cursors = dict(self._cursors) if self._cursors_due else {}
+                deliveries = {id_: self._deliveries.get(id_) for id_ in self._deliveries_due}
+            file.write(venues, brands, entries=entries, cursors=cursors, deliveries=deliveries, wall=now.wall)
         except StoreError as error:
             self._lose(error, now)
             return
+        self._written_id = file.last_id
         self._due = now.monotonic + FRESHNESS_SECONDS
         self._venues_due.clear()
         self._brands_due.clear()
+        self._cursors_due = False
+        self._deliveries_due.clear()
         if self._problem is not None:
             self._problem = None
             LOG.info("store.recovered", path=str(self._path))
@@ -144,17 +182,36 @@ class SQLiteStore(MemoryStore):
         if not self._loaded:
             self._loaded = True
             with self._lock:
-                self._venues = {**file.venues, **self._venues}
+                # A process that was killed may have left venues that its brand no longer lists.
+                listed = {name: {venue.id for venue in brand.venues or ()} for name, brand in file.brands.items()}
+                known = {key: state for key, state in file.venues.items() if key[1] in listed.get(key[0], {key[1]})}
+                self._venues = {**known, **self._venues}
                 self._brands = {**file.brands, **self._brands}
-                for index, entry in enumerate(self._entries):
-                    self._entries[index] = replace(entry, id=entry.id + file.last_id)
-                self._last_id += file.last_id
+                # What was emitted from memory before the file could be opened is emitted once more: never less.
+                self._cursors = dict(file.cursors)
+                later = [replace(one, id=one.id + file.last_delivery) for one in self._deliveries.values()]
+                self._deliveries = {**file.deliveries, **{one.id: one for one in later}}
+                self._last_delivery += file.last_delivery
+        self._renumber(file.last_id)
+        self._cursors_due = True
+        self._deliveries_due = {*self._deliveries, *file.deliveries}
         self._venues_due = {*self._venues, *file.venues}
         self._brands_due = {*self._brands, *file.brands}
         return file
 
+    def _renumber(self, last_id: int) -> None:
+        """Let the entries that no file holds yet follow those of this one, which may be another than before."""
+        with self._lock:
+            shift = last_id - self._written_id
+            if shift > 0:
+                for index, entry in enumerate(self._entries):
+                    if entry.id > self._written_id:
+                        self._entries[index] = replace(entry, id=entry.id + shift)
+                self._last_id += shift
+            self._written_id = last_id
+
     def _lose(self, error: StoreError, now: Instant) -> None:
-        """Go on from memory; say so once."""
+        """Go on from memory, and log it once."""
         if self._file:
             self._file.close()
             self._file = None

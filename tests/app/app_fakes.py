@@ -3,36 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from threading import Event as StopEvent
 from typing import Any
 
 from fakes import FakeClock, ManualScheduler
 from prometheus_client.parser import text_string_to_metric_families
 
-from exporter.app.brand import BrandMonitor, Rooms
-from exporter.app.overview import Overview
+from exporter.app.brand import BrandMonitor, Intervals, Services
+from exporter.app.daemon import Daemon
+from exporter.app.registry import ViewRegistry
 from exporter.clopos.limits import IpLimits
 from exporter.config import Settings
 from exporter.config.settings import Brand
-from exporter.metrics.exposition import Exposition
+from exporter.journal import Entry
+from exporter.metrics.exposition import Exposition, Scrape
 from exporter.metrics.telemetry import Telemetry
-from exporter.model import Change, Venue
 from exporter.simulator import Simulator
 from exporter.store.memory import MemoryStore
 
 
 class FakeOutput:
-    """A log output that hides nothing, because nothing is written."""
+    """A log output that writes nothing."""
+
+    up = True
 
     def __init__(self) -> None:
-        self.hidden: list[str] = []
+        self.masked: set[str] = set()
 
-    def hide(self, secrets: Iterable[str]) -> None:
-        self.hidden = list(secrets)
+    def mask(self, secrets: Iterable[str]) -> None:
+        self.masked |= set(secrets)
 
-    def batch(self) -> AbstractContextManager[None]:
-        return nullcontext()
+    def start(self) -> None:
+        """Do nothing."""
+
+    def stop(self, seconds: float) -> None:
+        """Do nothing."""
+
+    def emit(self, events: Iterable[object]) -> bool:
+        return bool([*events])
 
 
 def settings(simulator: Simulator, **rest: Any) -> Settings:
@@ -42,50 +50,50 @@ def settings(simulator: Simulator, **rest: Any) -> Settings:
 
 
 class Work:
-    """One brand at work; what it tells stands in `told`."""
+    """One brand at work; `told` holds the entries of the journal since the last call of `events`."""
 
     def __init__(self, brand: Brand, clock: FakeClock, store: MemoryStore | None = None) -> None:
         self.clock = clock
         self.scheduler = ManualScheduler(clock)
         self.stop = StopEvent()
         self.store = store or MemoryStore()
-        self.told: list[Change] = []
         self.telemetry = Telemetry(lambda: [self.brand.view()], lambda: None)
-        self.overview = Overview(clock, lambda venue: self.brand.rules(venue, 300.0), self._interval)
-        self.exposition = Exposition(self.telemetry, clock, self.overview.settle)
-        self.overview.show_in(self.exposition)
-        rooms = Rooms(
+        self.exposition = Exposition(self.telemetry, clock)
+        self.registry = ViewRegistry(clock, self.exposition)
+        services = Services(
             clock=clock,
             stop=self.stop,
             scheduler=self.scheduler,  # type: ignore[arg-type]
-            address=IpLimits(clock, self.stop),
+            ip_limits=IpLimits(clock, self.stop),
             store=self.store,
-            overview=self.overview,
+            registry=self.registry,
             telemetry=self.telemetry,
-            tell=self.tell,
         )
-        self.brand = BrandMonitor(brand, rooms, poll_interval=30.0, discovery_interval=300.0)
-        self.scheduler.settled = lambda: self.brand.watch.join(10)
+        self.brand = BrandMonitor(brand, Intervals(30.0, 300.0, 300.0), services)
+        self.scheduler.settled = lambda: self.brand.loop.join(10)
 
-    def tell(self, changes: Sequence[Change]) -> None:
-        self.told += changes
+    @property
+    def told(self) -> Sequence[Entry]:
+        return self.store.entries_after(self.store.cursor("test"), 10_000)
 
     def run(self, seconds: float) -> None:
         self.scheduler.run(seconds)
 
     def events(self) -> list[str]:
-        """Give the events told since the last call."""
-        events = [change.event.value for change in self.told]
-        self.told.clear()
-        return events
+        """Return the events since the last call."""
+        entries = self.told
+        if entries:
+            self.store.advance("test", entries[-1].id)
+        return [entry.event.value for entry in entries]
 
-    def _interval(self, _venue: Venue) -> float:
-        return self.brand.watch.rota.interval
+    def scrape(self, accept: str, accept_encoding: str, names: frozenset[str]) -> Scrape:
+        self.registry.refresh()
+        return self.exposition.scrape(accept, accept_encoding, names)
 
 
-def samples(exposition: Exposition, name: str) -> dict[tuple[str, ...], float]:
+def samples(scraped: Exposition | Work | Daemon, name: str) -> dict[tuple[str, ...], float]:
     """Scrape the samples of a name, by their label values in the order of the labels' names."""
-    text = exposition.scrape("text/plain", "", frozenset({name})).body.decode()
+    text = scraped.scrape("text/plain", "", frozenset({name})).body.decode()
     return {
         tuple(value for _, value in sorted(sample.labels.items())): sample.value
         for family in text_string_to_metric_families(text)

@@ -10,8 +10,9 @@ from app_fakes import Work, samples, settings
 from fakes import FakeClock, snapshot, station, venue
 from structlog.testing import capture_logs
 
+from exporter.app.brand import Intervals
 from exporter.errors import Stopped
-from exporter.model import Reason, Venue, VenueState
+from exporter.model import Reason, Snapshot, VenueState
 from exporter.simulator import Simulator, World
 from exporter.store.memory import MemoryStore
 
@@ -51,6 +52,13 @@ def work(start: Callable[..., Work]) -> Work:
     return start()
 
 
+def poll(work: Work, venue_id: str, outcome: Snapshot) -> None:
+    """Poll a venue with this outcome."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(work.brand.client, "poll", lambda *_: outcome)
+        work.brand.poll(venue(venue_id, brand=BRAND))
+
+
 def switch_off(simulator: Simulator, venue_id: str = "1") -> None:
     simulator.world.set_status(BRAND, venue_id, "1", 0)
 
@@ -59,8 +67,8 @@ def test_what_clopos_holds_is_read_remembered_and_shown_and_nothing_is_told(work
     work.run(5)
     assert work.events() == []
     assert {state.venue.id: len(state.stations or ()) for state in work.store.venues()} == {"1": 3, "2": 3}
-    assert len(samples(work.exposition, "clopos_station_active")) == 6
-    assert samples(work.exposition, "clopos_brand_up") == {(BRAND,): 1.0}
+    assert len(samples(work, "clopos_station_active")) == 6
+    assert samples(work, "clopos_brand_up") == {(BRAND,): 1.0}
 
 
 def test_a_change_is_told_remembered_and_shown(work: Work, simulator: Simulator) -> None:
@@ -71,7 +79,7 @@ def test_a_change_is_told_remembered_and_shown(work: Work, simulator: Simulator)
     state = work.store.venue(venue("1", brand=BRAND))
     assert state.stations is not None
     assert state.stations["1"].status is False
-    assert list(samples(work.exposition, "clopos_station_active").values()).count(0.0) == 1
+    assert list(samples(work, "clopos_station_active").values()).count(0.0) == 1
 
 
 def test_it_is_not_ready_before_the_first_outcome_of_any_kind(start: Callable[..., Work], simulator: Simulator) -> None:
@@ -97,11 +105,11 @@ def test_a_failing_login_is_told_once_shown_and_told_to_have_recovered(
         work = start()
         work.run(100)
         assert work.events() == ["brand.login_failed"]
-        assert samples(work.exposition, "clopos_brand_up") == {(BRAND,): 0.0}
-        assert samples(work.exposition, "clopos_exporter_poll_failures_total")[BRAND, "credentials"] > 1
+        assert samples(work, "clopos_brand_up") == {(BRAND,): 0.0}
+        assert samples(work, "clopos_exporter_poll_failures_total")[BRAND, "credentials"] > 1
     work.run(100)
     assert work.events() == ["brand.login_recovered"]
-    assert samples(work.exposition, "clopos_brand_up") == {(BRAND,): 1.0}
+    assert samples(work, "clopos_brand_up") == {(BRAND,): 1.0}
 
 
 def test_a_brand_that_is_disabled_while_it_is_polled_fails_as_a_whole_and_its_polls_recover_it(
@@ -136,7 +144,7 @@ def test_a_venue_that_is_gone_is_removed_from_everywhere_after_two_discoveries(
     work.run(310)
     assert work.events() == ["venue.removed"]
     assert [state.venue.id for state in work.store.venues()] == ["1"]
-    assert {labels[-1] for labels in samples(work.exposition, "clopos_venue_up")} == {"1"}
+    assert {labels[-1] for labels in samples(work, "clopos_venue_up")} == {"1"}
 
 
 def test_a_new_venue_is_told_and_polled(work: Work, simulator: Simulator) -> None:
@@ -144,7 +152,7 @@ def test_a_new_venue_is_told_and_polled(work: Work, simulator: Simulator) -> Non
     simulator.world.add_venue(BRAND, "New")
     work.run(310)
     assert work.events() == ["venue.added"]
-    assert {labels[-1] for labels in samples(work.exposition, "clopos_venue_up")} == {"1", "2", "3"}
+    assert {labels[-1] for labels in samples(work, "clopos_venue_up")} == {"1", "2", "3"}
 
 
 def test_a_renamed_venue_is_known_by_its_new_name(work: Work, simulator: Simulator) -> None:
@@ -152,15 +160,13 @@ def test_a_renamed_venue_is_known_by_its_new_name(work: Work, simulator: Simulat
     simulator.world.rename_venue(BRAND, "2", "New name")
     work.run(340)
     assert work.events() == []
-    assert {labels[-2] for labels in samples(work.exposition, "clopos_station_active") if labels[-1] == "2"} == {
-        "New name"
-    }
+    assert {labels[-2] for labels in samples(work, "clopos_station_active") if labels[-1] == "2"} == {"New name"}
 
 
 def test_a_poll_that_ends_after_its_venue_was_removed_leaves_no_trace(work: Work) -> None:
     work.run(5)
     with pytest.raises(Stopped):
-        work.brand._venues.take(venue("gone", brand=BRAND), snapshot(station(active=False)))
+        poll(work, "gone", snapshot(station(active=False)))
     assert work.events() == []
     assert {state.venue.id for state in work.store.venues()} == {"1", "2"}
 
@@ -168,42 +174,38 @@ def test_a_poll_that_ends_after_its_venue_was_removed_leaves_no_trace(work: Work
 def test_after_the_stop_nothing_is_told_remembered_or_counted(work: Work) -> None:
     work.run(5)
     before = work.store.venues()
-    requests = samples(work.exposition, "clopos_exporter_api_requests_total")
+    requests = samples(work, "clopos_exporter_api_requests_total")
     work.brand.stop()
-    for take in (
-        lambda: work.brand._venues.take(venue("1", brand=BRAND), snapshot()),
-        work.brand._discover,
-    ):
+    for late in (lambda: poll(work, "1", snapshot()), work.brand.discover):
         with pytest.raises(Stopped):
-            take()
+            late()
     work.brand._observe("stations", "error", 1.0)
     assert work.events() == []
     assert work.store.venues() == before
-    assert samples(work.exposition, "clopos_exporter_api_requests_total") == requests
+    assert samples(work, "clopos_exporter_api_requests_total") == requests
 
 
-def test_the_stop_waits_for_an_outcome_that_is_being_taken_in(work: Work) -> None:
+def test_the_stop_waits_for_an_outcome_that_is_being_stored(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
     work.run(5)
-    telling, go, stopped = Event(), Event(), Event()
-    one = venue("1", brand=BRAND)
-    tell, polls = work.tell, work.store.venue(one).polls
+    storing, go, stopped = Event(), Event(), Event()
+    commit, polls = work.store.commit, work.store.venue(venue("1", brand=BRAND)).polls
 
-    def slow(changes: Any) -> None:
-        telling.set()
+    def slow(*states: Any, **rest: Any) -> None:
+        storing.set()
         go.wait(5)
-        tell(changes)
+        commit(*states, **rest)
 
-    object.__setattr__(work.brand._venues, "tell", slow)
-    taking = Thread(target=lambda: work.brand._venues.take(one, snapshot()))
-    taking.start()
-    assert telling.wait(5)
+    monkeypatch.setattr(work.store, "commit", slow)
+    polling = Thread(target=lambda: poll(work, "1", snapshot()))
+    polling.start()
+    assert storing.wait(5)
     stopping = Thread(target=lambda: (work.brand.stop(), stopped.set()))
     stopping.start()
     assert not stopped.wait(0.05)
     go.set()
     assert stopped.wait(5)
-    taking.join(5)
-    assert work.store.venue(one).polls == polls + 1, "what was told is remembered"
+    polling.join(5)
+    assert work.store.venue(venue("1", brand=BRAND)).polls == polls + 1
 
 
 def test_a_mistake_of_ours_is_a_failure_with_its_trace_in_the_log(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -214,10 +216,10 @@ def test_a_mistake_of_ours_is_a_failure_with_its_trace_in_the_log(work: Work, mo
 
     monkeypatch.setattr(work.brand.client, "poll", crash)
     with capture_logs() as told:
-        assert work.brand._poll(venue("1", brand=BRAND)) is None
+        assert work.brand.poll(venue("1", brand=BRAND)) is None
     assert [(line["event"], line["exc_info"]) for line in told] == [("poll.crashed", True)]
-    assert [change.details["reason"] for change in work.told] == ["internal"]
-    assert samples(work.exposition, "clopos_exporter_poll_failures_total") == {(BRAND, Reason.INTERNAL.value): 1.0}
+    assert [entry.details["reason"] for entry in work.told] == ["internal"]
+    assert samples(work, "clopos_exporter_poll_failures_total") == {(BRAND, Reason.INTERNAL.value): 1.0}
 
 
 def test_rows_without_an_id_are_counted_each_time_and_named_once(work: Work, simulator: Simulator) -> None:
@@ -226,7 +228,7 @@ def test_rows_without_an_id_are_counted_each_time_and_named_once(work: Work, sim
         work.run(65)
     named = [line for line in told if line["event"] == "station.unusable_row"]
     assert [(line["venue_id"], line["row"]) for line in named] == [("1", "{'name': 'No id'}")]
-    assert samples(work.exposition, "clopos_exporter_unusable_rows_total")[(BRAND,)] > 1
+    assert samples(work, "clopos_exporter_unusable_rows_total")[(BRAND,)] > 1
 
 
 def test_what_is_remembered_of_an_earlier_process_is_polled_though_the_discovery_fails(
@@ -235,9 +237,9 @@ def test_what_is_remembered_of_an_earlier_process_is_polled_though_the_discovery
     work.run(5)
     brand = replace(work.store.brand(BRAND), restored=True, seen=False)
     store = MemoryStore()
-    store.remember(brand, [])
+    store.commit(brand)
     for state in work.store.venues():
-        store.remember(replace(state, restored=True, polls=0), [])
+        store.commit(replace(state, restored=True, polls=0))
     work.brand.stop()
     switch_off(simulator)
     with simulator.faults.during("unavailable", endpoint="venues"):
@@ -249,14 +251,14 @@ def test_what_is_remembered_of_an_earlier_process_is_polled_though_the_discovery
 def test_changes_that_happened_meanwhile_say_so(start: Callable[..., Work], simulator: Simulator, work: Work) -> None:
     work.run(5)
     store = MemoryStore()
-    store.remember(work.store.brand(BRAND), [])
+    store.commit(work.store.brand(BRAND))
     for state in work.store.venues():
-        store.remember(replace(state, restored=True), [])
+        store.commit(replace(state, restored=True))
     work.brand.stop()
     switch_off(simulator)
     again = start(store)
     again.run(60)
-    assert [change.details["detected"] for change in again.told] == ["after_restart"]
+    assert [entry.details["detected"] for entry in again.told] == ["after_restart"]
 
 
 def test_the_view_tells_of_quota_token_and_pace(clock: FakeClock, work: Work) -> None:
@@ -273,17 +275,24 @@ def test_somebody_who_says_it_is_mended_is_believed(start: Callable[..., Work], 
         work = start()
         work.run(300)
     work.events()
-    work.brand.ask_again()
+    work.brand.reconfigure(work.brand.settings, work.brand.intervals)
     work.run(1)
     assert work.events() == ["brand.login_recovered"]
 
 
-def test_the_rules_of_a_venue_are_read_once_until_they_are_forgotten(work: Work) -> None:
-    one = Venue(BRAND, "1", "")
-    rules = work.brand.rules(one, 300.0)
-    assert work.brand.rules(one, 9.0) is rules
-    work.brand.forget_rules()
-    assert work.brand.rules(one, 9.0).stale_after == 9.0
+def test_new_settings_of_a_venue_are_in_force_at_once_and_keep_client_and_round(
+    work: Work, simulator: Simulator
+) -> None:
+    work.run(5)
+    client, loop = work.brand.client, work.brand.loop
+    requests = samples(work, "clopos_exporter_api_requests_total")
+    ignoring = settings(simulator, ignore_stations=["1"]).brands[0]
+    work.brand.reconfigure(ignoring, Intervals(60.0, 300.0, 300.0))
+    assert set(samples(work, "clopos_station_ignored").values()) == {1.0}
+    assert set(samples(work, "clopos_venue_poll_interval_seconds").values()) == {60.0}
+    assert (work.brand.client, work.brand.loop) == (client, loop)
+    assert work.brand.not_ready is None
+    assert samples(work, "clopos_exporter_api_requests_total") == requests
 
 
 def test_a_venue_that_was_never_polled_starts_with_an_empty_state(work: Work) -> None:

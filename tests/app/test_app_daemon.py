@@ -3,13 +3,14 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from app_fakes import FakeOutput, samples, settings
 from structlog.testing import capture_logs
 
-from exporter.app.daemon import Daemon
+from exporter.app.daemon import FORGET_SECONDS, Daemon
 from exporter.clock import Clock
 from exporter.config import Settings
 from exporter.errors import ConfigError, Fault
@@ -68,7 +69,7 @@ def until(true: Callable[[], object], seconds: float = 10.0) -> None:
 
 def shown(daemon: Daemon) -> set[str]:
     """Give the brands whose stations are in the scrape."""
-    return {labels[0] for labels in samples(daemon.exposition, "clopos_station_active")}
+    return {labels[0] for labels in samples(daemon, "clopos_station_active")}
 
 
 def only(of: Settings, *brands: str) -> Settings:
@@ -86,7 +87,7 @@ def test_every_brand_is_watched_and_shown(start: Start, both: Settings) -> None:
 def test_secrets_are_hidden_from_the_log_before_anything_is_done(start: Start, both: Settings) -> None:
     daemon = start(both)
     output: Output = daemon._output
-    assert set(output.hidden) == set(both.secrets)  # type: ignore[attr-defined]
+    assert set(output.masked) == set(both.secrets)  # type: ignore[attr-defined]
 
 
 def test_a_reload_adds_and_removes_brands_and_leaves_the_others_alone(start: Start, both: Settings) -> None:
@@ -100,8 +101,8 @@ def test_a_reload_adds_and_removes_brands_and_leaves_the_others_alone(start: Sta
     assert daemon.reload() is None
     assert shown(daemon) == {SECOND}
     assert daemon._brands == {SECOND: second}
-    assert FIRST not in daemon.exposition.scrape("", "").body.decode()
-    assert [state.brand for state in daemon.store.brands()] == [SECOND]
+    assert FIRST not in daemon.scrape("", "").body.decode()
+    assert {state.brand for state in daemon.store.brands()} == {FIRST, SECOND}, "it may come back tomorrow"
 
 
 def test_a_brand_that_is_configured_otherwise_keeps_what_is_known_of_it(start: Start, both: Settings) -> None:
@@ -113,8 +114,8 @@ def test_a_brand_that_is_configured_otherwise_keeps_what_is_known_of_it(start: S
     assert daemon.reload() is None
     assert daemon._brands[FIRST] is not before
     assert shown(daemon) == {FIRST}
-    (polls,) = samples(daemon.exposition, "clopos_venue_polls_total").values()
-    until(lambda: max(samples(daemon.exposition, "clopos_venue_polls_total").values()) > polls)
+    (polls,) = samples(daemon, "clopos_venue_polls_total").values()
+    until(lambda: max(samples(daemon, "clopos_venue_polls_total").values()) > polls)
 
 
 def test_a_new_interval_is_in_force_after_a_reload(start: Start, both: Settings) -> None:
@@ -122,7 +123,7 @@ def test_a_new_interval_is_in_force_after_a_reload(start: Start, both: Settings)
     until(lambda: shown(daemon) == {FIRST})
     configure(daemon, only(both, FIRST).model_copy(update={"poll_interval": 7.0}))
     assert daemon.reload() is None
-    assert set(samples(daemon.exposition, "clopos_venue_poll_interval_seconds").values()) == {7.0}
+    assert set(samples(daemon, "clopos_venue_poll_interval_seconds").values()) == {7.0}
 
 
 def test_a_refused_configuration_leaves_everything_as_it_was_and_says_so(start: Start, both: Settings) -> None:
@@ -134,11 +135,11 @@ def test_a_refused_configuration_leaves_everything_as_it_was_and_says_so(start: 
         assert daemon.reload() == (Fault("clopos.yml:1: brands", "is missing"),)
     assert [line["event"] for line in told if line["event"].startswith("config")] == ["config.refused"]
     assert daemon._brands == brands
-    assert samples(daemon.exposition, "clopos_exporter_config_last_reload_successful") == {(): 0.0}
+    assert samples(daemon, "clopos_exporter_config_last_reload_successful") == {(): 0.0}
     configure(daemon, both)
     assert daemon.reload() is None
     daemon._clock = Clock()
-    until(lambda: samples(daemon.exposition, "clopos_exporter_config_last_reload_successful") == {(): 1.0})
+    until(lambda: samples(daemon, "clopos_exporter_config_last_reload_successful") == {(): 1.0})
     assert daemon._brands == brands
 
 
@@ -171,7 +172,7 @@ def test_a_reload_asks_again_where_clopos_refused(start: Start, both: Settings, 
     until(lambda: shown(daemon) == {FIRST})
 
 
-def test_what_is_remembered_is_shown_from_the_start_and_brands_that_are_gone_are_forgotten(
+def test_what_is_remembered_is_shown_from_the_start_and_brands_that_are_gone_are_forgotten_after_a_week(
     start: Start, both: Settings, simulator: Simulator, tmp_path: Path
 ) -> None:
     kept = {"state": {"path": str(tmp_path / "state.db")}}
@@ -181,7 +182,12 @@ def test_what_is_remembered_is_shown_from_the_start_and_brands_that_are_gone_are
     with simulator.faults.during("unavailable"):
         again = start(Settings.model_validate({**only(both, SECOND).model_dump(), **kept}))
         assert shown(again) == {SECOND}
-        assert [state.brand for state in again.store.brands()] == [SECOND]
+        assert {state.brand for state in again.store.brands()} == {FIRST, SECOND}
+        for state in again.store.venues():
+            again.store.commit(replace(state, last_success=(state.last_success or 0.0) - 2 * FORGET_SECONDS))
+        again.stop()
+        later = start(Settings.model_validate({**only(both, SECOND).model_dump(), **kept}))
+        assert {state.brand for state in later.store.brands()} == {SECOND}
 
 
 def test_stopping_ends_everything_in_time_though_a_request_hangs(
@@ -230,7 +236,7 @@ def test_serving_ends_with_a_signal_and_says_when_it_began_and_ended(both: Setti
 def test_pages_read_the_same_as_the_scrape(start: Start, both: Settings) -> None:
     daemon = start(both)
     until(lambda: shown(daemon) == {FIRST, SECOND})
-    source = daemon.source
+    source = daemon
     assert {view.state.venue.brand for view in source.venues()} == {FIRST, SECOND}
     assert {view.state.brand for view in source.brands()} == {FIRST, SECOND}
     assert source.journal() == []

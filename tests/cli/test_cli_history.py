@@ -19,9 +19,9 @@ def path(tmp_path: Path) -> str:
     """A journal of three events: two hours, one hour and a minute ago."""
     store = open_store(tmp_path / "state.db", Clock(), 90 * 86400.0)
     now = time()
-    store.remember(
+    store.commit(
         VenueState(venue()),
-        [
+        changes=[
             Change(Event.STATION_ADDED, "tandir-group", now - 7200, venue(), station("1", "Bar")),
             Change(
                 Event.STATION_DEACTIVATED,
@@ -34,8 +34,8 @@ def path(tmp_path: Path) -> str:
         ],
     )
     other = Venue("other", "9", "Bakı")
-    store.remember(
-        VenueState(other), [Change(Event.VENUE_LOST, "other", now - 60, other, details={"reason": "timeout"})]
+    store.commit(
+        VenueState(other), changes=[Change(Event.VENUE_LOST, "other", now - 60, other, details={"reason": "timeout"})]
     )
     store.close()
     return str(tmp_path / "state.db")

@@ -45,11 +45,13 @@ def lived_through(happened: Sequence[Happened], path: Path, *, venues: int, stat
     (brand,) = world.brands
     store = SQLiteStore(path, clock, 90 * DAY)
     places = tuple(Venue(brand, id_, name) for id_, name in world.venues(brand).items())
-    store.remember(*advance_brand(store.brand(brand), Discovery(places, clock.now())))
+    state, _ = advance_brand(store.brand(brand), Discovery(places, clock.now()))
+    store.commit(state)
 
     def poll(venue: Venue) -> None:
         rows, _ = wire.stations(world.stations(brand, venue.id))
-        store.remember(*advance(store.venue(venue), Snapshot(tuple(rows), clock.now())))
+        state, changes = advance(store.venue(venue), Snapshot(tuple(rows), clock.now()))
+        store.commit(state, changes=changes)
 
     for venue in places:
         poll(venue)

@@ -31,11 +31,11 @@ from exporter.clopos.limits import IpLimits
 from exporter.clopos.login import Credentials
 from exporter.config import Settings, load
 from exporter.errors import ConfigError
-from exporter.events import record
+from exporter.journal import Entry, JournalQuery
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.telemetry import Telemetry
 from exporter.model import Change, Discovery, Failure, Snapshot, StationState, Venue, VenueState
-from exporter.store import JournalQuery, SQLiteStore
+from exporter.store import SQLiteStore
 from exporter.views import VenueView
 from exporter.web.webconfig_file import WebConfigFile
 
@@ -93,7 +93,7 @@ def polled(replies: Iterable[Reply]) -> tuple[VenueState, list[Change]]:
 def told_plainly(changes: Iterable[Change]) -> None:
     """Demand that what is told is JSON in UTF-8, field by field."""
     for change in changes:
-        assert json.loads(json.dumps(record(change), allow_nan=False, ensure_ascii=False).encode())
+        assert json.loads(json.dumps(Entry.of(1, change).fields(), allow_nan=False, ensure_ascii=False).encode())
 
 
 def served_rightly(state: VenueState) -> None:
@@ -115,7 +115,7 @@ def remembered_wholly(state: VenueState, changes: list[Change]) -> None:
     with TemporaryDirectory() as folder:
         path, clock = Path(folder) / "state.db", FakeClock()
         store = SQLiteStore(path, clock, 1e10)
-        store.remember(state, changes)
+        store.commit(state, changes=changes)
         assert store.up
         store.close()
         store = SQLiteStore(path, clock, 1e10)

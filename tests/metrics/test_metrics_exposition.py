@@ -66,7 +66,7 @@ def test_a_renamed_venue_leaves_nothing_under_its_old_name(made: Exposition) -> 
 def test_a_venue_that_was_forgotten_is_gone_and_its_place_is_taken_by_the_next(made: Exposition) -> None:
     for id_ in ("1", "2"):
         made.update(view(station(), of=venue(id_)))
-    made.forget(venue("1").key)
+    made.remove(venue("1").key)
     assert 'venue_id="1"' not in text(made)
     made.update(view(station(), of=venue("3")))
     assert text(made).index('venue_id="3"') < text(made).index('venue_id="2"')
@@ -74,7 +74,7 @@ def test_a_venue_that_was_forgotten_is_gone_and_its_place_is_taken_by_the_next(m
 
 def test_forgetting_a_venue_that_is_not_there_does_nothing(made: Exposition) -> None:
     before = text(made)
-    made.forget(venue("nowhere").key)
+    made.remove(venue("nowhere").key)
     assert text(made) == before
 
 
@@ -105,14 +105,6 @@ def test_names_limit_the_scrape_to_their_families(made: Exposition) -> None:
     assert "clopos_stations{" not in text(made, "clopos_station_active")
     packed = made.scrape(OPENMETRICS_ACCEPT, "gzip", frozenset({"clopos_venue_up"}))
     assert "clopos_venue_up{" in unpacked(packed).decode()
-
-
-def test_what_changes_with_time_alone_is_settled_before_each_scrape(telemetry: Brands, clock: FakeClock) -> None:
-    settled: list[str] = []
-    made = Exposition(telemetry, clock, lambda: settled.append("settled"))
-    for _ in range(2):
-        made.scrape(TEXT_ACCEPT, "")
-    assert settled == ["settled"] * 2
 
 
 # That it is made once, and only as often as something changed
@@ -180,7 +172,7 @@ def test_scrapes_while_venues_change_are_whole(made: Exposition) -> None:
         for number in range(300):
             id_ = str(number % 40)
             if number % 7 == 6:
-                made.forget(venue(id_).key)
+                made.remove(venue(id_).key)
             else:
                 made.update(view(station(active=number % 2 == 0), of=venue(id_), polls=number))
         done.set()

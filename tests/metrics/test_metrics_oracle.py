@@ -77,8 +77,8 @@ class Chain:
         self.made.update(seen)
         self.views[seen.state.venue.key] = seen
 
-    def forget(self, key: tuple[str, str]) -> None:
-        self.made.forget(key)
+    def remove(self, key: tuple[str, str]) -> None:
+        self.made.remove(key)
         self.views.pop(key, None)
 
     def check(self) -> None:
@@ -110,7 +110,7 @@ def test_any_sequence_of_updates_and_removals_leaves_what_is_there_now(
         if isinstance(step, VenueView):
             chain.update(step)
         else:
-            chain.forget(step)
+            chain.remove(step)
         chain.check()
 
 
@@ -121,7 +121,7 @@ def test_the_borders_of_blocks_do_not_show(count: int) -> None:
         chain.update(_venue(number))
     chain.check()
     for number in {0, 31, count - 1}:
-        chain.forget(("b", str(number)))
+        chain.remove(("b", str(number)))
         chain.check()
     for number in range(count, count + 3):
         chain.update(_venue(number))

@@ -4,7 +4,7 @@ import re
 
 import yaml
 
-from exporter.events import record
+from exporter.journal import Entry
 from exporter.model import Change, Event, Kind, Station, Venue
 from monitoring.rules.render import ROOT
 
@@ -21,7 +21,9 @@ def test_every_event_that_a_query_names_is_told() -> None:
 
 def test_every_field_that_a_query_reads_is_in_an_event() -> None:
     station = Station("1", "Grill", Kind.KITCHEN, active=True, printable=True, created_at=None, updated_at=None)
-    told = record(Change(Event.STATION_TOUCHED, "tandir", 0.0, Venue("tandir", "7", "White City"), station))
+    told = Entry.of(
+        1, Change(Event.STATION_TOUCHED, "tandir", 0.0, Venue("tandir", "7", "White City"), station)
+    ).fields()
     for path in SOURCES:
         for fields in re.findall(r"\| json ([^|]+)", path.read_text(encoding="utf-8")):
             assert set(re.findall(r'=\\?"(\w+)\\?"', fields)) <= told.keys() | {"level"}, path.name

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from store_fakes import FakeClock
 
+from exporter.journal import JournalQuery
 from exporter.model import Venue
-from exporter.store import JournalQuery, SQLiteStore
+from exporter.store import SQLiteStore
 
 MANY = 2000
 """Rows of every fifth poll, so that a kill meets transactions half written."""
@@ -36,7 +37,7 @@ while True:
     stations = {{row.id: StationState(row, True, True, since=float(number)) for row in rows}}
     change = Change(Event.STATION_TOUCHED, "tandir", float(number), venue, rows[0])
     print(f"told {{number}}", flush=True)
-    store.remember(VenueState(venue, stations, last_success=1.0), [change])
+    store.commit(VenueState(venue, stations, last_success=1.0), changes=[change])
     print(f"remembered {{number}}", flush=True)
 """
 

@@ -7,8 +7,9 @@ import pytest
 from store_fakes import FakeClock
 from structlog.testing import capture_logs
 
+from exporter.journal import JournalQuery
 from exporter.model import Change, Event, Venue, VenueState
-from exporter.store import JournalQuery, SQLiteStore, schema
+from exporter.store import SQLiteStore, schema
 
 VENUE = Venue("tandir", "7", "Tandir Port")
 
@@ -37,7 +38,7 @@ def test_a_file_of_each_version_grows_into_the_current_one(path: Path, clock: Fa
     assert store.up
     stations = store.venue(VENUE).stations
     assert (stations is None) if version == 0 else (stations is not None and stations["1"].status is False)
-    store.remember(VenueState(VENUE), [Change(Event.STATION_TOUCHED, "tandir", 5.0, VENUE)])
+    store.commit(VenueState(VENUE), changes=[Change(Event.STATION_TOUCHED, "tandir", 5.0, VENUE)])
     assert len(store.journal(JournalQuery())) == 1
     store.close()
     connection = sqlite3.connect(path)
@@ -65,7 +66,7 @@ def test_a_newer_file_is_left_alone(path: Path, clock: FakeClock) -> None:
     before = path.read_bytes()
     with capture_logs() as logs:
         store = SQLiteStore(path, clock, 1e10)
-    store.remember(VenueState(VENUE), [])
+    store.commit(VenueState(VENUE))
     store.close()
     assert store.up is False
     assert f"versions up to {schema.VERSION}" in logs[0]["problem"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import resource
 import shutil
 import sqlite3
@@ -18,20 +19,25 @@ from store_fakes import FakeClock
 from structlog.testing import capture_logs
 
 from exporter.errors import StoreError
+from exporter.journal import JournalQuery
 from exporter.model import (
     Absence,
     BrandState,
     Change,
     Event,
+    Incident,
+    IncidentKind,
     Kind,
     Outage,
     Reason,
+    Severity,
     Station,
     StationState,
     Venue,
     VenueState,
 )
-from exporter.store import JournalQuery, SQLiteStore, file, read_journal
+from exporter.outbox import DeliveryState, Route
+from exporter.store import SQLiteStore, file, read_journal
 from exporter.store.memory import JOURNAL_ROWS
 from exporter.store.sqlite import FRESHNESS_SECONDS, RETRY_SECONDS
 
@@ -90,7 +96,7 @@ class TestRestart:
             outage=OUTAGE,
         )
         store = opened(path, clock)
-        store.remember(before, [])
+        store.commit(before)
         after = reopened(store, clock).venue(VENUE)
         # Polls are counters of the process; the last duration is asked for anew.
         assert after == replace(before, polls=0, restored=True)
@@ -99,15 +105,15 @@ class TestRestart:
     def test_a_brand_comes_back_and_is_not_seen_yet(self, path: Path, clock: FakeClock) -> None:
         before = BrandState("tandir", (VENUE,), {"7": Absence(1, 3.0)}, login_outage=OUTAGE, outage=OUTAGE, seen=True)
         store = opened(path, clock)
-        store.remember(before, [])
+        store.commit(before)
         after = reopened(store, clock).brand("tandir")
         assert after == replace(before, seen=False, restored=True)
 
     def test_nothing_known_is_not_the_same_as_no_stations(self, path: Path, clock: FakeClock) -> None:
         unpolled = VenueState(Venue("tandir", "8", "Never answered"), outage=OUTAGE)
         store = opened(path, clock)
-        store.remember(state(clock), [])
-        store.remember(unpolled, [])
+        store.commit(state(clock))
+        store.commit(unpolled)
         store = reopened(store, clock)
         assert store.venue(VENUE).stations == {}
         assert store.venue(unpolled.venue).stations is None
@@ -115,15 +121,15 @@ class TestRestart:
 
     def test_no_discovery_is_not_the_same_as_no_venues(self, path: Path, clock: FakeClock) -> None:
         store = opened(path, clock)
-        store.remember(BrandState("tandir"), [])
-        store.remember(BrandState("plov", ()), [])
+        store.commit(BrandState("tandir"))
+        store.commit(BrandState("plov", ()))
         store = reopened(store, clock)
         assert store.brand("tandir").venues is None
         assert store.brand("plov").venues == ()
 
     def test_the_age_of_the_data_goes_on_over_a_restart(self, path: Path, clock: FakeClock) -> None:
         store = opened(path, clock)
-        store.remember(state(clock, GRILL), [])
+        store.commit(state(clock, GRILL))
         store.close()
         clock.forward(120.0)
         clock._steady = 3.0  # another boot: monotonic time starts over
@@ -131,7 +137,7 @@ class TestRestart:
 
     def test_data_from_the_future_is_taken_as_new(self, path: Path, clock: FakeClock) -> None:
         store = opened(path, clock)
-        store.remember(state(clock, GRILL), [])
+        store.commit(state(clock, GRILL))
         store.close()
         clock._wall -= 3600.0
         assert opened(path, clock).venue(VENUE).fresh_at == clock.monotonic()
@@ -140,8 +146,8 @@ class TestRestart:
         store = opened(path, clock)
         other = replace(state(clock, BAR), venue=Venue("plov", "1", "Plov"))
         for one in (state(clock, GRILL), other, BrandState("tandir"), BrandState("plov")):
-            store.remember(one, [])
-        store.forget_venue(other.venue.key)
+            store.commit(one)
+        store.commit(removed=[other.venue.key])
         store.forget_brand("tandir")
         store = reopened(store, clock)
         assert store.venues() == []
@@ -149,22 +155,22 @@ class TestRestart:
 
     def test_a_station_that_is_gone_does_not_come_back(self, path: Path, clock: FakeClock) -> None:
         store = opened(path, clock)
-        store.remember(state(clock, GRILL, BAR), [])
-        store.remember(state(clock, BAR), [])
+        store.commit(state(clock, GRILL, BAR))
+        store.commit(state(clock, BAR))
         assert reopened(store, clock).venue(VENUE).stations == {"kitchen": BAR}
 
     def test_a_restored_state_can_be_remembered_again(self, path: Path, clock: FakeClock) -> None:
         store = opened(path, clock)
-        store.remember(state(clock, GRILL, BAR), [])
+        store.commit(state(clock, GRILL, BAR))
         store = reopened(store, clock)
-        store.remember(replace(store.venue(VENUE), restored=False), [])
+        store.commit(replace(store.venue(VENUE), restored=False))
         assert reopened(store, clock).venue(VENUE).stations == {"1": GRILL, "kitchen": BAR}
 
     def test_the_journal_goes_on_with_new_ids(self, path: Path, clock: FakeClock) -> None:
         store = opened(path, clock)
-        store.remember(state(clock, GRILL), [touched(clock)])
+        store.commit(state(clock, GRILL), changes=[touched(clock)])
         store = reopened(store, clock)
-        store.remember(state(clock, GRILL), [touched(clock)])
+        store.commit(state(clock, GRILL), changes=[touched(clock)])
         assert [entry.id for entry in store.journal(JournalQuery())] == [2, 1]
 
     @given(
@@ -187,7 +193,7 @@ class TestRestart:
     @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
     def test_any_station_survives(self, tmp_path: Path, clock: FakeClock, station_state: StationState) -> None:
         store = opened(tmp_path / "any.db", clock)
-        store.remember(state(clock, station_state), [])
+        store.commit(state(clock, station_state))
         store = reopened(store, clock)
         assert store.venue(VENUE).stations == {"1": station_state}
         store.close()
@@ -198,8 +204,8 @@ class TestKill:
 
     def test_a_change_is_in_the_file_at_once(self, path: Path, clock: FakeClock, tmp_path: Path) -> None:
         store = opened(path, clock)
-        store.remember(state(clock, GRILL), [])
-        store.remember(state(clock, replace(GRILL, since=77.0)), [touched(clock)])
+        store.commit(state(clock, GRILL))
+        store.commit(state(clock, replace(GRILL, since=77.0)), changes=[touched(clock)])
         left = killed(store, clock, tmp_path / "left")
         assert left.venue(VENUE).stations == {"1": replace(GRILL, since=77.0)}
         assert len(left.journal(JournalQuery())) == 1
@@ -217,29 +223,29 @@ class TestKill:
                 replace(first, transitions={(Kind.OTHER, True): 2}, outage=OUTAGE),
             ]
         ):
-            store.remember(new, [])
+            store.commit(new)
             left = killed(store, clock, tmp_path / str(number)).venue(VENUE)
             assert (left.stations, left.transitions, left.outage) == (new.stations, new.transitions, new.outage)
 
     def test_mere_freshness_is_written_every_few_seconds(self, path: Path, clock: FakeClock, tmp_path: Path) -> None:
         store = opened(path, clock)
         first = state(clock, GRILL)
-        store.remember(first, [])
+        store.commit(first)
         written = clock.wall()
         clock.forward(1.0)
-        store.remember(replace(first, last_success=clock.wall()), [])
+        store.commit(replace(first, last_success=clock.wall()))
         assert killed(store, clock, tmp_path / "soon").venue(VENUE).last_success == written
         clock.forward(FRESHNESS_SECONDS)
-        store.remember(replace(first, last_success=clock.wall()), [])
+        store.commit(replace(first, last_success=clock.wall()))
         assert killed(store, clock, tmp_path / "later").venue(VENUE).last_success == clock.wall()
 
     def test_only_changed_rows_are_written(self, path: Path, clock: FakeClock) -> None:
         store = opened(path, clock)
         first = state(clock, *(replace(GRILL, station=replace(GRILL.station, id=str(id_))) for id_ in range(100)))
-        store.remember(first, [])
+        store.commit(first)
         assert store._file is not None
         rows_before = store._file._connection.total_changes
-        store.remember(replace(first, stations={**(first.stations or {}), "5": BAR}), [touched(clock)])
+        store.commit(replace(first, stations={**(first.stations or {}), "5": BAR}), changes=[touched(clock)])
         # The venue, the station, the entry.
         assert store._file._connection.total_changes - rows_before == 3
 
@@ -247,12 +253,12 @@ class TestKill:
 class TestJournal:
     def test_old_entries_go(self, path: Path, clock: FakeClock) -> None:
         store = opened(path, clock, retention=10 * DAY)
-        store.remember(state(clock), [touched(clock)])
+        store.commit(state(clock), changes=[touched(clock)])
         clock.forward(9 * DAY)
-        store.remember(state(clock), [touched(clock)])
+        store.commit(state(clock), changes=[touched(clock)])
         assert len(store.journal(JournalQuery())) == 2
         clock.forward(2 * DAY)
-        store.remember(state(clock), [])
+        store.commit(state(clock))
         assert len(store.journal(JournalQuery())) == 1
 
     def test_the_journal_is_bounded_by_rows_too(
@@ -261,22 +267,22 @@ class TestJournal:
         monkeypatch.setattr(file, "JOURNAL_ROWS", 5)
         store = opened(path, clock)
         for _ in range(4):
-            store.remember(state(clock), [touched(clock)] * 3)
+            store.commit(state(clock), changes=[touched(clock)] * 3)
         assert [entry.id for entry in store.journal(JournalQuery())] == [12, 11, 10, 9, 8]
 
     def test_a_poll_may_tell_more_than_memory_keeps(self, path: Path, clock: FakeClock) -> None:
         store = opened(path, clock)
-        store.remember(state(clock), [touched(clock)] * (JOURNAL_ROWS + 1))
+        store.commit(state(clock), changes=[touched(clock)] * (JOURNAL_ROWS + 1))
         assert len(store.journal(JournalQuery(limit=2 * JOURNAL_ROWS))) == JOURNAL_ROWS + 1
 
     def test_it_can_be_read_while_the_daemon_writes(self, path: Path, clock: FakeClock) -> None:
         store = opened(path, clock)
-        store.remember(state(clock), [touched(clock)])
+        store.commit(state(clock), changes=[touched(clock)])
         assert read_journal(path, JournalQuery()) == store.journal(JournalQuery())
 
     def test_it_can_be_read_when_no_daemon_runs(self, path: Path, clock: FakeClock) -> None:
         store = opened(path, clock)
-        store.remember(state(clock), [touched(clock)])
+        store.commit(state(clock), changes=[touched(clock)])
         store.close()
         assert len(read_journal(path, JournalQuery())) == 1
 
@@ -284,7 +290,7 @@ class TestJournal:
         self, path: Path, clock: FakeClock, unprivileged: Unprivileged
     ) -> None:
         store = opened(path, clock)
-        store.remember(state(clock), [touched(clock)])
+        store.commit(state(clock), changes=[touched(clock)])
         store.close()
         with unprivileged():
             path.parent.chmod(0o555)
@@ -295,7 +301,7 @@ class TestJournal:
         [
             (None, "there is no state file"),
             (b"no database " * 100, "not a database"),
-            (b"", "older than this exporter"),
+            (b"", "the file is empty"),
         ],
     )
     def test_a_file_without_a_journal_is_named(self, path: Path, content: bytes | None, says: str) -> None:
@@ -310,7 +316,7 @@ class TestTwoProcesses:
         first = opened(path, clock)
         with pytest.raises(StoreError, match="in use by another clopos-exporter"):
             opened(path, clock)
-        first.remember(state(clock, GRILL), [])
+        first.commit(state(clock, GRILL))
         assert first.up
 
     def test_a_symbolic_link_is_the_same_file(self, path: Path, clock: FakeClock) -> None:
@@ -330,7 +336,7 @@ class TestTrouble:
     """Whatever is wrong with the file: serving goes on, it is said once, and it mends itself where it can."""
 
     def works_from_memory(self, store: SQLiteStore, clock: FakeClock) -> None:
-        store.remember(state(clock, GRILL), [touched(clock)])
+        store.commit(state(clock, GRILL), changes=[touched(clock)])
         assert store.up is False
         assert store.venue(VENUE).stations == {"1": GRILL}
         assert len(store.journal(JournalQuery())) == 1
@@ -338,7 +344,7 @@ class TestTrouble:
     def recovers(self, store: SQLiteStore, clock: FakeClock) -> None:
         clock.forward(RETRY_SECONDS)
         with capture_logs() as logs:
-            store.remember(state(clock, GRILL, BAR), [touched(clock)])
+            store.commit(state(clock, GRILL, BAR), changes=[touched(clock)])
         assert store.up is True
         assert [line["event"] for line in logs if line["event"] != "store.set_aside"] == ["store.recovered"]
         store = reopened(store, clock)
@@ -351,7 +357,7 @@ class TestTrouble:
             store = opened(path, clock)
             self.works_from_memory(store, clock)
             clock.forward(RETRY_SECONDS)
-            store.remember(state(clock, GRILL), [])
+            store.commit(state(clock, GRILL))
         (line,) = logs
         assert (line["log_level"], line["event"], line["path"]) == ("error", "store.unavailable", str(path))
         assert "does not exist" in line["problem"]
@@ -363,7 +369,7 @@ class TestTrouble:
         store = opened(path, clock)
         path.parent.mkdir()
         clock.forward(RETRY_SECONDS - 1)
-        store.remember(state(clock, GRILL), [touched(clock)])
+        store.commit(state(clock, GRILL), changes=[touched(clock)])
         assert store.up is False
 
     def test_a_folder_that_may_not_be_written(self, path: Path, clock: FakeClock, unprivileged: Unprivileged) -> None:
@@ -405,7 +411,7 @@ class TestTrouble:
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
         try:
             with capture_logs() as logs:
-                store.remember(state(clock, *many), [])
+                store.commit(state(clock, *many))
                 self.works_from_memory(store, clock)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
@@ -414,11 +420,11 @@ class TestTrouble:
 
     def test_a_full_disk_loses_no_event_over_a_restart(self, path: Path, clock: FakeClock, tmp_path: Path) -> None:
         store = opened(path, clock)
-        store.remember(state(clock, GRILL), [])
+        store.commit(state(clock, GRILL))
         assert store._file is not None
         store._file._connection.execute("PRAGMA max_page_count = 1")
         told = [touched(clock)] * 200
-        store.remember(state(clock, replace(GRILL, status=True)), told)
+        store.commit(state(clock, replace(GRILL, status=True)), changes=told)
         assert store.up is False
         # The file still has the old status: who starts with it finds the change once more.
         assert killed(store, clock, tmp_path / "left").venue(VENUE).stations == {"1": GRILL}
@@ -431,7 +437,7 @@ class TestTrouble:
         assert (line["log_level"], line["event"]) == ("error", "store.set_aside")
         assert line["kept"] == f"{path}.damaged-20231114T221320Z"
         assert Path(line["kept"]).read_bytes().endswith(b"precious")
-        store.remember(state(clock, GRILL), [])
+        store.commit(state(clock, GRILL))
         assert reopened(store, clock).venue(VENUE).stations == {"1": GRILL}
 
     def test_a_second_damaged_file_does_not_replace_the_first(self, path: Path, clock: FakeClock) -> None:
@@ -453,8 +459,8 @@ class TestTrouble:
     )
     def test_content_that_we_never_wrote_counts_as_damage(self, path: Path, clock: FakeClock, damage: str) -> None:
         store = opened(path, clock)
-        store.remember(state(clock, GRILL), [])
-        store.remember(BrandState("tandir", ()), [])
+        store.commit(state(clock, GRILL))
+        store.commit(BrandState("tandir", ()))
         store.close()
         with sqlite3.connect(path) as connection:
             connection.execute(damage)
@@ -466,7 +472,7 @@ class TestTrouble:
 
     def test_words_that_only_a_later_exporter_knows_do_no_harm(self, path: Path, clock: FakeClock) -> None:
         store = opened(path, clock)
-        store.remember(replace(state(clock, GRILL), outage=OUTAGE), [touched(clock), touched(clock)])
+        store.commit(replace(state(clock, GRILL), outage=OUTAGE), changes=[touched(clock), touched(clock)])
         store.close()
         with sqlite3.connect(path) as connection:
             connection.execute("UPDATE venues SET outage_reason = 'witchcraft'")
@@ -480,9 +486,9 @@ class TestTrouble:
         self, path: Path, clock: FakeClock
     ) -> None:
         store = opened(path, clock)
-        store.remember(state(clock, GRILL), [touched(clock)])
+        store.commit(state(clock, GRILL), changes=[touched(clock)])
         store = reopened(store, clock)
-        store.remember(state(clock, GRILL), [touched(clock)])
+        store.commit(state(clock, GRILL), changes=[touched(clock)])
         with sqlite3.connect(path) as connection:
             connection.execute("UPDATE journal SET details = '{' WHERE id = 1")
         connection.close()
@@ -493,7 +499,7 @@ class TestTrouble:
 
     def test_a_file_that_is_damaged_while_it_is_open(self, path: Path, clock: FakeClock) -> None:
         store = opened(path, clock)
-        store.remember(state(clock, BAR), [])
+        store.commit(state(clock, BAR))
         assert store._file is not None
         store._file._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         with path.open("r+b") as raw:
@@ -524,15 +530,15 @@ class TestTrouble:
         there.mkdir()
         other = replace(state(clock, BAR), venue=Venue("plov", "1", "Plov"))
         store = opened(there / "state.db", clock)
-        store.remember(state(clock, GRILL, BAR), [touched(clock)])
-        store.remember(other, [touched(clock)])
+        store.commit(state(clock, GRILL, BAR), changes=[touched(clock)])
+        store.commit(other, changes=[touched(clock)])
         store.close()
         there.rename(away)
         store = opened(there / "state.db", clock)
-        store.remember(state(clock, BAR), [touched(clock)])
+        store.commit(state(clock, BAR), changes=[touched(clock)])
         away.rename(there)
         clock.forward(RETRY_SECONDS)
-        store.remember(state(clock, BAR), [touched(clock)])
+        store.commit(state(clock, BAR), changes=[touched(clock)])
         assert store.up
         store = reopened(store, clock)
         assert store.venue(VENUE).stations == {"kitchen": BAR}
@@ -543,17 +549,17 @@ class TestTrouble:
         folder = tmp_path / "folder"
         folder.mkdir()
         store = opened(folder / "state.db", clock)
-        store.remember(state(clock, GRILL), [])
+        store.commit(state(clock, GRILL))
         store._lose(StoreError("gone"), clock.now())
-        store.forget_venue(VENUE.key)
+        store.commit(removed=[VENUE.key])
         clock.forward(RETRY_SECONDS)
-        store.remember(BrandState("tandir"), [])
+        store.commit(BrandState("tandir"))
         assert reopened(store, clock).venues() == []
 
     def test_closing_while_the_file_is_away_tries_once_more(self, tmp_path: Path, clock: FakeClock) -> None:
         path = tmp_path / "folder" / "state.db"
         store = opened(path, clock)
-        store.remember(state(clock, GRILL), [])
+        store.commit(state(clock, GRILL))
         path.parent.mkdir()
         store.close()
         assert opened(path, clock).venue(VENUE).stations == {"1": GRILL}
@@ -562,5 +568,136 @@ class TestTrouble:
         store = opened(path, clock)
         store.close()
         clock.forward(10 * RETRY_SECONDS)
-        store.remember(state(clock, GRILL), [touched(clock)])
+        store.commit(state(clock, GRILL), changes=[touched(clock)])
         assert opened(path, clock).venues() == []
+
+
+class TestInPlace:
+    """Somebody deletes, replaces or cuts the file while it is open."""
+
+    def is_noticed_and_written_anew(self, store: SQLiteStore, clock: FakeClock, problem: str) -> None:
+        clock.forward(FRESHNESS_SECONDS)
+        with capture_logs() as logs:
+            store.commit(state(clock, GRILL))
+        assert [line["problem"] for line in logs] == [problem]
+        assert store.up is False
+        clock.forward(RETRY_SECONDS)
+        store.commit(state(clock, GRILL, BAR))
+        assert store.up is True
+        assert reopened(store, clock).venue(VENUE).stations == {"1": GRILL, "kitchen": BAR}
+
+    def test_a_deleted_file(self, path: Path, clock: FakeClock) -> None:
+        store = opened(path, clock)
+        store.commit(state(clock, GRILL))
+        path.unlink()
+        self.is_noticed_and_written_anew(store, clock, "the file was deleted while it was open")
+
+    def test_a_replaced_file(self, path: Path, clock: FakeClock) -> None:
+        store = opened(path, clock)
+        store.commit(state(clock, GRILL))
+        path.rename(path.with_name("away.db"))
+        path.touch()
+        self.is_noticed_and_written_anew(store, clock, "the file was replaced while it was open")
+
+    def test_a_truncated_file(self, path: Path, clock: FakeClock) -> None:
+        store = opened(path, clock)
+        store.commit(state(clock, GRILL))
+        assert store._file is not None
+        store._file._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        clock.forward(FRESHNESS_SECONDS)
+        store.commit(state(clock, GRILL))
+        os.truncate(path, 100)
+        self.is_noticed_and_written_anew(store, clock, "the file was truncated while it was open")
+
+    def test_a_deleted_lock_file_lets_no_second_writer_in(self, path: Path, clock: FakeClock) -> None:
+        first = opened(path, clock)
+        for other in path.parent.glob("*lock*"):
+            other.unlink()
+        with pytest.raises(StoreError, match="in use"):
+            opened(path, clock)
+        assert first.up
+
+    def test_ids_go_on_after_a_file_that_knows_more_entries_was_put_in_place(
+        self, path: Path, clock: FakeClock, tmp_path: Path
+    ) -> None:
+        store = opened(path, clock)
+        store.commit(changes=[touched(clock)])
+        other = opened(tmp_path / "other.db", clock)
+        other.commit(changes=[touched(clock)] * 9)
+        other.close()
+        (tmp_path / "other.db").rename(path)
+        clock.forward(FRESHNESS_SECONDS)
+        store.commit(state(clock, GRILL))
+        clock.forward(RETRY_SECONDS)
+        store.commit(state(clock, BAR), changes=[touched(clock)])
+        assert store.journal(JournalQuery())[0].id == 10
+
+
+class TestLeftBehind:
+    """What a process left that was killed, or that was older."""
+
+    def test_venues_that_their_brand_no_longer_lists_are_dropped(self, path: Path, clock: FakeClock) -> None:
+        store = opened(path, clock)
+        ghost = replace(state(clock, BAR), venue=Venue("tandir", "9", "Gone"))
+        store.commit(BrandState("tandir", (VENUE,)), state(clock, GRILL), ghost)
+        store = reopened(store, clock)
+        assert [one.venue.id for one in store.venues()] == [VENUE.id]
+        assert [one.venue.id for one in reopened(store, clock).venues()] == [VENUE.id]
+
+    def test_events_that_were_not_emitted_are_there_for_the_next_process(
+        self, path: Path, clock: FakeClock, tmp_path: Path
+    ) -> None:
+        store = opened(path, clock)
+        store.commit(changes=[touched(clock)] * 3)
+        store.advance("log", 2)
+        left = killed(store, clock, tmp_path / "left")
+        assert left.cursor("log") == 2
+        assert [entry.id for entry in left.entries_after(2, 10)] == [3]
+
+    def test_deliveries_survive_a_kill(self, path: Path, clock: FakeClock, tmp_path: Path) -> None:
+        store = opened(path, clock)
+        store.routes = [Route("shift")]
+        incident = Incident(IncidentKind.VENUE_NO_ACTIVE_STATION, Severity.CRITICAL, "tandir", 5.0, VENUE, fired_at=9.0)
+        firing = Change(Event.INCIDENT_FIRING, "tandir", 10.0, incident=incident)
+        store.commit(changes=[firing, firing])
+        first, second = store.deliveries("shift")
+        store.update_deliveries([replace(first, state=DeliveryState.DONE)])
+        left = killed(store, clock, tmp_path / "left")
+        assert left.deliveries("shift") == [second]
+        left.routes = [Route("shift")]
+        left.commit(changes=[firing])
+        assert [delivery.id for delivery in left.deliveries("shift")] == [2, 3]
+
+
+class TestAccess:
+    @pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
+    def test_only_the_owner_may_read_the_files(self, path: Path, clock: FakeClock, umask: int) -> None:
+        before = os.umask(umask)
+        try:
+            store = opened(path, clock)
+            store.commit(state(clock, GRILL))
+        finally:
+            os.umask(before)
+        assert {one.name: oct(one.stat().st_mode & 0o777) for one in path.parent.iterdir()} == {
+            path.name: "0o600",
+            f"{path.name}-shm": "0o600",
+            f"{path.name}-wal": "0o600",
+        }
+
+    def test_a_file_of_an_older_exporter_is_closed_to_others(self, path: Path, clock: FakeClock) -> None:
+        path.touch(mode=0o644)
+        opened(path, clock)
+        assert oct(path.stat().st_mode & 0o777) == "0o600"
+
+    def test_a_file_of_another_user_is_named(self, path: Path, clock: FakeClock, unprivileged: Unprivileged) -> None:
+        path.touch(mode=0o600)
+        if os.geteuid() != 0:
+            pytest.skip("only root can give a file to another user")
+        with unprivileged():
+            os.seteuid(0)
+            os.chown(path, 0, 0)
+            os.seteuid(65534)
+            with capture_logs() as logs:
+                store = opened(path, clock)
+            assert store.up is False
+        assert "belongs to another user" in logs[0]["problem"]

@@ -14,6 +14,7 @@ from urllib.parse import unquote
 
 from starlette.types import ASGIApp, Message
 
+from exporter.journal import Entry, JournalQuery
 from exporter.model import (
     BrandState,
     Change,
@@ -27,7 +28,7 @@ from exporter.model import (
     Venue,
     VenueState,
 )
-from exporter.store import Entry, JournalQuery, MemoryStore
+from exporter.store import MemoryStore
 from exporter.views import BrandView, VenueView
 from exporter.web.api import api_routes
 from exporter.web.endpoints import Checks, create_app
@@ -106,7 +107,7 @@ class FakeSource:
         """Put an event of `ago` seconds before into the journal; tell them in their order."""
         venue = view.state.venue if view else None
         change = Change(event, venue.brand if venue else "tandir", NOW - ago, venue, one.station if one else None, more)
-        self.store.remember(BrandState("tandir"), [change])
+        self.store.commit(BrandState("tandir"), changes=[change])
 
 
 class Answer(NamedTuple):

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pages_fakes import NOW, FakeSource, station_state, venue_view
 
+from exporter.journal import Entry
 from exporter.model import Event, StationState
-from exporter.store import Entry
 from exporter.web.timeline import Span, blind_spans, share_active, status_spans
 
 DAY = 86_400.0

@@ -1,0 +1,56 @@
+"""The views that readers see: replaced by every poll, and refreshed where time alone makes them out of date."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from threading import RLock
+
+from exporter.clock import Clock
+from exporter.metrics.exposition import Exposition
+from exporter.model import VenueKey
+from exporter.views import NEVER, VenueView
+
+
+class ViewRegistry:
+    """Hold the view of every venue, and render it into the exposition when it is published.
+
+    One view is published at a time, so that an older one never takes the place of a newer one.
+    """
+
+    def __init__(self, clock: Clock, exposition: Exposition) -> None:
+        self._clock, self._exposition = clock, exposition
+        self._lock = RLock()
+        self._views: dict[VenueKey, VenueView] = {}
+        self._valid_until = NEVER
+
+    def publish(self, views: Iterable[VenueView]) -> None:
+        """Replace the views of venues."""
+        with self._lock:
+            for view in views:
+                self._views[view.state.venue.key] = view
+                self._valid_until = min(self._valid_until, view.valid_until)
+                self._exposition.update(view)
+
+    def remove(self, keys: Iterable[VenueKey]) -> None:
+        """Remove venues: what vanished from Clopos vanishes from every reader."""
+        with self._lock:
+            for key in keys:
+                self._views.pop(key, None)
+                self._exposition.remove(key)
+
+    def refresh(self) -> None:
+        """Refresh the views that are out of date: values too old, a venue that opened, an exception that ended."""
+        if self._clock.monotonic() < self._valid_until:
+            return
+        with self._lock:
+            now = self._clock.now()
+            expired = [view for view in self._views.values() if view.valid_until <= now.monotonic]
+            self._valid_until = NEVER
+            self.publish(view.refreshed(now) for view in expired)
+            self._valid_until = min((view.valid_until for view in self._views.values()), default=NEVER)
+
+    def venues(self) -> Sequence[VenueView]:
+        """Return the view of every venue, as of now."""
+        self.refresh()
+        with self._lock:
+            return list(self._views.values())

@@ -1,0 +1,163 @@
+"""The journal: every change in flat form, in order; the queue from which the log and the notifications are served."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from exporter.clock import iso
+from exporter.model import EMPTY, Change, Event, Incident, Kind
+
+LEVELS = {
+    Event.STATION_ACTIVATED: logging.INFO,
+    Event.STATION_ADDED: logging.INFO,
+    Event.STATION_DEACTIVATED: logging.WARNING,
+    Event.STATION_FOUND_INACTIVE: logging.INFO,
+    Event.STATION_KIND_CHANGED: logging.INFO,
+    Event.STATION_PRINTING_DISABLED: logging.WARNING,
+    Event.STATION_PRINTING_ENABLED: logging.INFO,
+    Event.STATION_REMOVED: logging.INFO,
+    Event.STATION_RENAMED: logging.INFO,
+    Event.STATION_TOUCHED: logging.INFO,
+    Event.VENUE_ADDED: logging.INFO,
+    Event.VENUE_LOST: logging.ERROR,
+    Event.VENUE_RECOVERED: logging.INFO,
+    Event.VENUE_REMOVED: logging.INFO,
+    Event.BRAND_LOGIN_FAILED: logging.ERROR,
+    Event.BRAND_LOGIN_RECOVERED: logging.INFO,
+    Event.BRAND_DISCOVERY_FAILED: logging.ERROR,
+    Event.BRAND_DISCOVERY_RECOVERED: logging.INFO,
+    Event.BRAND_VENUES_MISSING: logging.WARNING,
+    Event.INCIDENT_FIRING: logging.WARNING,
+    Event.INCIDENT_RESOLVED: logging.INFO,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One change. `id` grows with every entry; times are epoch seconds; None is what the event is not about."""
+
+    id: int
+    event: Event
+    observed_at: float
+    brand: str
+    venue_id: str | None = None
+    venue: str | None = None
+    station_id: str | None = None
+    station: str | None = None
+    kind: Kind | None = None
+    updated_at: float | None = None
+    details: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
+
+    @classmethod
+    def of(cls, id_: int, change: Change) -> Entry:
+        """Flatten a change."""
+        if change.incident is not None:
+            return cls._of_incident(id_, change, change.incident)
+        venue, station = change.venue, change.station
+        return cls(
+            id=id_,
+            event=change.event,
+            observed_at=change.observed_at,
+            brand=change.brand,
+            venue_id=venue.id if venue else None,
+            venue=venue.name if venue else None,
+            station_id=station.id if station else None,
+            station=station.name if station else None,
+            kind=station.kind if station else None,
+            updated_at=station.updated_at if station else None,
+            details=change.details,
+        )
+
+    @classmethod
+    def _of_incident(cls, id_: int, change: Change, incident: Incident) -> Entry:
+        venue = incident.venue
+        return cls(
+            id=id_,
+            event=change.event,
+            observed_at=change.observed_at,
+            brand=change.brand,
+            venue_id=venue.id if venue else None,
+            venue=venue.name if venue else None,
+            station_id=incident.station_id,
+            station=incident.station,
+            kind=incident.station_kind,
+            details={
+                "incident": incident.kind.value,
+                "severity": incident.severity.value,
+                "topic": incident.kind.topic.value,
+                "began_at": iso(incident.began_at),
+                **({"members": [list(member) for member in incident.members]} if incident.members else {}),
+                **incident.details,
+                **change.details,
+            },
+        )
+
+    @property
+    def level(self) -> int:
+        """Return the level at which the change is logged."""
+        return LEVELS[self.event]
+
+    def fields(self) -> dict[str, Any]:
+        """Return flat fields with JSON values: for the log, the command line and the API; what is None is absent."""
+        fields = {
+            "event": self.event.value,
+            "brand": self.brand,
+            "venue_id": self.venue_id,
+            "venue": self.venue,
+            "station_id": self.station_id,
+            "station": self.station,
+            "kind": self.kind and self.kind.value,
+            "observed_at": iso(self.observed_at),
+            "updated_at": None if self.updated_at is None else iso(self.updated_at),
+        }
+        return {**{name: value for name, value in fields.items() if value is not None}, **self.details}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalQuery:
+    """Which entries are wanted, newest first; a filter that is not set lets everything pass.
+
+    `since` is inclusive and `until` exclusive, epoch seconds. `before` is the id of the last entry of the page before.
+    """
+
+    brand: str | None = None
+    venue_id: str | None = None
+    station_id: str | None = None
+    kind: Kind | None = None
+    events: frozenset[Event] = frozenset()
+    since: float | None = None
+    until: float | None = None
+    before: int | None = None
+    limit: int = 100
+
+    def matches(self, entry: Entry) -> bool:
+        """Return whether an entry is wanted."""
+        return (
+            self.brand in (None, entry.brand)
+            and self.venue_id in (None, entry.venue_id)
+            and self.station_id in (None, entry.station_id)
+            and self.kind in (None, entry.kind)
+            and (not self.events or entry.event in self.events)
+            and (self.since is None or entry.observed_at >= self.since)
+            and (self.until is None or entry.observed_at < self.until)
+            and (self.before is None or entry.id < self.before)
+        )
+
+
+class Journal(Protocol):
+    """What a consumer of the journal needs: the entries after its cursor, and a place to keep the cursor.
+
+    Implemented by the memory store, by the file and by the database.
+    """
+
+    def entries_after(self, id_: int, limit: int) -> Sequence[Entry]:
+        """Return the entries that follow an id, oldest first; what was deleted meanwhile is skipped."""
+
+    def cursor(self, consumer: str) -> int:
+        """Return the id of the last entry that a consumer has dealt with, 0 before the first."""
+
+    def advance(self, consumer: str, id_: int) -> None:
+        """Store a consumer's cursor."""
