@@ -8,6 +8,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from operator import attrgetter
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote, unquote
 
@@ -28,8 +29,8 @@ from exporter.web.api_rows import (
     STATION,
     VENUE,
     Fields,
-    StationRow,
-    VenueRow,
+    ListedStation,
+    ListedVenue,
     as_json,
     incident_status,
 )
@@ -48,6 +49,8 @@ MAX_SCANNED = 5_000
 MAX_FAULTS = 20
 MAX_NAME = 100
 """Characters of a parameter's name that a fault repeats."""
+
+_VENUE_KEY = attrgetter("state.venue.brand", "state.venue.id")
 
 _EVENTS: dict[str | None, frozenset[Event]] = {
     None: frozenset(Event),
@@ -96,7 +99,7 @@ class _Lists:
     def stations(self, query: StationQuery) -> Page:
         """List stations, as far as their values are not too old to be shown."""
         candidates = (
-            ((*view.state.venue.key, id_), StationRow(view, known))
+            ((*view.state.venue.key, id_), ListedStation(view, known))
             for view in self._venues(query)
             for id_, known in sorted(view.stations.items())
         )
@@ -105,7 +108,7 @@ class _Lists:
     def venues(self, query: VenueQuery) -> Page:
         """List venues."""
         now = self._source.now().monotonic
-        candidates = ((view.state.venue.key, VenueRow(view, now)) for view in self._venues(query))
+        candidates = ((view.state.venue.key, ListedVenue(view, now)) for view in self._venues(query))
         return _page("venues", query, VENUE, candidates, lambda row: query.status in (None, row.status))
 
     def incidents(self, query: IncidentQuery) -> Page:
@@ -156,8 +159,8 @@ class _Lists:
     def _venues(self, query: KeyedQuery) -> Iterator[VenueView]:
         """Yield the venues that are asked for, from that of the key on."""
         start = max(_key(query.after)[:2], () if query.brand is None else (query.brand,))
-        views = sorted(self._source.venues(), key=lambda view: view.state.venue.key)
-        for view in views[bisect_left(views, start, key=lambda view: view.state.venue.key) :]:
+        views = sorted(self._source.venues(), key=_VENUE_KEY)
+        for view in views[bisect_left(views, start, key=_VENUE_KEY) :]:
             venue = view.state.venue
             if query.brand not in (None, venue.brand):
                 return
@@ -179,7 +182,7 @@ class _AmbiguousError(Exception):
     """Say that a venue's name does not say which venue is meant."""
 
 
-def _is_wanted(row: StationRow, query: StationQuery) -> bool:
+def _is_wanted(row: ListedStation, query: StationQuery) -> bool:
     return (
         query.status in (None, row.status)
         and query.kind in (None, row.known.station.kind)

@@ -61,7 +61,7 @@ Time = Annotated[
 ]
 
 
-class Query(BaseModel):
+class ListQuery(BaseModel):
     """What every list can be asked for."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -71,7 +71,7 @@ class Query(BaseModel):
     limit: Whole = Field(200, ge=1, le=MAX_ROWS, description="The most rows to return.")
 
 
-class KeyedQuery(Query):
+class KeyedQuery(ListQuery):
     """A list in the order of its keys: brand, venue id and so on."""
 
     after: str | None = Field(None, description="Only what follows this key; `next` has it.")
@@ -98,7 +98,7 @@ class IncidentQuery(KeyedQuery):
     since: Time | None = Field(None, description="Only incidents that began then or later.")
 
 
-class ChangeQuery(Query):
+class ChangeQuery(ListQuery):
     """Which changes are wanted."""
 
     station: str | None = Field(None, description="Only the station with this id.")

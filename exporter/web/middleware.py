@@ -11,7 +11,7 @@ from ipaddress import IPv6Address, ip_address, ip_network
 from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from exporter.web.passwords import Login, PasswordChecker, parse_basic
+from exporter.web.passwords import LoginResult, PasswordChecker, parse_basic
 from exporter.web.publicurl import PublicURL
 from exporter.web.responses import SECURITY_HEADERS, error
 from exporter.web.webconfig import RateLimit, WebConfig
@@ -77,7 +77,7 @@ class TokenBucket:
         return 0.0
 
 
-class RateLimiter:
+class RequestLimiter:
     """Count requests: in one bucket those that count as logged in, by peer those that do not."""
 
     def __init__(self) -> None:
@@ -111,7 +111,7 @@ class Authentication:
         self._app, self._web_config = app, web_config
         self._open_paths, self._reload = open_paths, reload
         self._passwords = PasswordChecker()
-        self._limiter = RateLimiter()
+        self._limiter = RequestLimiter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer for the application where the request may not pass."""
@@ -141,12 +141,12 @@ class Authentication:
         # Not from the bucket of those who have logged in: a flood of guesses would leave it empty.
         if wait := self._limiter.take(config.rate_limit, peer):
             return _too_many(scope, wait)
-        login = Login.WRONG
+        login = LoginResult.WRONG
         if credentials is not None:
             login = await self._passwords.check(config.basic_auth_users, *credentials, peer)
-        if login is Login.BUSY:
+        if login is LoginResult.BUSY:
             return error(scope, 503, "too many passwords to check", {"Retry-After": "1"})
-        if login is Login.WRONG:
+        if login is LoginResult.WRONG:
             realm = 'Basic realm="clopos-exporter", charset="UTF-8"'
             return error(scope, 401, "unauthorized", {"WWW-Authenticate": realm})
         return None

@@ -27,7 +27,7 @@ BCRYPT_READS = 72
 """Bytes of a password that bcrypt looks at."""
 
 
-class Login(Enum):
+class LoginResult(Enum):
     """The outcome of a password check."""
 
     RIGHT = auto()
@@ -62,17 +62,17 @@ class PasswordChecker:
         self._right.move_to_end(digest)
         return True
 
-    async def check(self, users: Mapping[str, SecretStr], name: str, password: bytes, peer: str) -> Login:
+    async def check(self, users: Mapping[str, SecretStr], name: str, password: bytes, peer: str) -> LoginResult:
         """Return whether the password is the user's. An unknown user costs as much work as one of the known."""
         if self.is_remembered(users, name, password):
-            return Login.RIGHT
+            return LoginResult.RIGHT
         queue = self._peers.get(peer)
         if queue is None:
             if len(self._peers) >= WAITING_PEERS:
-                return Login.BUSY
+                return LoginResult.BUSY
             queue = self._peers[peer] = _PeerQueue()
         if queue.waiting >= WAITING_PER_PEER:
-            return Login.BUSY
+            return LoginResult.BUSY
         hashed = users[name].get_secret_value() if name in users else self._decoy(users, name)
         queue.waiting += 1
         try:
@@ -89,11 +89,11 @@ class PasswordChecker:
             if not queue.waiting:
                 del self._peers[peer]
         if not matches or name not in users:
-            return Login.WRONG
+            return LoginResult.WRONG
         self._right[self._digest(users, name, password)] = None
         if len(self._right) > REMEMBERED:
             self._right.popitem(last=False)
-        return Login.RIGHT
+        return LoginResult.RIGHT
 
     def _digest(self, users: Mapping[str, SecretStr], name: str, password: bytes) -> bytes:
         hashed = users[name].get_secret_value() if name in users else ""

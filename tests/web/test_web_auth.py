@@ -18,8 +18,8 @@ from structlog.testing import capture_logs
 
 from exporter.web import passwords as passwords_module
 from exporter.web.endpoints import create_app
-from exporter.web.middleware import PEERS, RateLimiter, TokenBucket, peer_of
-from exporter.web.passwords import Login, PasswordChecker, parse_basic
+from exporter.web.middleware import PEERS, RequestLimiter, TokenBucket, peer_of
+from exporter.web.passwords import LoginResult, PasswordChecker, parse_basic
 from exporter.web.webconfig import RateLimit
 from exporter.web.webconfig_file import WebConfigFile
 
@@ -36,24 +36,24 @@ def hashed(password: bytes, cost: int = 4) -> str:
 USERS = {"alice": SecretStr(hashed(b"open sesame")), "bob": SecretStr(hashed("şifrə".encode()))}
 
 
-def check(passwords: PasswordChecker, name: str, password: bytes) -> Login:
+def check(passwords: PasswordChecker, name: str, password: bytes) -> LoginResult:
     return asyncio.run(passwords.check(USERS, name, password, "peer"))
 
 
 @pytest.mark.parametrize(
     ("name", "password", "login"),
     [
-        ("alice", b"open sesame", Login.RIGHT),
-        ("bob", "şifrə".encode(), Login.RIGHT),
-        ("alice", b"wrong", Login.WRONG),
-        ("alice", b"", Login.WRONG),
-        ("alice", b"open sesame\0", Login.WRONG),
-        ("nobody", b"open sesame", Login.WRONG),
-        ("", b"", Login.WRONG),
-        ("alice", b"x" * 10_000, Login.WRONG),
+        ("alice", b"open sesame", LoginResult.RIGHT),
+        ("bob", "şifrə".encode(), LoginResult.RIGHT),
+        ("alice", b"wrong", LoginResult.WRONG),
+        ("alice", b"", LoginResult.WRONG),
+        ("alice", b"open sesame\0", LoginResult.WRONG),
+        ("nobody", b"open sesame", LoginResult.WRONG),
+        ("", b"", LoginResult.WRONG),
+        ("alice", b"x" * 10_000, LoginResult.WRONG),
     ],
 )
-def test_only_the_password_of_the_user_is_right(name: str, password: bytes, login: Login) -> None:
+def test_only_the_password_of_the_user_is_right(name: str, password: bytes, login: LoginResult) -> None:
     assert check(PasswordChecker(), name, password) is login
 
 
@@ -63,8 +63,8 @@ def test_a_right_password_costs_bcrypt_once_and_a_wrong_one_always(monkeypatch: 
     monkeypatch.setattr(passwords_module.bcrypt, "checkpw", lambda *args: calls.append(args[0]) or real(*args))
     passwords = PasswordChecker()
     for _ in range(3):
-        assert check(passwords, "alice", b"open sesame") is Login.RIGHT
-        assert check(passwords, "alice", b"wrong") is Login.WRONG
+        assert check(passwords, "alice", b"open sesame") is LoginResult.RIGHT
+        assert check(passwords, "alice", b"wrong") is LoginResult.WRONG
     assert calls == [b"open sesame", b"wrong", b"wrong", b"wrong"]
 
 
@@ -78,7 +78,7 @@ def test_a_changed_hash_ends_what_is_remembered() -> None:
     passwords = PasswordChecker()
     check(passwords, "alice", b"open sesame")
     users = {"alice": SecretStr(hashed(b"another"))}
-    assert asyncio.run(passwords.check(users, "alice", b"open sesame", "peer")) is Login.WRONG
+    assert asyncio.run(passwords.check(users, "alice", b"open sesame", "peer")) is LoginResult.WRONG
 
 
 def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,7 +87,7 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     users = {"carol": SecretStr(hashed(long))}
     passwords = PasswordChecker()
     for ending in range(5):  # bcrypt reads 72 bytes, so all of these are the same password to it
-        assert asyncio.run(passwords.check(users, "carol", long + b"%d" % ending, "peer")) is Login.RIGHT
+        assert asyncio.run(passwords.check(users, "carol", long + b"%d" % ending, "peer")) is LoginResult.RIGHT
     assert len(passwords._right) == 2
 
 
@@ -97,7 +97,7 @@ def test_time_does_not_tell_who_exists() -> None:
 
     def seconds(name: str) -> float:
         began = time.perf_counter()
-        assert asyncio.run(passwords.check(users, name, b"wrong", "peer")) is Login.WRONG
+        assert asyncio.run(passwords.check(users, name, b"wrong", "peer")) is LoginResult.WRONG
         return time.perf_counter() - began
 
     known, unknown = [], []
@@ -110,19 +110,19 @@ def test_time_does_not_tell_who_exists() -> None:
 def test_a_flood_of_wrong_passwords_is_bounded_and_does_not_delay_who_is_known() -> None:
     users = {"alice": SecretStr(hashed(b"open sesame", cost=8))}
 
-    async def flood() -> tuple[list[Login], float]:
+    async def flood() -> tuple[list[LoginResult], float]:
         passwords = PasswordChecker()
-        assert await passwords.check(users, "alice", b"open sesame", "peer") is Login.RIGHT
+        assert await passwords.check(users, "alice", b"open sesame", "peer") is LoginResult.RIGHT
         guesses = [asyncio.create_task(passwords.check(users, "alice", b"%d" % guess, "peer")) for guess in range(100)]
         await asyncio.sleep(0.01)
         began = time.perf_counter()
-        assert await passwords.check(users, "alice", b"open sesame", "peer") is Login.RIGHT
+        assert await passwords.check(users, "alice", b"open sesame", "peer") is LoginResult.RIGHT
         return await asyncio.gather(*guesses), time.perf_counter() - began
 
     began = time.perf_counter()
     logins, _ = asyncio.run(flood())
-    assert logins.count(Login.WRONG) == passwords_module.WAITING_PER_PEER
-    assert logins.count(Login.BUSY) == 100 - passwords_module.WAITING_PER_PEER
+    assert logins.count(LoginResult.WRONG) == passwords_module.WAITING_PER_PEER
+    assert logins.count(LoginResult.BUSY) == 100 - passwords_module.WAITING_PER_PEER
     assert time.perf_counter() - began < TIMEOUT
 
 
@@ -132,15 +132,15 @@ def test_a_flood_of_wrong_passwords_delays_another_peer_by_one_password() -> Non
     async def flood() -> list[str]:
         passwords, order = PasswordChecker(), list[str]()
 
-        async def guess(password: bytes, peer: str) -> Login:
+        async def guess(password: bytes, peer: str) -> LoginResult:
             login = await passwords.check(USERS, "alice", password, peer)
-            if login is not Login.BUSY:
+            if login is not LoginResult.BUSY:
                 order.append(peer)
             return login
 
         guesses = [asyncio.create_task(guess(b"%d" % number, "flood")) for number in range(100)]
         await asyncio.sleep(0)
-        assert await guess(b"open sesame", "prometheus") is Login.RIGHT
+        assert await guess(b"open sesame", "prometheus") is LoginResult.RIGHT
         await asyncio.gather(*guesses)
         return order
 
@@ -161,7 +161,7 @@ def test_passwords_that_nobody_waits_for_are_not_checked(monkeypatch: pytest.Mon
         for guess in guesses[1:]:
             guess.cancel()
         await asyncio.gather(*guesses, return_exceptions=True)
-        assert await passwords.check(USERS, "alice", b"open sesame", "peer") is Login.RIGHT
+        assert await passwords.check(USERS, "alice", b"open sesame", "peer") is LoginResult.RIGHT
         assert not passwords._peers
 
     asyncio.run(leave())
@@ -211,7 +211,7 @@ def test_a_bucket_refills_with_time() -> None:
 
 
 def test_requests_without_a_login_take_no_token_from_those_with_one() -> None:
-    limiter, limit = RateLimiter(), RateLimit(interval="1m", burst=1)
+    limiter, limit = RequestLimiter(), RateLimit(interval="1m", burst=1)
     assert limiter.take(limit, "guesser") == 0.0
     assert limiter.take(limit, "guesser") > 0.0
     assert limiter.take(limit, "another") == 0.0
@@ -220,7 +220,7 @@ def test_requests_without_a_login_take_no_token_from_those_with_one() -> None:
 
 
 def test_peers_that_are_counted_are_bounded() -> None:
-    limiter, limit = RateLimiter(), RateLimit(interval="1m", burst=1)
+    limiter, limit = RequestLimiter(), RateLimit(interval="1m", burst=1)
     for number in range(PEERS + 5):
         limiter.take(limit, str(number))
     assert len(limiter._peers) == PEERS
