@@ -13,7 +13,7 @@ import yaml
 
 CHART = Path(__file__).parent.parent / "helm" / "clopos-exporter"
 BEGIN, END = "<!-- values: made by `make docs` -->", "<!-- values end -->"
-KEY = re.compile(r"( *)([A-Za-z]+):")
+KEY = re.compile(r"( *)([A-Za-z_]+):")
 
 
 def described(text: str) -> Iterator[tuple[tuple[str, ...], str]]:

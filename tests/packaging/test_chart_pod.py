@@ -72,8 +72,9 @@ def _mounts(pod: Manifest, container: Manifest, manifests: list[Manifest], folde
         place = folder / volume["name"]
         place.mkdir()
         for name, content in _files(volume, manifests).items():
+            place.joinpath(name).parent.mkdir(parents=True, exist_ok=True)
             place.joinpath(name).write_bytes(content)
-        for path in (place, *place.iterdir()):
+        for path in (place, *place.rglob("*")):
             path.chmod(0o770 if path.is_dir() else 0o440)
             os.chown(path, 0, pod["securityContext"]["fsGroup"])
         yield from ("--volume", f"{place}:{mount['mountPath']}{':ro' if mount.get('readOnly') else ''}")
@@ -85,8 +86,9 @@ def _files(volume: dict[str, Any], manifests: list[Manifest]) -> dict[str, bytes
 
     if "configMap" in volume:
         return {name: text.encode() for name, text in find("ConfigMap", volume["configMap"]["name"])["data"].items()}
-    if "secret" in volume:
-        data = find("Secret", volume["secret"]["secretName"])["data"]
-        return {item["path"]: b64decode(data[item["key"]]) for item in volume["secret"]["items"]}
+    if "projected" in volume:
+        (source,) = volume["projected"]["sources"]
+        data = find("Secret", source["secret"]["name"])["data"]
+        return {item["path"]: b64decode(data[item["key"]]) for item in source["secret"]["items"]}
     assert volume["emptyDir"] == {}
     return {}

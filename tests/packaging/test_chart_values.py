@@ -8,7 +8,17 @@ from typing import Any
 import yaml
 from rendering import CHART
 
-from exporter.config.settings import FROM_FILE, Brand, Settings, State, VenueSettings
+from exporter.config.settings import (
+    FROM_FILE,
+    Brand,
+    Channel,
+    HeartbeatSettings,
+    IncidentSettings,
+    NotificationSettings,
+    Settings,
+    State,
+    VenueSettings,
+)
 from tools.chart_values import described, renewed
 
 VALUES = CHART.joinpath("values.yaml").read_text()
@@ -37,18 +47,26 @@ def test_every_value_is_described() -> None:
 def test_the_schema_knows_exactly_the_values_there_are() -> None:
     for key, value in yaml.safe_load(VALUES).items():
         known = SCHEMA[key].get("properties")
-        if known and key != "config":
+        if known and key not in ("config", "heartbeat"):
             assert known.keys() == value.keys(), key
-    assert SCHEMA.keys() - yaml.safe_load(VALUES).keys() == {"global"}
+    assert SCHEMA.keys() - yaml.safe_load(VALUES).keys() == {"enabled"}
 
 
 def test_the_schema_knows_exactly_the_exporters_settings() -> None:
     sharded_by_the_chart = {"shard", "total_shards", "brands"}
     config = SCHEMA["config"]["properties"]
-    assert config.keys() == Settings.model_fields.keys() - sharded_by_the_chart
-    assert config["state"]["properties"].keys() == State.model_fields.keys()
+    with_values_of_their_own = {"heartbeat", "notifications"}
+    assert config.keys() == Settings.model_fields.keys() - sharded_by_the_chart - with_values_of_their_own
+    assert config["state"]["properties"].keys() == State.model_fields.keys() - {"url"} | {"url_file"}
     brand = SCHEMA["brands"]["items"]["properties"]
-    assert brand.keys() == Brand.model_fields.keys() | {"existingSecret", "secretKeys"}
+    files = {f"{key}_file" for key in FROM_FILE}
+    assert brand.keys() == Brand.model_fields.keys() | files | {"existingSecret", "secretKeys"}
     assert set(brand["secretKeys"]["propertyNames"]["enum"]) == set(FROM_FILE)
     override = brand["venue_overrides"]["additionalProperties"]["properties"]
     assert override.keys() == VenueSettings.model_fields.keys()
+    secret = {"url", "url_file", "existingSecret", "secretKey"}
+    assert SCHEMA["heartbeat"]["properties"].keys() == HeartbeatSettings.model_fields.keys() | secret
+    assert SCHEMA["notifications"]["properties"].keys() == NotificationSettings.model_fields.keys()
+    channel = SCHEMA["notifications"]["properties"]["channels"]["items"]["properties"]
+    assert channel.keys() == Channel.model_fields.keys() | secret
+    assert config["incidents"]["properties"].keys() == IncidentSettings.model_fields.keys()

@@ -16,6 +16,7 @@ from threading import Thread
 from typing import NoReturn
 
 import pytest
+import yaml
 from containers import ROOT, Engine
 
 from exporter import __version__
@@ -59,10 +60,11 @@ def dist(checkout: Path, engine: Engine, program: Program, tmp_path_factory: pyt
 
 
 def test_everything_is_there_with_its_checksum(dist: Path) -> None:
+    chart = yaml.safe_load(ROOT.joinpath("helm", "clopos-exporter", "Chart.yaml").read_text())
     sums = dict(reversed(line.split("  ")) for line in dist.joinpath("SHA256SUMS").read_text().splitlines())
     assert sums.keys() == {
         f"clopos-exporter-{__version__}.cdx.json",
-        f"clopos-exporter-chart-{__version__}.tgz",
+        f"clopos-exporter-chart-{chart['version']}.tgz",
         f"clopos-exporter-image-{__version__}.tar.gz",
         f"clopos_exporter-{__version__}-py3-none-any.whl",
         f"clopos_exporter-{__version__}.tar.gz",

@@ -1,17 +1,15 @@
 {{- define "clopos-exporter.podTemplate" -}}
 metadata:
+  {{- $secrets := include "clopos-exporter.secrets" . | fromYaml }}
+  {{- $labels := mergeOverwrite (deepCopy .Values.commonLabels) .Values.podLabels (include "clopos-exporter.podLabels" . | fromYaml) }}
+  {{- $own := dict "kubectl.kubernetes.io/default-container" "exporter" "checksum/config" (include "clopos-exporter.config" . | sha256sum) }}
+  {{- if $secrets.data }}
+  {{- $_ := set $own "clopos-exporter/secrets-revision" (include "clopos-exporter.secretsRevision" .) }}
+  {{- end }}
   labels:
-    {{- include "clopos-exporter.selectorLabels" . | nindent 4 }}
-    {{- with mergeOverwrite (deepCopy .Values.commonLabels) .Values.podLabels }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
+    {{- tpl (toYaml $labels) . | nindent 4 }}
   annotations:
-    kubectl.kubernetes.io/default-container: exporter
-    checksum/config: {{ include "clopos-exporter.config" . | sha256sum }}
-    checksum/secrets: {{ dict "brands" .Values.brands "web" .Values.web.config | toJson | sha256sum }}
-    {{- with .Values.podAnnotations }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
+    {{- tpl (mergeOverwrite $own .Values.commonAnnotations .Values.podAnnotations | toYaml) . | nindent 4 }}
 spec:
   serviceAccountName: {{ include "clopos-exporter.serviceAccountName" . }}
   automountServiceAccountToken: false
@@ -41,7 +39,7 @@ spec:
         - serve
         - --config.file=/etc/clopos-exporter/config/clopos-exporter.yaml
         - --web.telemetry-path={{ .Values.web.telemetryPath }}
-        {{- with .Values.web.externalUrl }}
+        {{- with include "clopos-exporter.externalUrl" . }}
         - --web.external-url={{ . }}
         {{- end }}
         {{- if or .Values.web.config .Values.web.existingSecret }}
@@ -67,25 +65,33 @@ spec:
         {{- toYaml . | nindent 8 }}
       {{- end }}
       ports:
-        - name: http
+        - name: {{ .Values.web.scheme }}
           containerPort: {{ .Values.web.port }}
-      startupProbe:
-        {{- include "clopos-exporter.probe" (dict "root" . "probe" .Values.startupProbe "path" "/-/healthy") | nindent 8 }}
-      livenessProbe:
-        {{- include "clopos-exporter.probe" (dict "root" . "probe" .Values.livenessProbe "path" "/-/healthy") | nindent 8 }}
-      readinessProbe:
-        {{- include "clopos-exporter.probe" (dict "root" . "probe" .Values.readinessProbe "path" "/-/ready") | nindent 8 }}
+      {{- range $name, $path := dict "startupProbe" "/-/healthy" "livenessProbe" "/-/healthy" "readinessProbe" "/-/ready" }}
+      {{- with index $.Values $name }}
+      {{- if ne (get . "enabled" | toString) "false" }}
+      {{ $name }}:
+        {{- include "clopos-exporter.probe" (dict "root" $ "probe" (omit . "enabled") "path" $path) | nindent 8 }}
+      {{- end }}
+      {{- end }}
+      {{- end }}
+      {{- with .Values.lifecycle }}
+      lifecycle:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
       resources:
         {{- toYaml .Values.resources | nindent 8 }}
       volumeMounts:
+        {{- if not (include "clopos-exporter.shared" .) }}
         - name: state
           mountPath: /var/lib/clopos-exporter
+        {{- end }}
         - name: config
           mountPath: /etc/clopos-exporter/config
           readOnly: true
-        {{- range $index, $brand := .Values.brands }}
-        - name: brand-{{ $index }}
-          mountPath: /etc/clopos-exporter/brands/{{ $brand.brand }}
+        {{- if $secrets.sources }}
+        - name: secrets
+          mountPath: /etc/clopos-exporter/secrets
           readOnly: true
         {{- end }}
         {{- if or .Values.web.config .Values.web.existingSecret }}
@@ -108,36 +114,38 @@ spec:
     - name: config
       configMap:
         name: {{ include "clopos-exporter.fullname" . }}
-    {{- range $index, $brand := .Values.brands }}
-    - name: brand-{{ $index }}
-      secret:
-        secretName: {{ include "clopos-exporter.brandSecretName" (dict "root" $ "brand" $brand) }}
+    {{- with $secrets.sources }}
+    - name: secrets
+      projected:
         defaultMode: 0440
-        items:
-          {{- range $path, $key := include "clopos-exporter.brandSecretKeys" $brand | fromYaml }}
-          - key: {{ $key }}
-            path: {{ $path }}
-          {{- end }}
+        sources:
+          {{- toYaml . | nindent 10 }}
     {{- end }}
     {{- if or .Values.web.config .Values.web.existingSecret }}
     - name: web
       secret:
-        secretName: {{ .Values.web.existingSecret | default (printf "%s-web" (include "clopos-exporter.fullname" .)) }}
+        {{- if .Values.web.config }}
+        secretName: {{ include "clopos-exporter.fullname" . }}
+        items: [{key: web-config.yaml, path: web-config.yaml}]
+        {{- else }}
+        secretName: {{ tpl .Values.web.existingSecret . }}
+        {{- end }}
         defaultMode: 0440
     {{- end }}
     {{- with .Values.web.tlsSecret }}
     - name: tls
       secret:
-        secretName: {{ . }}
+        secretName: {{ tpl . $ }}
         defaultMode: 0440
     {{- end }}
-    {{- if not .Values.persistence.enabled }}
+    {{- if include "clopos-exporter.shared" . }}
+    {{- else if not .Values.persistence.enabled }}
     - name: state
       emptyDir: {}
     {{- else if not .Values.sharding.enabled }}
     - name: state
       persistentVolumeClaim:
-        claimName: {{ .Values.persistence.existingClaim | default (include "clopos-exporter.fullname" .) }}
+        claimName: {{ tpl .Values.persistence.existingClaim . | default (include "clopos-exporter.fullname" .) }}
     {{- end }}
     {{- with .Values.extraVolumes }}
     {{- toYaml . | nindent 4 }}
@@ -145,11 +153,25 @@ spec:
   {{- with .Values.topologySpreadConstraints }}
   topologySpreadConstraints:
     {{- range . }}
-    {{- $selector := dict "matchLabels" (include "clopos-exporter.selectorLabels" $ | fromYaml) }}
+    {{- $selector := dict "matchLabels" (include "clopos-exporter.podLabels" $ | fromYaml) }}
     - {{- toYaml (merge (deepCopy .) (dict "labelSelector" $selector)) | nindent 6 }}
     {{- end }}
   {{- end }}
-  {{- range $key := list "affinity" "dnsConfig" "dnsPolicy" "hostAliases" "nodeSelector" "priorityClassName" "runtimeClassName" "tolerations" }}
+  {{- if .Values.affinity }}
+  affinity:
+    {{- toYaml .Values.affinity | nindent 4 }}
+  {{- else if gt (int (include "clopos-exporter.pods" .)) 1 }}
+  affinity:
+    podAntiAffinity:
+      preferredDuringSchedulingIgnoredDuringExecution:
+        - weight: 100
+          podAffinityTerm:
+            topologyKey: kubernetes.io/hostname
+            labelSelector:
+              matchLabels:
+                {{- include "clopos-exporter.podLabels" . | nindent 16 }}
+  {{- end }}
+  {{- range $key := list "dnsConfig" "dnsPolicy" "hostAliases" "nodeSelector" "priorityClassName" "runtimeClassName" "tolerations" }}
   {{- with index $.Values $key }}
   {{ dict $key . | toYaml | nindent 2 | trim }}
   {{- end }}
@@ -163,13 +185,20 @@ spec:
     fieldRef:
       fieldPath: metadata.name
 {{- end }}
-{{- with .Values.proxy.http }}
-- name: HTTP_PROXY
+{{- range $key, $name := dict "http" "HTTP_PROXY" "https" "HTTPS_PROXY" }}
+{{- if $.Values.proxy.existingSecret }}
+- name: {{ $name }}
+  valueFrom:
+    secretKeyRef:
+      name: {{ tpl $.Values.proxy.existingSecret $ }}
+      key: {{ $key }}
+      optional: true
+{{- else }}
+{{- with get $.Values.proxy $key }}
+- name: {{ $name }}
   value: {{ . | quote }}
 {{- end }}
-{{- with .Values.proxy.https }}
-- name: HTTPS_PROXY
-  value: {{ . | quote }}
+{{- end }}
 {{- end }}
 {{- with .Values.proxy.noProxy }}
 - name: NO_PROXY
@@ -184,7 +213,8 @@ spec:
 {{- define "clopos-exporter.probe" -}}
 {{- $probe := deepCopy .probe }}
 {{- if not (or (hasKey $probe "exec") (hasKey $probe "tcpSocket") (hasKey $probe "grpc")) }}
-{{- $http := dict "path" .path "port" "http" "scheme" (upper .root.Values.web.scheme) }}
+{{- $scheme := .root.Values.web.scheme }}
+{{- $http := dict "path" (include "clopos-exporter.path" .) "port" $scheme "scheme" (upper $scheme) }}
 {{- $_ := set $probe "httpGet" (merge ($probe.httpGet | default dict) $http) }}
 {{- end }}
 {{- toYaml $probe }}
