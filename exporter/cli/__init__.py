@@ -20,6 +20,7 @@ COMMANDS = {
     "check": "exporter.cli.check",
     "stations": "exporter.cli.stations",
     "history": "exporter.cli.history",
+    "notify": "exporter.cli.notify",
     "healthcheck": "exporter.cli.healthcheck",
 }
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from exporter.app.notifications import check_channels
 from exporter.cli import asking, options
 from exporter.clopos.client import Client
 from exporter.config import Brand
@@ -27,6 +28,8 @@ def command(*, config_file: Path | None, web_config_file: Path | None, offline: 
     with options.every_fault() as collect:
         settings = collect(lambda: options.settings(config_file))
         collect(lambda: load_web_config(web_config_file) if web_config_file else None)
+        if settings:
+            collect(lambda: check_channels(settings))
     brands = settings.brands if settings else ()
     click.echo(f"configuration  ok: {_count(len(brands), 'brand')}")
     if not offline and not _ask(brands):

@@ -12,7 +12,6 @@ from enum import StrEnum
 from functools import cache
 from types import ModuleType
 from typing import Any
-from urllib.parse import unquote
 
 MESSAGE_LENGTH = 3500
 """UTF-16 units, as Telegram counts; it refuses more than 4,096 after its own additions."""
@@ -116,17 +115,6 @@ def problem_of(url: str) -> str | None:
     except ValueError as error:
         return str(error)
     return None
-
-
-def secrets_of(url: str) -> frozenset[str]:
-    """Return what of a URL must never be seen: all of it, and each part that may be a token or a password."""
-    parts = {part for part in re.split(r"[/@:?&=+,;#]+", url) if _is_secret(part)}
-    return frozenset({url, *parts, *map(unquote, parts)})
-
-
-def _is_secret(part: str) -> bool:
-    looks_like_a_host = re.fullmatch(r"[\w-]+(\.[\w-]+)+", part)
-    return not looks_like_a_host and (len(part) >= 16 or (len(part) >= 8 and any(map(str.isdigit, part))))  # noqa: PLR2004
 
 
 def _check(url: str, service: Any) -> None:

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from receivers import Service, Telegram
+
+sys.path.append(str(Path(__file__).parents[1] / "incidents"))  # for their histories
 
 
 @pytest.fixture

@@ -49,9 +49,9 @@ class World:
     def run(self, seconds: float) -> None:
         """Let so much time go by, stepping as the thread would."""
         until = self.clock.monotonic() + seconds
-        while (wait := self.worker.step()) + self.clock.monotonic() < until:
-            self.clock.forward(wait)
-        self.clock.forward(until - self.clock.monotonic())
+        while (wait := self.worker.step()) < until - self.clock.monotonic():
+            self.clock.forward(max(wait, 0.001))
+        self.clock.forward(max(0.0, until - self.clock.monotonic()))
 
     @property
     def titles(self) -> list[str]:

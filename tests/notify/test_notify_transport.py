@@ -20,7 +20,6 @@ from exporter.notify.transport import (
     Outcome,
     Tone,
     problem_of,
-    secrets_of,
 )
 
 MESSAGE = Message("Mətbəx <b> & co is inactive since 19:32", "One & <two>\n• *x* _y_ [z](u) 🍕", Tone.FAILURE)
@@ -155,14 +154,7 @@ def test_no_log_level_shows_a_url_or_what_it_holds(
             problem_of(bad)
         written.flush()
         text = written.buffer.getvalue().decode() + outcome.problem  # type: ignore[attr-defined]
-        assert not [secret for secret in secrets_of(url) if secret in text]
-
-
-def test_a_url_holds_these_secrets() -> None:
-    assert secrets_of(f"tgram://{TOKEN}/-1001234567890") >= {TOKEN.partition(":")[2], "-1001234567890"}
-    assert secrets_of("https://hc-ping.com/0a1b2c3d-aaaa-bbbb") >= {"0a1b2c3d-aaaa-bbbb"}
-    assert "127.0.0.1" not in secrets_of("json://127.0.0.1/hook")
-    assert "pässwört-12345678" in secrets_of("json://user:p%C3%A4ssw%C3%B6rt-12345678@localhost")
+        assert not [secret for secret in (url, TOKEN.partition(":")[2], "marked-secret-1234") if secret in text]
 
 
 def test_a_process_without_a_channel_does_not_load_the_library() -> None:
