@@ -77,7 +77,7 @@ lock: $(BIN)/uv ## Renew the lock files from pyproject.toml
 	$(LOCK) $(ARGS) --group fuzz -o requirements-fuzz.lock
 	$(LOCK) $(ARGS) --no-deps --group ci -o requirements-ci.lock
 	@mkdir -p .cache
-	$(BIN)/uv pip compile --quiet --universal --resolution lowest-direct pyproject.toml -o .cache/lowest.txt
+	$(BIN)/uv pip compile --quiet --universal --resolution lowest-direct $(ARGS) pyproject.toml -o .cache/lowest.txt
 	$(LOCK) $(ARGS) -c .cache/lowest.txt pyproject.toml --group dev -o requirements-lowest.lock
 
 screenshots: $(VENV)/dev ## Take the README's pictures of the page

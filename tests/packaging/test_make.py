@@ -50,7 +50,7 @@ def test_every_target_explains_itself(make: Callable[..., subprocess.CompletedPr
 
 def test_every_target_the_documents_name_is_there() -> None:
     makefile = ROOT.joinpath("Makefile").read_text()
-    for document in (ROOT / "README.md", *ROOT.glob("docs/**/*.md")):
+    for document in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")):
         for target in re.findall(r"(?:^|`)make ([a-z-]+)", document.read_text(), re.MULTILINE):
             assert re.search(rf"^{target}:", makefile, re.MULTILINE), f"{document.name}: make {target}"
 
