@@ -52,13 +52,13 @@ class ManualScheduler:
         self.jobs: dict[str, tuple[Callable[[], float], Callable[[], None]]] = {}
         self.settled: Callable[[], None] = lambda: None
 
-    def every_turn(self, name: str, next_at: Callable[[], float], act: Callable[[], None]) -> None:
-        self.jobs[name] = (next_at, act)
+    def schedule(self, name: str, next_at: Callable[[], float], run: Callable[[], None]) -> None:
+        self.jobs[name] = (next_at, run)
 
-    def reconsider(self, name: str) -> None:
+    def reschedule(self, name: str) -> None:
         """Do nothing: every step looks at every job."""
 
-    def forget(self, name: str) -> None:
+    def remove(self, name: str) -> None:
         self.jobs.pop(name, None)
 
     def run(self, seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""Rota, quota and the limits of the simulated Clopos together, on a clock that nobody waits for."""
+"""Round robin, quota and the limits of the simulated Clopos together, on a clock that nobody waits for."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fakes import FakeClock
 
 from exporter.clopos.limits import BrandQuota
 from exporter.model import Venue
-from exporter.scheduling.rota import Rota
+from exporter.scheduling.round_robin import RoundRobin
 from exporter.simulator.limits import Limits, Tiers
 
 BRAND, IP = "openapitest", "127.0.0.1"
@@ -23,16 +23,16 @@ class Exporter:
 
     def __init__(self, clock: FakeClock, limits: Limits, *, venues: int, share: float) -> None:
         self.quota = BrandQuota(share, clock, Event())
-        self.rota = Rota(clock, self.quota, 30.0)
-        self.rota.watch([Venue(BRAND, str(number), f"Venue {number}") for number in range(venues)])
+        self.rounds = RoundRobin(clock, self.quota, 30.0)
+        self.rounds.set_venues([Venue(BRAND, str(number), f"Venue {number}") for number in range(venues)])
         self.polls: dict[str, list[float]] = defaultdict(list)
         self.refused = 0
         self._clock, self._limits = clock, limits
 
     def poll(self) -> None:
         """Take the next turn, and let Clopos answer at once."""
-        self._clock.forward(self.rota.next_at() - self._clock.monotonic())
-        venue = self.rota.take()
+        self._clock.forward(self.rounds.next_at() - self._clock.monotonic())
+        venue = self.rounds.take()
         assert venue is not None
         self.quota.acquire(NEVER)
         self.polls[venue.id].append(self._clock.monotonic())
@@ -44,7 +44,7 @@ class Exporter:
             self.quota.rate_limited(refusal.reset)
         else:
             self.quota.update(*told)
-        self.rota.done(venue, 1)
+        self.rounds.done(venue, 1)
 
     def per_minute(self, since: float, until: float) -> float:
         """Give how many polls a minute there were between two monotonic times."""
@@ -67,7 +67,7 @@ class Fleet:
         """Let so many minutes pass and give the monotonic time at which they began."""
         since = self.clock.monotonic()
         while self.clock.monotonic() < since + minutes * 60:
-            min(self.exporters, key=lambda exporter: exporter.rota.next_at()).poll()
+            min(self.exporters, key=lambda exporter: exporter.rounds.next_at()).poll()
         return since
 
     @property
@@ -111,7 +111,7 @@ def test_nobody_waits_twice_the_interval_while_another_client_comes_and_goes() -
     since = fleet.run(5)
     fleet.limits.set_load(BRAND, 150)
     fleet.run(10)
-    longest = fleet.exporters[0].rota.interval
+    longest = fleet.exporters[0].rounds.interval
     fleet.limits.set_load(BRAND, 0)
     fleet.run(5)
     assert max(fleet.exporters[0].gaps(since)) < 2 * longest

@@ -32,8 +32,10 @@ from exporter.model import (
     Venue,
     VenueState,
 )
+from exporter.scheduling.loop import PollLoop
+from exporter.scheduling.pool import MAX_PER_OWNER, WorkerPool
 from exporter.scheduling.scheduler import Scheduler
-from exporter.scheduling.watch import WORKERS, Watch
+from exporter.scheduling.weights import weight
 from exporter.store import Store
 from exporter.views import BrandView, VenueRules, VenueView
 
@@ -53,6 +55,7 @@ class Services:
     clock: Clock
     stop: StopEvent
     scheduler: Scheduler
+    pool: WorkerPool
     ip_limits: IpLimits
     store: Store
     registry: ViewRegistry
@@ -81,15 +84,17 @@ class BrandMonitor:
             observe=self._observe,
             on_unusable=self._unusable,
         )
-        self.loop = Watch(
+        self.loop = PollLoop(
             settings.brand,
             scheduler=services.scheduler,
+            pool=services.pool,
             clock=services.clock,
-            pacing=self.client.quota,
+            limiter=self.client.quota,
             poll=self.poll,
             discover=self.discover,
             poll_interval=intervals.poll,
             discovery_interval=intervals.discovery,
+            stale_after=intervals.stale_after,
             offset=random.random(),  # noqa: S311 - spreading, not secrecy
         )
         self._services = services
@@ -121,7 +126,7 @@ class BrandMonitor:
         Returns how many requests that took, None where the poll failed. Raises Stopped where the venue is no longer
         polled.
         """
-        outcome = self._fetch(lambda: self.client.poll(venue, self.loop.rota.interval))
+        outcome = self._fetch(lambda: self.client.poll(venue, self.loop.interval))
         with self._lock:
             if self._stopped or venue.id not in self._venue_ids:
                 raise Stopped
@@ -171,7 +176,7 @@ class BrandMonitor:
         with self._lock:
             self.settings, self.intervals = settings, intervals
             self._rules.clear()
-            self.loop.rota.poll_interval, self.loop.discovery_interval = intervals.poll, intervals.discovery
+            self.loop.update(intervals.poll, intervals.discovery, intervals.stale_after)
             self._publish(self._services.store.venue(venue) for venue in self._state().venues or ())
         self.client.reset_backoff()
         self.loop.discover_now()
@@ -183,15 +188,15 @@ class BrandMonitor:
 
     def view(self) -> BrandView:
         """Return the brand as readers see it."""
-        quota, rota = self.client.quota, self.loop.rota
+        quota, loop = self.client.quota, self.loop
         return BrandView(
             state=self._state(),
             quota_limit=quota.limit,
             quota_remaining=quota.remaining,
             token_expires_at=self.client.login.expires_at,
-            poll_lag=rota.lag,
-            polls_skipped=rota.skipped,
-            interval=rota.interval,
+            poll_lag=loop.lag,
+            polls_skipped=loop.skipped,
+            interval=loop.interval,
         )
 
     def _state(self) -> BrandState:
@@ -211,9 +216,15 @@ class BrandMonitor:
         return [state], changes
 
     def _publish(self, states: Iterable[VenueState]) -> None:
-        now, interval = self._services.clock.now(), self.loop.rota.interval
+        now = self._services.clock.now()
+        states = [*states]
+        for state in states:
+            hours = self._venue_rules(state.venue).hours
+            opening = hours.at(now.wall) if hours is not None else None
+            self.loop.set_weight(state.venue.id, weight(state, opening, now.wall))
         self._services.registry.publish(
-            VenueView.at(state, self._venue_rules(state.venue), interval, now) for state in states
+            VenueView.at(state, self._venue_rules(state.venue), self.loop.interval_of(state.venue.id), now)
+            for state in states
         )
 
     def _venue_rules(self, venue: Venue) -> VenueRules:
@@ -266,6 +277,6 @@ def connect(
         ip_limits=ip_limits,
         observe=observe,
         venues=translate.listed_venues(brand),
-        connections=WORKERS,
+        connections=MAX_PER_OWNER,
         on_unusable=on_unusable,
     )

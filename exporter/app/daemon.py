@@ -24,6 +24,7 @@ from exporter.log import Output
 from exporter.metrics.exposition import Exposition, Scrape
 from exporter.metrics.telemetry import Telemetry
 from exporter.model import BrandState, Instant
+from exporter.scheduling.pool import WorkerPool
 from exporter.scheduling.scheduler import Scheduler
 from exporter.store import Store, open_store
 from exporter.views import BrandView, VenueView
@@ -80,6 +81,7 @@ class Daemon:
             clock=clock,
             stop=self._stopping,
             scheduler=self._scheduler,
+            pool=WorkerPool(),
             ip_limits=IpLimits(clock, self._stopping, self.settings.total_shards),
             store=self.store,
             registry=self.registry,

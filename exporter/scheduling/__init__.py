@@ -1,1 +1,1 @@
-"""Decide when which venue is polled: evenly, fairly, within the quota."""
+"""Decide when which venue is polled: evenly, by weight, within the quota."""

@@ -18,6 +18,7 @@ from exporter.config.settings import Brand
 from exporter.journal import Entry
 from exporter.metrics.exposition import Exposition, Scrape
 from exporter.metrics.telemetry import Telemetry
+from exporter.scheduling.pool import WorkerPool
 from exporter.simulator import Simulator
 from exporter.store.memory import MemoryStore
 
@@ -64,6 +65,7 @@ class Work:
             clock=clock,
             stop=self.stop,
             scheduler=self.scheduler,  # type: ignore[arg-type]
+            pool=WorkerPool(),
             ip_limits=IpLimits(clock, self.stop),
             store=self.store,
             registry=self.registry,

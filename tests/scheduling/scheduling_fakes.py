@@ -1,4 +1,4 @@
-"""A day of polls in no time: a rota driven event by event."""
+"""A day of polls in no time: a rounds driven event by event."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from itertools import count, pairwise
 from fakes import FakeClock, venue
 
 from exporter.model import Venue
-from exporter.scheduling.rota import NEVER, Rota
+from exporter.scheduling.round_robin import NEVER, RoundRobin
 
 
 @dataclass
-class FakePacing:
+class FakeLimiter:
     """A quota that can be held."""
 
     per_second: float = 4.0
@@ -30,11 +30,11 @@ def venues(number: int, begin: int = 0) -> list[Venue]:
 
 
 @dataclass
-class Restaurant:
-    """Poll what a rota hands out; a poll of a venue takes `seconds` and `requests`."""
+class Simulation:
+    """Poll what a rounds hands out; a poll of a venue takes `seconds` and `requests`."""
 
     clock: FakeClock
-    rota: Rota
+    rounds: RoundRobin
     seconds: Callable[[Venue], float] = lambda _: 0.1
     requests: Callable[[Venue], int | None] = lambda _: 1
     starts: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
@@ -47,16 +47,16 @@ class Restaurant:
         while True:
             end = self.running[0][0] if self.running else NEVER
             now = self.clock.monotonic()
-            soonest = min(end, max(self.rota.next_at(), now))
+            soonest = min(end, max(self.rounds.next_at(), now))
             if soonest > until:
                 self.clock.forward(until - now)
                 return
             self.clock.forward(soonest - now)
             if end <= soonest:
                 polled = heapq.heappop(self.running)[2]
-                self.rota.done(polled, self.requests(polled))
+                self.rounds.done(polled, self.requests(polled))
                 continue
-            taken = self.rota.take()
+            taken = self.rounds.take()
             if taken is not None:
                 assert taken.id not in {polled.id for _, _, polled in self.running}, "polled twice at once"
                 self.starts[taken.id].append(self.clock.monotonic())

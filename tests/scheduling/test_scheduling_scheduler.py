@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
@@ -8,9 +9,10 @@ from threading import Event
 
 import pytest
 from fakes import FakeClock
+from structlog.testing import capture_logs
 
 from exporter.clock import Clock
-from exporter.scheduling.scheduler import MonotonicZone, Scheduler, Turns
+from exporter.scheduling.scheduler import MonotonicZone, NextAtTrigger, Scheduler
 
 
 class NoWall(Clock):
@@ -36,6 +38,13 @@ def scheduler(clock: Clock) -> Iterator[Scheduler]:
     made.start()
     yield made
     made.shutdown()
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
 
 
 class Job:
@@ -67,7 +76,7 @@ class Job:
 
 def test_a_job_fires_on_time_by_the_clock_whatever_the_wall_says(scheduler: Scheduler, clock: Clock) -> None:
     job = Job(clock, 0.05 * clock.speed, 8)
-    scheduler.every_turn("job", job.next_at, job.act)
+    scheduler.schedule("job", job.next_at, job.act)
     assert job.over.wait(5)
     assert min(job.late) < 0.05 * clock.speed, "on a busy machine not every one is on time, but one is"
     assert job.early <= 1
@@ -76,7 +85,7 @@ def test_a_job_fires_on_time_by_the_clock_whatever_the_wall_says(scheduler: Sche
 def test_jobs_do_not_wait_for_each_other(scheduler: Scheduler, clock: Clock) -> None:
     jobs = [Job(clock, 0.03 * clock.speed, 4) for _ in range(10)]
     for number, job in enumerate(jobs):
-        scheduler.every_turn(f"job {number}", job.next_at, job.act)
+        scheduler.schedule(f"job {number}", job.next_at, job.act)
     for job in jobs:
         assert job.over.wait(5)
 
@@ -86,49 +95,79 @@ def test_turns_that_lie_close_together_fire_together_and_none_before_its_time() 
     zone, now = MonotonicZone(clock), clock.monotonic()
     assert now == 7000.0
     fires = [
-        Turns(lambda due=due: due, zone).get_next_fire_time(None, zone.at(now))
+        NextAtTrigger(lambda due=due: due, zone).get_next_fire_time(None, zone.at(now))
         for due in (7000.21, 7000.25, 7000.3, 7000.31, 6999.0)
     ]
     late = [(at - zone.at(now)).total_seconds() for at in fires]
     assert late == pytest.approx([0.3, 0.3, 0.3, 0.4, 0.001], abs=1e-6)
 
 
-def test_a_job_that_crashes_is_logged_and_fires_again(scheduler: Scheduler, clock: Clock, caplog) -> None:
+def test_a_job_that_crashes_is_logged_and_runs_again(scheduler: Scheduler, clock: Clock) -> None:
     job = Job(clock, 0.02 * clock.speed, 3)
 
     def crash() -> None:
         job.act()
         raise RuntimeError
 
-    with caplog.at_level(logging.ERROR):
-        scheduler.every_turn("job", job.next_at, crash)
+    with capture_logs() as logged:
+        scheduler.schedule("job", job.next_at, crash)
         assert job.over.wait(5)
-    assert "RuntimeError" in caplog.text
+        scheduler.remove("job")
+    assert {(line["event"], line["job"]) for line in logged} == {("job.failed", "job")}
+    assert scheduler.alive
 
 
-def test_a_job_that_is_never_due_can_be_reconsidered(scheduler: Scheduler, clock: Clock) -> None:
+def test_a_fault_that_ends_the_thread_is_logged_and_seen(clock: Clock) -> None:
+    scheduler = Scheduler(clock)
+    scheduler.start()
+    assert scheduler.alive
+    looks = iter([clock.monotonic()])
+    threading.excepthook, hook = lambda _: None, threading.excepthook
+    try:
+        with capture_logs() as logged:
+            scheduler.schedule("job", lambda: next(looks), lambda: None)
+            wait_until(lambda: not scheduler.alive)
+            wait_until(lambda: not scheduler._thread.is_alive())
+    finally:
+        threading.excepthook = hook
+    assert [line["event"] for line in logged] == ["scheduler.failed"]
+    scheduler.shutdown()
+
+
+def test_nothing_is_logged_of_a_scheduler_that_works(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG):
+        scheduler = Scheduler(clock)
+        job = Job(clock, 0.01 * clock.speed, 3)
+        scheduler.schedule("job", job.next_at, job.act)
+        scheduler.start()
+        assert job.over.wait(5)
+        scheduler.shutdown()
+    assert not caplog.text, "APScheduler's own lines name the year 2000"
+
+
+def test_a_job_that_is_never_due_can_be_rescheduled(scheduler: Scheduler, clock: Clock) -> None:
     job = Job(clock, 1.0, 0)
-    scheduler.every_turn("job", job.next_at, job.act)
+    scheduler.schedule("job", job.next_at, job.act)
     assert not job.over.wait(0.05)
     job.left, job.due = 1, clock.monotonic()
-    scheduler.reconsider("job")
+    scheduler.reschedule("job")
     assert job.over.wait(5)
 
 
 def test_a_job_that_was_forgotten_does_not_fire(scheduler: Scheduler, clock: Clock) -> None:
     job = Job(clock, 0.0, 10**9)
-    scheduler.every_turn("job", job.next_at, job.act)
-    scheduler.forget("job")
+    scheduler.schedule("job", job.next_at, job.act)
+    scheduler.remove("job")
     fired = len(job.fired)
     time.sleep(0.05)
     assert len(job.fired) == fired
-    scheduler.forget("job")
-    scheduler.reconsider("job")
+    scheduler.remove("job")
+    scheduler.reschedule("job")
 
 
 def test_nothing_fires_after_the_shutdown_which_may_come_twice(scheduler: Scheduler, clock: Clock) -> None:
     job = Job(clock, 0.01 * clock.speed, 10**9)
-    scheduler.every_turn("job", job.next_at, job.act)
+    scheduler.schedule("job", job.next_at, job.act)
     time.sleep(0.05)
     scheduler.shutdown()
     scheduler.shutdown()
@@ -136,13 +175,13 @@ def test_nothing_fires_after_the_shutdown_which_may_come_twice(scheduler: Schedu
     fired = len(job.fired)
     time.sleep(0.05)
     assert len(job.fired) == fired
-    scheduler.forget("job")
+    scheduler.remove("job")
 
 
 def test_jobs_added_before_the_start_fire_after_it(clock: Clock) -> None:
     scheduler = Scheduler(clock)
     job = Job(clock, 1.0, 1)
-    scheduler.every_turn("job", job.next_at, job.act)
+    scheduler.schedule("job", job.next_at, job.act)
     assert not job.over.wait(0.05)
     scheduler.start()
     assert job.over.wait(5)
@@ -175,5 +214,5 @@ def test_the_next_firing_is_after_now_and_within_the_hour(wanted: float, expecte
     clock = FakeClock()
     zone = MonotonicZone(clock)
     now = datetime.now(zone)
-    found = Turns(at(clock.monotonic() + wanted), zone).get_next_fire_time(None, now)
+    found = NextAtTrigger(at(clock.monotonic() + wanted), zone).get_next_fire_time(None, now)
     assert (found - now).total_seconds() == pytest.approx(expected)

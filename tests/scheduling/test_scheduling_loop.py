@@ -6,15 +6,16 @@ from threading import Event
 
 import pytest
 from fakes import FakeClock, ManualScheduler, venue
-from scheduling_fakes import FakePacing, venues
+from scheduling_fakes import FakeLimiter, venues
 from structlog.testing import capture_logs
 
 from exporter.model import Venue
-from exporter.scheduling.watch import WORKERS, Watch
+from exporter.scheduling.loop import PollLoop
+from exporter.scheduling.pool import MAX_PER_OWNER, WorkerPool
 
 
 class Clopos:
-    """What a watch polls and discovers."""
+    """What a loop polls and discovers."""
 
     def __init__(self, clock: FakeClock) -> None:
         self.clock = clock
@@ -53,17 +54,18 @@ def scheduler(clock: FakeClock) -> ManualScheduler:
 
 
 @pytest.fixture
-def pacing() -> FakePacing:
-    return FakePacing()
+def limiter() -> FakeLimiter:
+    return FakeLimiter()
 
 
 @pytest.fixture
-def watch(clock: FakeClock, clopos: Clopos, scheduler: ManualScheduler, pacing: FakePacing) -> Iterator[Watch]:
-    made = Watch(
+def loop(clock: FakeClock, clopos: Clopos, scheduler: ManualScheduler, limiter: FakeLimiter) -> Iterator[PollLoop]:
+    made = PollLoop(
         "tandir-group",
         scheduler=scheduler,  # type: ignore[arg-type]
         clock=clock,
-        pacing=pacing,
+        pool=WorkerPool(),
+        limiter=limiter,
         poll=clopos.ask,
         discover=clopos.discover,
         poll_interval=30.0,
@@ -79,17 +81,17 @@ def gaps(times: list[float]) -> list[float]:
 
 
 def test_venues_are_discovered_first_and_then_polled_in_turn(
-    watch: Watch, scheduler: ManualScheduler, clopos: Clopos
+    loop: PollLoop, scheduler: ManualScheduler, clopos: Clopos
 ) -> None:
-    watch.start()
+    loop.start()
     scheduler.run(59)
     assert len(clopos.discovered) == 1
     assert clopos.ids() == ["0", "1", "2", "0", "1", "2", "0", "1"]
     assert clopos.discovered[0] < clopos.polled[0][0]
 
 
-def test_the_list_of_venues_is_renewed(watch: Watch, scheduler: ManualScheduler, clopos: Clopos) -> None:
-    watch.start()
+def test_the_list_of_venues_is_renewed(loop: PollLoop, scheduler: ManualScheduler, clopos: Clopos) -> None:
+    loop.start()
     scheduler.run(1)
     clopos.venues = venues(2, begin=7)
     scheduler.run(900)
@@ -100,27 +102,29 @@ def test_the_list_of_venues_is_renewed(watch: Watch, scheduler: ManualScheduler,
 
 
 def test_a_discovery_that_fails_is_repeated_after_a_growing_pause_of_a_minute_at_the_most(
-    watch: Watch, scheduler: ManualScheduler, clopos: Clopos
+    loop: PollLoop, scheduler: ManualScheduler, clopos: Clopos
 ) -> None:
     clopos.venues = None
-    watch.start()
+    loop.start()
     scheduler.run(300)
     assert gaps(clopos.discovered) == [1, 2, 4, 8, 16, 32, 60, 60, 60]
 
 
-def test_the_pause_is_never_longer_than_the_interval(watch: Watch, scheduler: ManualScheduler, clopos: Clopos) -> None:
-    watch.discovery_interval = 5.0
+def test_the_pause_is_never_longer_than_the_interval(
+    loop: PollLoop, scheduler: ManualScheduler, clopos: Clopos
+) -> None:
+    loop.update(30.0, 5.0)
     clopos.venues = None
-    watch.start()
+    loop.start()
     scheduler.run(30)
     assert gaps(clopos.discovered) == [1, 2, 4, 5, 5, 5, 5]
 
 
 def test_a_discovery_that_worked_again_begins_with_short_pauses_when_it_fails(
-    watch: Watch, scheduler: ManualScheduler, clopos: Clopos
+    loop: PollLoop, scheduler: ManualScheduler, clopos: Clopos
 ) -> None:
     clopos.venues = None
-    watch.start()
+    loop.start()
     scheduler.run(20)
     clopos.venues = venues(1)
     scheduler.run(60)
@@ -131,10 +135,10 @@ def test_a_discovery_that_worked_again_begins_with_short_pauses_when_it_fails(
 
 
 def test_a_crash_in_a_discovery_is_repeated_like_a_failure(
-    watch: Watch, scheduler: ManualScheduler, clopos: Clopos
+    loop: PollLoop, scheduler: ManualScheduler, clopos: Clopos
 ) -> None:
     clopos.venues = RuntimeError("no")
-    watch.start()
+    loop.start()
     with capture_logs() as told:
         scheduler.run(2)
     assert [line["event"] for line in told] == ["worker.failed"] * 2
@@ -144,16 +148,16 @@ def test_a_crash_in_a_discovery_is_repeated_like_a_failure(
 
 
 def test_venues_that_are_known_from_before_are_polled_though_the_discovery_fails(
-    watch: Watch, scheduler: ManualScheduler, clopos: Clopos
+    loop: PollLoop, scheduler: ManualScheduler, clopos: Clopos
 ) -> None:
     clopos.venues = None
-    watch.start([venue("5")])
+    loop.start([venue("5")])
     scheduler.run(20)
     assert clopos.ids() == ["5"]
 
 
-def test_a_failed_discovery_keeps_the_venues(watch: Watch, scheduler: ManualScheduler, clopos: Clopos) -> None:
-    watch.start()
+def test_a_failed_discovery_keeps_the_venues(loop: PollLoop, scheduler: ManualScheduler, clopos: Clopos) -> None:
+    loop.start()
     scheduler.run(1)
     clopos.venues = None
     scheduler.run(950)
@@ -162,65 +166,65 @@ def test_a_failed_discovery_keeps_the_venues(watch: Watch, scheduler: ManualSche
     assert set(clopos.ids()) == {"0", "1", "2"}
 
 
-def test_a_discovery_can_be_asked_for_now(watch: Watch, scheduler: ManualScheduler, clopos: Clopos) -> None:
-    watch.start()
+def test_a_discovery_can_be_asked_for_now(loop: PollLoop, scheduler: ManualScheduler, clopos: Clopos) -> None:
+    loop.start()
     scheduler.run(100)
-    watch.discover_now()
+    loop.discover_now()
     scheduler.run(1)
     assert gaps(clopos.discovered) == [100]
 
 
-def test_a_poll_that_fails_or_crashes_ends_its_turn(watch: Watch, scheduler: ManualScheduler, clopos: Clopos) -> None:
+def test_a_poll_that_fails_or_crashes_ends_its_turn(loop: PollLoop, scheduler: ManualScheduler, clopos: Clopos) -> None:
     def fail(polled: Venue) -> int | None:
         if polled.id == "1":
             raise RuntimeError
         return None
 
     clopos.poll = fail
-    watch.start()
+    loop.start()
     with capture_logs():
         scheduler.run(95)
     assert clopos.ids()[:9] == ["0", "1", "2"] * 3
-    assert watch.rota.skipped == 0
+    assert loop.skipped == 0
 
 
-def test_a_venue_that_hangs_delays_nobody(watch: Watch, scheduler: ManualScheduler, clopos: Clopos) -> None:
+def test_a_venue_that_hangs_delays_nobody(loop: PollLoop, scheduler: ManualScheduler, clopos: Clopos) -> None:
     go = Event()
-    scheduler.settled = lambda: watch.join(0.02)
+    scheduler.settled = lambda: loop.join(0.02)
     clopos.poll = lambda polled: int(go.wait(20)) if polled.id == "0" else 1
-    watch.start()
+    loop.start()
     scheduler.run(60.5)
     go.set()
     assert clopos.ids() == ["0", "1", "2", "1", "2", "1"]
-    assert watch.rota.skipped == 2
+    assert loop.skipped == 2
 
 
 def test_when_all_workers_hang_nothing_is_taken_until_one_is_free(
-    watch: Watch, scheduler: ManualScheduler, clopos: Clopos, pacing: FakePacing
+    loop: PollLoop, scheduler: ManualScheduler, clopos: Clopos, limiter: FakeLimiter
 ) -> None:
     go = Event()
-    pacing.per_second = 1000.0
-    clopos.venues = venues(WORKERS + 5)
+    limiter.per_second = 1000.0
+    clopos.venues = venues(MAX_PER_OWNER + 5)
     clopos.poll = lambda _: int(go.wait(20))
     scheduler.settled = lambda: None
-    watch.start()
+    loop.start()
     scheduler.run(0.01)
-    watch.join(0.2)
+    loop.join(0.2)
     scheduler.run(3)
-    watch.join(0.05)
-    assert len(clopos.polled) == WORKERS
-    assert watch.rota.skipped == 0
+    loop.join(0.05)
+    assert len(clopos.polled) == MAX_PER_OWNER
+    assert loop.skipped == 0
     go.set()
-    watch.join(5)
-    scheduler.settled = lambda: watch.join(5)
+    loop.join(5)
+    scheduler.settled = lambda: loop.join(5)
     scheduler.run(30)
-    assert len(set(clopos.ids())) == WORKERS + 5
+    assert len(set(clopos.ids())) == MAX_PER_OWNER + 5
 
 
-def test_nothing_starts_after_the_stop(watch: Watch, scheduler: ManualScheduler, clopos: Clopos) -> None:
-    watch.start()
+def test_nothing_starts_after_the_stop(loop: PollLoop, scheduler: ManualScheduler, clopos: Clopos) -> None:
+    loop.start()
     scheduler.run(1)
-    watch.stop()
+    loop.stop()
     polled = len(clopos.polled)
     scheduler.run(100)
     assert len(clopos.polled) == polled
@@ -228,10 +232,10 @@ def test_nothing_starts_after_the_stop(watch: Watch, scheduler: ManualScheduler,
 
 
 def test_an_interval_that_has_to_be_stretched_is_told_once_with_why(
-    watch: Watch, scheduler: ManualScheduler, clopos: Clopos
+    loop: PollLoop, scheduler: ManualScheduler, clopos: Clopos
 ) -> None:
     clopos.venues = venues(300)
-    watch.start()
+    loop.start()
     with capture_logs() as told:
         scheduler.run(200)
     (line,) = told
@@ -242,25 +246,25 @@ def test_an_interval_that_has_to_be_stretched_is_told_once_with_why(
 
 
 def test_an_interval_that_is_as_configured_again_is_told_too(
-    watch: Watch, scheduler: ManualScheduler, clopos: Clopos, pacing: FakePacing
+    loop: PollLoop, scheduler: ManualScheduler, clopos: Clopos, limiter: FakeLimiter
 ) -> None:
     clopos.venues = venues(100)
-    pacing.per_second = 1.0
-    watch.start()
+    limiter.per_second = 1.0
+    loop.start()
     with capture_logs() as told:
         scheduler.run(120)
-        pacing.per_second = 4.0
+        limiter.per_second = 4.0
         scheduler.run(120)
     assert [line["why"] for line in told] == ["stretched to stay within the API quota", "as configured"]
 
 
 def test_an_interval_that_goes_on_changing_is_told_once_a_minute(
-    watch: Watch, scheduler: ManualScheduler, clopos: Clopos, pacing: FakePacing
+    loop: PollLoop, scheduler: ManualScheduler, clopos: Clopos, limiter: FakeLimiter
 ) -> None:
     clopos.venues = venues(300)
-    watch.start()
+    loop.start()
     with capture_logs() as told:
         for _ in range(18):
-            pacing.per_second = 6.0 - pacing.per_second
+            limiter.per_second = 6.0 - limiter.per_second
             scheduler.run(10)
     assert len(told) <= 4
