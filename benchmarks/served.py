@@ -30,8 +30,8 @@ from exporter.model import Instant, Kind, Snapshot, Station, StationState, Venue
 from exporter.store import MemoryStore
 from exporter.views import VenueView
 from exporter.web.addresses import Address, listen
-from exporter.web.endpoints import Checks, create_app
-from exporter.web.server import Server
+from exporter.web.endpoints import Management, create_app
+from exporter.web.server import WebServer
 
 PREBUILT = "/prebuilt"
 JSON = "/stations.json"
@@ -130,9 +130,9 @@ def _serve(venues: int, connection: Connection) -> None:
             f"{PREBUILT}/gzip": _prebuilt(exposition.scrape("", "gzip").body, b"text/plain", gzipped=True),
             JSON: _prebuilt(_as_json(views), b"application/json"),
         },
-        create_app(exposition, Checks(list, lambda: None)),
+        create_app(exposition, Management(list, lambda: None)),
     )
-    server = Server(app, listen([Address("127.0.0.1", 0)]))
+    server = WebServer(app, listen([Address("127.0.0.1", 0)]))
     series = sum(not line.startswith(b"#") for line in plain.splitlines())
     connection.send((int(server.urls[0].rpartition(":")[2]), series))
     Thread(target=_obey, args=(connection, exposition, views), daemon=True).start()

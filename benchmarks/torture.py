@@ -22,6 +22,7 @@ import ssl
 import sys
 import tempfile
 import time
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from multiprocessing.connection import Connection
@@ -41,9 +42,9 @@ from exporter.model import BrandState, Instant
 from exporter.views import BrandView, VenueView
 from exporter.web.addresses import Address, listen
 from exporter.web.api import api_routes
-from exporter.web.endpoints import Checks, create_app
+from exporter.web.endpoints import Management, create_app
 from exporter.web.pages import page_routes
-from exporter.web.server import Server
+from exporter.web.server import WebServer
 from exporter.web.webconfig_file import WebConfigFile
 from tests.web.certificates import Authority
 
@@ -316,6 +317,11 @@ class Source:
         """Return every venue."""
         return self._views
 
+    def venues_from(self, key: tuple[str, ...], limit: int) -> list[VenueView]:
+        """Return the first venues whose keys are not before a key."""
+        start = bisect_left(self._views, key, key=lambda one: one.state.venue.key)
+        return self._views[start : start + limit]
+
     def brands(self) -> list[BrandView]:
         """Return every brand."""
         return [BrandView(BrandState("openapitest", seen=True), interval=60.0)]
@@ -332,8 +338,8 @@ def serve(pipe: Connection, web_config_file: Path) -> None:
     pipe.send(listeners[0].getsockname()[1])
     source = Source()
     routes = [*page_routes(source), *api_routes(source)]
-    app = create_app(Exposition(), Checks(list, lambda: None), routes=routes, web_config=web_config)
-    Server(app, listeners, web_config).run()
+    app = create_app(Exposition(), Management(list, lambda: None), routes=routes, web_config=web_config)
+    WebServer(app, listeners, web_config).run()
 
 
 @contextmanager

@@ -28,8 +28,8 @@ from exporter.scheduling.pool import WorkerPool
 from exporter.scheduling.scheduler import Scheduler
 from exporter.store import Store, open_store
 from exporter.views import BrandView, VenueView
-from exporter.web.endpoints import Checks
-from exporter.web.server import Server
+from exporter.web.endpoints import Management
+from exporter.web.server import WebServer
 
 SWITCH_SECONDS = 0.001
 """Seconds that a thread keeps the interpreter while others want it, a fifth of Python's own default.
@@ -89,9 +89,9 @@ class Daemon:
         )
 
     @property
-    def checks(self) -> Checks:
+    def checks(self) -> Management:
         """Return what the health and reload endpoints call."""
-        return Checks(self.not_ready, self.reload)
+        return Management(self.not_ready, self.reload)
 
     def scrape(self, accept: str, accept_encoding: str, names: frozenset[str] = frozenset()) -> Scrape:
         """Refresh the views that are out of date, and join the text of all."""
@@ -106,6 +106,10 @@ class Daemon:
         """Return the view of every venue."""
         return self.registry.venues()
 
+    def venues_from(self, key: tuple[str, ...], limit: int) -> Sequence[VenueView]:
+        """Return the views of the first venues whose keys are not before a key, in the order of keys."""
+        return self.registry.venues_from(key, limit)
+
     def brands(self) -> Sequence[BrandView]:
         """Return the view of every brand."""
         return [brand.view() for brand in list(self._brands.values())]
@@ -118,7 +122,7 @@ class Daemon:
         """Return the reasons why there is nothing to show yet, one a brand."""
         return [reason for brand in list(self._brands.values()) if (reason := brand.not_ready)]
 
-    def serve(self, server: Server) -> None:
+    def serve(self, server: WebServer) -> None:
         """Monitor and serve on this, the main thread until SIGTERM or SIGINT; SIGHUP reloads."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: server.stop())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections.abc import Iterable, Sequence
 from threading import RLock
 
@@ -21,13 +22,17 @@ class ViewRegistry:
         self._clock, self._exposition = clock, exposition
         self._lock = RLock()
         self._views: dict[VenueKey, VenueView] = {}
+        self._keys: list[VenueKey] = []  # sorted
         self._valid_until = NEVER
 
     def publish(self, views: Iterable[VenueView]) -> None:
         """Replace the views of venues."""
         with self._lock:
             for view in views:
-                self._views[view.state.venue.key] = view
+                key = view.state.venue.key
+                if key not in self._views:
+                    insort(self._keys, key)
+                self._views[key] = view
                 self._valid_until = min(self._valid_until, view.valid_until)
                 self._exposition.update(view)
 
@@ -35,7 +40,8 @@ class ViewRegistry:
         """Remove venues: what vanished from Clopos vanishes from every reader."""
         with self._lock:
             for key in keys:
-                self._views.pop(key, None)
+                if self._views.pop(key, None) is not None:
+                    del self._keys[bisect_left(self._keys, key)]
                 self._exposition.remove(key)
 
     def refresh(self) -> None:
@@ -54,3 +60,10 @@ class ViewRegistry:
         self.refresh()
         with self._lock:
             return list(self._views.values())
+
+    def venues_from(self, key: tuple[str, ...], limit: int) -> Sequence[VenueView]:
+        """Return the views of the first venues whose keys are not before a key, in the order of keys."""
+        self.refresh()
+        with self._lock:
+            start = bisect_left(self._keys, key)
+            return [self._views[key] for key in self._keys[start : start + limit]]

@@ -25,7 +25,7 @@ from exporter.web.api import api_routes
 from exporter.web.endpoints import create_app
 from exporter.web.pages import page_routes
 from exporter.web.publicurl import PublicURL
-from exporter.web.server import Server
+from exporter.web.server import WebServer
 from exporter.web.webconfig_file import WebConfigFile
 
 _PR_SET_DUMPABLE = 4
@@ -135,6 +135,6 @@ def run(
         public=web.public,
         web_config=web.config,
     )
-    server = Server(app, listen(web.addresses), web.config)
+    server = WebServer(app, listen(web.addresses), web.config)
     greet(server.urls)
     daemon.serve(server)

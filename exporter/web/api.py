@@ -5,10 +5,8 @@ A page goes on behind the last key of the one before, in the order in which venu
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from operator import attrgetter
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote, unquote
 
@@ -46,11 +44,11 @@ PREFIX = "/api/v1"
 
 MAX_SCANNED = 5_000
 """Rows that are looked at for one page: it ends there, however few of them were wanted."""
+VENUES_AT_ONCE = 100
+"""Venues that are taken from the source together."""
 MAX_FAULTS = 20
 MAX_NAME = 100
 """Characters of a parameter's name that a fault repeats."""
-
-_VENUE_KEY = attrgetter("state.venue.brand", "state.venue.id")
 
 _EVENTS: dict[str | None, frozenset[Event]] = {
     None: frozenset(Event),
@@ -159,13 +157,14 @@ class _Lists:
     def _venues(self, query: KeyedQuery) -> Iterator[VenueView]:
         """Yield the venues that are asked for, from that of the key on."""
         start = max(_key(query.after)[:2], () if query.brand is None else (query.brand,))
-        views = sorted(self._source.venues(), key=_VENUE_KEY)
-        for view in views[bisect_left(views, start, key=_VENUE_KEY) :]:
-            venue = view.state.venue
-            if query.brand not in (None, venue.brand):
-                return
-            if query.venue in (None, venue.id, venue.name):
-                yield view
+        while views := self._source.venues_from(start, VENUES_AT_ONCE):
+            for view in views:
+                venue = view.state.venue
+                if query.brand not in (None, venue.brand):
+                    return
+                if query.venue in (None, venue.id, venue.name):
+                    yield view
+            start = (*views[-1].state.venue.key, "")
 
     def _venue_of_changes(self, query: ChangeQuery) -> tuple[str | None, str | None]:
         """Return brand and id of a venue that is given by its name; the journal goes by id, as names change."""

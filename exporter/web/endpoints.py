@@ -56,7 +56,7 @@ class MetricsSource(Protocol):
         """Negotiate format and encoding; an empty `names` means every family."""
 
 
-class Checks(NamedTuple):
+class Management(NamedTuple):
     """What the health paths and the reload path ask the application.
 
     `ready` returns the reasons why it is not, one line each, and is called on the event loop. `reload` returns the
@@ -69,7 +69,7 @@ class Checks(NamedTuple):
 
 def create_app(
     metrics: MetricsSource,
-    checks: Checks,
+    checks: Management,
     *,
     telemetry_path: str = "/metrics",
     routes: Sequence[BaseRoute] = (),
@@ -100,7 +100,7 @@ def create_app(
 
 
 class _Endpoints:
-    def __init__(self, checks: Checks, public: PublicURL) -> None:
+    def __init__(self, checks: Management, public: PublicURL) -> None:
         self._checks, self._public = checks, public
         self._reloading = asyncio.Lock()
         self._thread = anyio.CapacityLimiter(1)  # of its own: the threads of pages may all be at work

@@ -26,7 +26,7 @@ THREADS = 4
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
-class Server:
+class WebServer:
     """Serve an ASGI application on listening sockets, in plain HTTP or TLS as the web configuration says."""
 
     def __init__(

@@ -21,6 +21,9 @@ class Source(Protocol):
     def venues(self) -> Sequence[VenueView]:
         """Return every venue; a view whose parts are the same objects as before has not changed."""
 
+    def venues_from(self, key: tuple[str, ...], limit: int) -> Sequence[VenueView]:
+        """Return the first venues whose keys are not before a key, in the order of keys."""
+
     def brands(self) -> Sequence[BrandView]:
         """Return every brand."""
 

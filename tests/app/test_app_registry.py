@@ -92,3 +92,18 @@ def test_a_venue_that_is_removed_does_not_come_back(
     clock.forward(1000)
     assert not registry.venues()
     assert not exposition.views
+
+
+def test_venues_are_listed_in_the_order_of_their_keys(registry: ViewRegistry) -> None:
+    def keys(*start: str, limit: int = 9) -> list[str]:
+        return [one.state.venue.id for one in registry.venues_from(start, limit)]
+
+    states = {id_: replace(READ, venue=Venue("tandir", id_, id_)) for id_ in ("3", "1", "20", "2")}
+    registry.publish(map(view, states.values()))
+    registry.publish([view(states["3"])])
+    assert keys() == ["1", "2", "20", "3"]
+    assert keys("tandir", "2", limit=2) == ["2", "20"]
+    assert keys("tandir", "2", "") == ["20", "3"]
+    registry.remove([("tandir", "20"), ("tandir", "nobody")])
+    assert keys("tandir", "15") == ["2", "3"]
+    assert keys("z") == []

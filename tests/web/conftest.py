@@ -12,8 +12,8 @@ from starlette.types import ASGIApp
 
 from exporter.errors import Fault
 from exporter.web.addresses import Address, listen
-from exporter.web.endpoints import Checks, create_app
-from exporter.web.server import Server
+from exporter.web.endpoints import Management, create_app
+from exporter.web.server import WebServer
 
 
 class Answer(NamedTuple):
@@ -47,8 +47,8 @@ class FakeChecks:
         return self.faults
 
     @property
-    def checks(self) -> Checks:
-        return Checks(lambda: self.reasons, self.reload)
+    def checks(self) -> Management:
+        return Management(lambda: self.reasons, self.reload)
 
 
 class Site(NamedTuple):
@@ -56,13 +56,13 @@ class Site(NamedTuple):
 
     url: str
     port: int
-    server: Server
+    server: WebServer
 
 
 @contextmanager
 def serve(app: ASGIApp, **options: object) -> Iterator[Site]:
     listeners = listen([Address("127.0.0.1", 0)])
-    server = Server(app, listeners, **options)  # type: ignore[arg-type]
+    server = WebServer(app, listeners, **options)  # type: ignore[arg-type]
     thread = threading.Thread(target=server.run)
     thread.start()
     try:

@@ -12,7 +12,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from exporter.errors import ConfigError, Fault
-from exporter.web.endpoints import Checks, create_app
+from exporter.web.endpoints import Management, create_app
 from exporter.web.responses import one_at_a_time
 from exporter.web.server import THREADS
 
@@ -124,7 +124,7 @@ def test_reloads_run_one_at_a_time_and_hold_up_no_scrape(serving: Serving, expos
         gate.wait(TIMEOUT)
         running.pop()
 
-    with serving(create_app(exposition, Checks(list, reload))) as site:
+    with serving(create_app(exposition, Management(list, reload))) as site:
         posts = [
             threading.Thread(target=requests.post, args=(f"{site.url}/-/reload",), kwargs={"timeout": TIMEOUT})
             for _ in range(3)
@@ -142,7 +142,7 @@ def test_reloads_run_one_at_a_time_and_hold_up_no_scrape(serving: Serving, expos
 
 def test_pages_carry_the_headers_that_keep_a_browser_safe(serving: Serving, exposition: FakeExposition) -> None:
     page = Route("/", lambda _: PlainTextResponse("hello"))
-    with serving(create_app(exposition, Checks(list, lambda: None), routes=[page])) as site:
+    with serving(create_app(exposition, Management(list, lambda: None), routes=[page])) as site:
         headers = requests.get(site.url, timeout=TIMEOUT).headers
         missing = requests.get(f"{site.url}/nothing", timeout=TIMEOUT)
     assert "script-src 'self'" in headers["Content-Security-Policy"]
@@ -164,7 +164,7 @@ def test_every_answer_keeps_browsers_safe_and_is_not_stored(site: Site, path: st
 
 def test_an_answer_keeps_the_headers_that_it_sets_itself(serving: Serving, exposition: FakeExposition) -> None:
     page = Route("/", lambda _: PlainTextResponse("hello", headers={"Cache-Control": "max-age=60"}))
-    with serving(create_app(exposition, Checks(list, lambda: None), routes=[page])) as site:
+    with serving(create_app(exposition, Management(list, lambda: None), routes=[page])) as site:
         assert requests.get(site.url, timeout=TIMEOUT).headers["Cache-Control"] == "max-age=60"
 
 
@@ -176,7 +176,7 @@ def test_a_reload_does_not_wait_for_pages(serving: Serving, exposition: FakeExpo
         gate.wait(TIMEOUT)
         return PlainTextResponse("done")
 
-    app = create_app(exposition, Checks(list, lambda: None), routes=[Route("/", page)])
+    app = create_app(exposition, Management(list, lambda: None), routes=[Route("/", page)])
     with serving(app) as site:
         readers = [
             threading.Thread(target=requests.get, args=(site.url,), kwargs={"timeout": TIMEOUT}) for _ in range(THREADS)
@@ -200,7 +200,7 @@ def test_pages_work_one_at_a_time_and_none_for_a_client_that_left(serving: Servi
         gate.wait(TIMEOUT)
         return PlainTextResponse("done")
 
-    app = create_app(exposition, Checks(list, lambda: None), routes=[Route("/", one_at_a_time()(page))])
+    app = create_app(exposition, Management(list, lambda: None), routes=[Route("/", one_at_a_time()(page))])
     with serving(app) as site:
         first = threading.Thread(target=requests.get, args=(f"{site.url}/?first",), kwargs={"timeout": TIMEOUT})
         first.start()
@@ -223,7 +223,7 @@ def test_a_failure_is_an_error_of_the_api_in_json(serving: Serving, exposition: 
     def broken(_: Request) -> Response:
         raise RuntimeError("marked secret")
 
-    app = create_app(exposition, Checks(list, lambda: None), routes=[Route("/api/v1/broken", broken)])
+    app = create_app(exposition, Management(list, lambda: None), routes=[Route("/api/v1/broken", broken)])
     with serving(app) as site:
         answers = {
             500: requests.get(f"{site.url}/api/v1/broken", timeout=TIMEOUT),
@@ -240,7 +240,7 @@ def test_a_failure_is_an_error_of_the_api_in_json(serving: Serving, exposition: 
 
 
 def test_the_telemetry_path_can_be_another(serving: Serving, exposition: FakeExposition) -> None:
-    with serving(create_app(exposition, Checks(list, lambda: None), telemetry_path="/probe")) as site:
+    with serving(create_app(exposition, Management(list, lambda: None), telemetry_path="/probe")) as site:
         assert requests.get(f"{site.url}/probe", timeout=TIMEOUT).text == "up 1\n"
         assert requests.get(f"{site.url}/metrics", timeout=TIMEOUT).status_code == 404
 
@@ -249,4 +249,4 @@ def test_the_telemetry_path_can_be_another(serving: Serving, exposition: FakeExp
 def test_an_unusable_telemetry_path_is_a_fault(exposition: FakeExposition, path: str) -> None:
     page = Route("/", lambda _: PlainTextResponse("hello"))
     with pytest.raises(ConfigError, match=r"--web\.telemetry-path"):
-        create_app(exposition, Checks(list, lambda: None), telemetry_path=path, routes=[page])
+        create_app(exposition, Management(list, lambda: None), telemetry_path=path, routes=[page])

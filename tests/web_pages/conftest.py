@@ -9,17 +9,17 @@ from pages_fakes import FakeSource, NoMetrics
 
 from exporter.web.addresses import Address, listen
 from exporter.web.api import api_routes
-from exporter.web.endpoints import Checks, create_app
+from exporter.web.endpoints import Management, create_app
 from exporter.web.pages import page_routes
-from exporter.web.server import Server
+from exporter.web.server import WebServer
 
 
 @contextmanager
 def served(source: FakeSource) -> Iterator[str]:
     """Serve pages and JSON as the exporter does, headers included."""
     routes = [*page_routes(source), *api_routes(source)]
-    app = create_app(NoMetrics(), Checks(list, lambda: None), routes=routes)
-    server = Server(app, listen([Address("127.0.0.1", 0)]))
+    app = create_app(NoMetrics(), Management(list, lambda: None), routes=routes)
+    server = WebServer(app, listen([Address("127.0.0.1", 0)]))
     thread = threading.Thread(target=server.run)
     thread.start()
     try:

@@ -31,7 +31,7 @@ from exporter.model import (
 from exporter.store import MemoryStore
 from exporter.views import BrandView, VenueView
 from exporter.web.api import api_routes
-from exporter.web.endpoints import Checks, create_app
+from exporter.web.endpoints import Management, create_app
 from exporter.web.pages import page_routes
 
 NOW = 1_700_000_000.0
@@ -87,13 +87,17 @@ class FakeSource:
     @cached_property
     def app(self) -> ASGIApp:
         """Return the pages and the JSON API that read from here."""
-        return create_app(NoMetrics(), Checks(list, lambda: None), routes=[*page_routes(self), *api_routes(self)])
+        return create_app(NoMetrics(), Management(list, lambda: None), routes=[*page_routes(self), *api_routes(self)])
 
     def now(self) -> Instant:
         return Instant(self.wall, MONOTONIC + self.wall - NOW)
 
     def venues(self) -> Sequence[VenueView]:
         return self.views
+
+    def venues_from(self, key: tuple[str, ...], limit: int) -> Sequence[VenueView]:
+        found = sorted(self.views, key=lambda view: view.state.venue.key)
+        return [view for view in found if view.state.venue.key >= key][:limit]
 
     def brands(self) -> Sequence[BrandView]:
         return self.brand_views

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -103,6 +103,23 @@ class TestStations:
             seen += [(row["venue_id"], row["station_id"]) for row in page["data"]]
             path = page["next"]
         assert seen == [("a/b%&", "1/%2F"), ("a/b%&", "ə "), ("é", "1")]
+
+    def test_a_page_reads_the_venues_that_it_shows_wherever_it_begins(self, source: FakeSource) -> None:
+        """A full listing is linear: no page goes through the venues before it or behind it."""
+        source.views = [venue_view(f"{number:04}", station_state("1")) for number in range(1000)]
+        read = []
+        venues_from = source.venues_from
+
+        def counted(key: tuple[str, ...], limit: int) -> Sequence[VenueView]:
+            read.append(views := venues_from(key, limit))
+            return views
+
+        source.venues_from = counted  # type: ignore[method-assign]
+        source.venues = lambda: pytest.fail("all venues were read")  # type: ignore[method-assign]
+        for after in ("", "tandir/0500", "tandir/0990"):
+            read.clear()
+            assert get(source, f"/api/v1/stations?limit=20&after={after}").json["data"]
+            assert sum(map(len, read)) <= 200
 
     def test_a_page_ends_when_enough_was_looked_at(self, source: FakeSource, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(api, "MAX_SCANNED", 10)
