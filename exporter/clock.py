@@ -46,3 +46,13 @@ def iso(at: float) -> str:
     """Format epoch seconds as ISO 8601 in UTC, as Clopos does; times before year 1 and after 9999 are clamped."""
     within = min(max(at, _YEAR_1), _YEAR_9999)
     return datetime.fromtimestamp(within, UTC).isoformat(timespec="microseconds")[: -len("+00:00")] + "Z"
+
+
+def format_duration(seconds: float) -> str:
+    """Return a duration for people, in its two largest units: `45s`, `2h 5m`, `3d`."""
+    rest = round(seconds)
+    parts: list[str] = []
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
+        count, rest = divmod(rest, size)
+        parts += [f"{count}{unit}"] if count or parts else []
+    return " ".join(part for part in parts[:2] if part[0] != "0") or "0s"

@@ -13,6 +13,8 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from types import TracebackType
@@ -22,7 +24,7 @@ import structlog
 from structlog.stdlib import ProcessorFormatter, add_logger_name
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from exporter.clock import iso
+from exporter.clock import format_duration, iso
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
 FORMATS = ("json", "logfmt", "console")
@@ -224,6 +226,8 @@ def configure(level: str = "info", fmt: str | None = None, stream: TextIO | None
     root.handlers[:] = [handler]
     root.setLevel(lowest if lowest == logging.DEBUG else max(lowest, logging.WARNING))
     logging.getLogger("uvicorn.access").disabled = True
+    # It runs on monotonic time, so that the moments in its debug messages lie decades back.
+    logging.getLogger("apscheduler").setLevel(logging.WARNING)
     logging.captureWarnings(capture=True)
     sys.excepthook = _uncaught
     threading.excepthook = _uncaught_in_thread
@@ -252,15 +256,7 @@ def _renderers(fmt: str | None, stream: TextIO) -> tuple[Processor, ...]:
             return (_logfmt,)
         case "console":
             colors = stream.isatty() and not os.environ.get("NO_COLOR")
-            return (
-                _harmless,
-                structlog.dev.ConsoleRenderer(
-                    colors=colors,
-                    repr_native_str=True,
-                    sort_keys=False,
-                    exception_formatter=structlog.dev.plain_traceback,
-                ),
-            )
+            return (partial(_console, colors=colors),)
         case unknown:
             raise ValueError(f"{unknown!r} is not a log format: choose one of {', '.join(FORMATS)}")
 
@@ -311,14 +307,31 @@ def _escape(match: re.Match[str]) -> str:
     return f"\\u{ord(match[0]):04x}"
 
 
-def _harmless(_: WrappedLogger, __: str, fields: EventDict) -> EventDict:
-    """Make visible what would steer a terminal; all other fields are written by `repr`, which does the same."""
-    for key in ("event", "logger", "level"):
-        if key in fields:
-            fields[key] = _visible(str(fields[key]))
-    if "exception" in fields:
-        fields["exception"] = "\n".join(map(_visible, fields["exception"].split("\n")))
-    return fields
+_NAMES = ("venue", "station", "brand")
+_IDS = {"venue": "venue_id", "station": "station_id"}
+# What a person at a terminal does without: a line is about 120 characters.
+_NOT_ON_CONSOLE = {"timestamp", "level", "event", "exception", "observed_at", "updated_at", *_NAMES, *_IDS.values()}
+_COLORS = {"debug": 90, "info": 32, "warning": 33, "error": 31, "critical": 31}
+
+
+def _console(_: WrappedLogger, __: str, fields: EventDict, *, colors: bool) -> str:
+    """Write a line for people: local time, level, event, names, and what else there is; nothing steers the terminal."""
+    local = datetime.fromisoformat(str(fields["timestamp"])).astimezone()
+    level = _visible(str(fields["level"]))
+    named = [str(fields.get(key) or fields.get(_IDS.get(key, ""), "")) for key in _NAMES]
+    rest = [_for_people(key, fields[key]) for key in fields if key not in _NOT_ON_CONSOLE and fields[key] is not None]
+    shown = f"{level:<7}"
+    if colors:
+        shown = f"\x1b[{_COLORS.get(level, 0)}m{shown}\x1b[0m"
+    texts = [_visible(text) for text in (str(fields["event"]), ", ".join(filter(None, named)), " ".join(rest)) if text]
+    trace = ["", *map(_visible, str(fields["exception"]).split("\n"))] if "exception" in fields else []
+    return f"{local:%Y-%m-%d %H:%M:%S} {shown} {'  '.join(texts)}" + "\n".join(trace)
+
+
+def _for_people(key: str, value: object) -> str:
+    if key.endswith("_seconds") and isinstance(value, int | float) and math.isfinite(value):
+        return f"{key.removesuffix('_seconds')}={format_duration(value)}"
+    return f"{key}={value}"
 
 
 def _visible(text: str) -> str:

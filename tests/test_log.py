@@ -12,6 +12,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter import log
+from exporter.clock import format_duration
 
 NASTY = [
     "Təndir çörəyi, mətbəx №1 🔥",
@@ -248,6 +250,50 @@ def test_a_traceback_is_one_field_on_one_line_without_local_values(fmt: str) -> 
         assert "bad\nvalue" in line["exception"]
     assert len(screen.lines) == 2
     assert local not in screen.text
+
+
+def test_console_is_for_people_with_local_time_and_names_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Baku")
+    time.tzset()
+    try:
+        screen = Screen()
+        log.configure("info", "console", screen)
+        structlog.get_logger().warning(
+            "station.deactivated",
+            brand="tandir-group",
+            venue_id="7",
+            venue="Gəncə",
+            station_id="12",
+            station="Hot kitchen",
+            kind="kitchen",
+            observed_at="2026-11-20T19:30:00.000000Z",
+            updated_at="2026-11-20T19:29:58.000000Z",
+            previous_for_seconds=7260.5,
+        )
+        (line,) = screen.lines
+        told, rest = datetime.fromisoformat(line[:19]), line[19:]
+        assert abs(told - (datetime.now(UTC).replace(tzinfo=None) + timedelta(hours=4))) < timedelta(minutes=1)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    names = "Gəncə, Hot kitchen, tandir-group"
+    assert rest == f" warning station.deactivated  {names}  kind=kitchen previous_for=2h 1m"
+    assert len(line) <= 120
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.2, "0s"), (45.4, "45s"), (60, "1m"), (7260.5, "2h 1m"), (7201, "2h"), (90061, "1d 1h"), (3 * 86400, "3d")],
+)
+def test_a_duration_for_people_has_its_two_largest_units(seconds: float, text: str) -> None:
+    assert format_duration(seconds) == text
+
+
+def test_the_scheduler_does_not_tell_the_times_of_its_own_clock() -> None:
+    screen = Screen()
+    log.configure("debug", "json", screen)
+    logging.getLogger("apscheduler.scheduler").debug("Next wakeup is due at 2000-01-01")
+    assert screen.text == ""
 
 
 def test_console_shows_a_traceback_on_lines_that_steer_nothing() -> None:
