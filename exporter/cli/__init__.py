@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
+import os
 import platform
 import sys
 from io import TextIOWrapper
@@ -52,9 +54,20 @@ class Commands(click.Group):
         except ExporterError as error:
             click.echo(f"error: {error}", err=True)
             sys.exit(1)
-        except BrokenPipeError:
-            # Somebody read enough of our output, such as `head`.
-            sys.stderr.close()
+
+    def main(self, *arguments: Any, **rest: Any) -> Any:
+        """Run a command line; where its output cannot be written, exit with 1, and say so unless nobody reads."""
+        try:
+            try:
+                return super().main(*arguments, **rest)
+            finally:
+                if sys.stdout is not None:
+                    sys.stdout.flush()
+        except OSError as error:
+            # Whatever is still in the buffer would fail again when the interpreter ends.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            if error.errno != errno.EPIPE:
+                click.echo(f"error: the output cannot be written: {error.strerror}", err=True)
             sys.exit(1)
 
 

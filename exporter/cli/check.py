@@ -2,64 +2,116 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import click
 
 from exporter.app.notifications import check_channels
-from exporter.cli import asking, options
-from exporter.clopos.client import Client
-from exporter.config import Brand
-from exporter.errors import CloposError
+from exporter.cli import fetch, options
+from exporter.clock import format_duration
+from exporter.clopos.client import Client, Listing
+from exporter.config import Brand, Ignored, Settings
+from exporter.errors import CloposError, ConfigError, Fault
 from exporter.web.webconfig_file import load as load_web_config
 
 
 @click.command(name="check")
 @options.config_file
 @options.web_config_file
-@click.option("--offline", is_flag=True, help="Only read the files; do not ask Clopos.")
+@click.option("--offline", is_flag=True, help="Only read the files; send nothing to Clopos.")
 def command(*, config_file: Path | None, web_config_file: Path | None, offline: bool) -> None:
     """Check the configuration, then log in to each brand and read its venues and stations.
 
-    Prints every fault of the files at once, each with its place. Exit code 0, or 1 with what failed.
+    Prints every fault of the files at once, each with its place, and warnings of what is probably not meant. Exit code
+    0, or 1 with what failed.
     """
     with options.every_fault() as collect:
-        settings = collect(lambda: options.settings(config_file))
+        settings = collect(lambda: options.settings(config_file, on_warning=_warn))
         collect(lambda: load_web_config(web_config_file) if web_config_file else None)
         if settings:
             collect(lambda: check_channels(settings))
-    brands = settings.brands if settings else ()
-    click.echo(f"configuration  ok: {_count(len(brands), 'brand')}")
-    if not offline and not _ask(brands):
+            collect(lambda: _check_state(settings.state.path))
+    assert settings is not None  # noqa: S101 - or every_fault would have raised
+    click.echo(f"configuration  ok: {_count(len(settings.brands), 'brand')}")
+    if not offline and not _check_brands(settings):
         sys.exit(1)
 
 
-def _ask(brands: Sequence[Brand]) -> bool:
-    with asking.clients(brands) as clients:
+def _warn(fault: Fault) -> None:
+    click.echo(f"warning: {options.visible(str(fault))}", err=True)
+
+
+def _check_state(path: Path | None) -> None:
+    """Raise ConfigError where the state could not be written."""
+    if path is None:
+        return
+    if not path.parent.is_dir():
+        raise ConfigError([Fault("state.path", f"the folder {path.parent} does not exist: create it")])
+    if path.is_dir():
+        raise ConfigError([Fault("state.path", f"{path} is a folder: name a file in it")])
+    for target in (path.parent, path):
+        if target.exists() and not os.access(target, os.W_OK):
+            raise ConfigError([Fault("state.path", f"{target} is not writable: change its owner or mode")])
+
+
+def _check_brands(settings: Settings) -> bool:
+    with fetch.clients(settings.brands) as clients:
         # All of them, even after one failed: a person wants to mend everything in one go.
-        outcomes = [_ask_brand(client) for client in clients]
+        outcomes = [_check_brand(*pair, settings) for pair in zip(clients, settings.brands, strict=True)]
     return all(outcomes)
 
 
-def _ask_brand(client: Client) -> bool:
+def _check_brand(client: Client, brand: Brand, settings: Settings) -> bool:
     try:
-        venues = client.venues(asking.SECONDS)
+        venues = client.venues(fetch.SECONDS)
     except CloposError as error:
-        click.echo(f"{client.brand}  failed: {asking.explain(error)}")
+        click.echo(f"{client.brand}  failed: {fetch.explain(error)}")
         return False
     click.echo(f"{client.brand}  login ok, {_count(len(venues), 'venue')}")
-    good = True
-    for venue, answer in asking.of_each(venues, lambda venue: client.stations(venue, asking.SECONDS), client.brand):
-        name = f"{client.brand}  venue {venue.id} {venue.name!r}"
-        if isinstance(answer, CloposError):
-            good = False
-            click.echo(f"{name}  failed: {asking.explain(answer)}")
+    listings: dict[str, Listing] = {}
+    for venue, outcome in fetch.fetch_each(venues, lambda one: client.stations(one, fetch.SECONDS), client.brand):
+        name = f"{client.brand}  venue {options.visible(f'{venue.id} {venue.name!r}')}"
+        if isinstance(outcome, CloposError):
+            click.echo(f"{name}  failed: {fetch.explain(outcome)}")
         else:
-            odd = f", {_count(len(answer.unusable), 'row')} without a usable id" if answer.unusable else ""
-            click.echo(f"{name}  ok: {_count(len(answer.stations), 'station')}{odd}")
-    return good
+            odd = f", {_count(len(outcome.unusable), 'row')} without a usable id" if outcome.unusable else ""
+            click.echo(f"{name}  ok: {_count(len(outcome.stations), 'station')}{odd}")
+            listings[venue.id] = outcome
+    complete = len(listings) == len(venues)
+    for message in (*_unmatched(brand, listings, complete=complete), *_too_short(brand, settings, listings)):
+        _warn(Fault(client.brand, message))
+    return complete
+
+
+def _unmatched(brand: Brand, listings: Mapping[str, Listing], *, complete: bool) -> Iterator[str]:
+    """Yield what the configuration says of venues and stations that there are not, as far as all could be read."""
+    for id_, override in brand.venue_overrides.items():
+        if id_ in listings:
+            for rule in override.ignore_stations:
+                if not _matches(rule, [listings[id_]]):
+                    yield f"venue_overrides.{id_}.ignore_stations: no station {rule.station!r} in this venue"
+        elif complete:
+            yield f"venue_overrides.{id_}: the brand has no such venue"
+    for rule in brand.ignore_stations if complete else ():
+        if not _matches(rule, listings.values()):
+            yield f"ignore_stations: no station {rule.station!r} in any venue"
+
+
+def _matches(rule: Ignored, listings: Iterable[Listing]) -> bool:
+    return any(rule.station in (station.id, station.name) for listing in listings for station in listing.stations)
+
+
+def _too_short(brand: Brand, settings: Settings, listings: Mapping[str, Listing]) -> Iterator[str]:
+    requests = sum(listing.requests for listing in listings.values())
+    interval = max(settings.poll_interval, 60.0 * requests / brand.requests_per_minute)
+    if settings.stale_after < 2 * interval:
+        yield (
+            f"stale_after, {format_duration(settings.stale_after)}, is less than two intervals in force, which are "
+            f"{format_duration(interval)} with {_count(len(listings), 'venue')}: two intervals are used instead"
+        )
 
 
 def _count(number: int, thing: str) -> str:

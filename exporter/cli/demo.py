@@ -19,7 +19,12 @@ TIME_ZONE = "Asia/Baku"
 
 
 @click.command(name="demo")
-@options.listen_address
+@options.flag(
+    "web.listen-address",
+    multiple=True,
+    metavar="ADDRESS",
+    help="Listen here; can be repeated.  [default: 127.0.0.1:10110, or a free port if that one is taken]",
+)
 @options.log_level
 @options.log_format
 @click.option(
@@ -68,7 +73,7 @@ def opening_hours(now: datetime) -> str:
 
 
 def _free_address() -> Address:
-    """Give the usual address on loopback, or any free port where something listens there already."""
+    """Return the usual address on loopback, or any free port where something listens there already."""
     usual = parse_address(f"127.0.0.1{options.LISTEN_ADDRESS}")
     try:
         listen([usual])[0].close()

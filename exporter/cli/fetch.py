@@ -1,4 +1,4 @@
-"""Ask Clopos once, outside of the daemon: what `check` and `stations` share."""
+"""Read from Clopos once, outside of the daemon: what `check` and `stations` share."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from exporter.errors import CloposError
 from exporter.model import Venue
 
 SECONDS = 60.0
-"""How long a person waits for one answer, the quota's pace included."""
+"""How long a person waits for one response, the rate limit included."""
 
 _SIDE_BY_SIDE = 8
 _MANY = 10
@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 @contextmanager
 def clients(brands: Sequence[Brand]) -> Iterator[list[Client]]:
-    """Make a client for each brand, and close them."""
+    """Yield a client for each brand, and close them all at the end."""
     clock, stop = Clock(), Event()
     address = IpLimits(clock, stop)
     made = [connect(brand, clock=clock, stop=stop, ip_limits=address) for brand in brands]
@@ -43,25 +43,26 @@ def clients(brands: Sequence[Brand]) -> Iterator[list[Client]]:
             client.close()
 
 
-def of_each(venues: Sequence[Venue], ask: Callable[[Venue], T], label: str) -> Iterator[tuple[Venue, T | CloposError]]:
-    """Ask for each venue, some side by side, and give answers or errors in order; a bar shows the way of many."""
+def fetch_each(
+    venues: Sequence[Venue], fetch: Callable[[Venue], T], label: str
+) -> Iterator[tuple[Venue, T | CloposError]]:
+    """Fetch for each venue, some side by side, and yield results or errors in order; many have a progress bar."""
 
-    def answer(venue: Venue) -> T | CloposError:
+    def outcome(venue: Venue) -> T | CloposError:
         try:
-            return ask(venue)
+            return fetch(venue)
         except CloposError as error:
             return error
 
     with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
-        answers = pool.map(answer, venues)
-        # On standard error, so that a pipe gets the answers alone; click hides it where nobody watches.
-        with click.progressbar(
-            answers, length=len(venues), label=label, file=sys.stderr, hidden=len(venues) < _MANY
-        ) as bar:
+        outcomes = pool.map(outcome, venues)
+        # On standard error, so that a pipe gets the results alone.
+        hidden = len(venues) < _MANY or not sys.stderr.isatty()
+        with click.progressbar(outcomes, length=len(venues), label=label, file=sys.stderr, hidden=hidden) as bar:
             yield from zip(venues, list(bar), strict=True)
 
 
 def explain(error: CloposError) -> str:
-    """Say what failed and what a person should do."""
+    """Return what failed and what a person should do."""
     message = options.visible(error.message)
     return f"{message}\n    {error.reason.remedy}" if error.reason.is_configuration else message

@@ -48,7 +48,8 @@ def command(
         else:
             _ask(address, path, tls=tls is not None and tls.is_enabled)
     except (OSError, http.client.HTTPException) as error:
-        raise ExporterError(f"no answer from {address}: {error}") from error
+        hint = "" if tls or isinstance(error, ConnectionRefusedError) else "; if it serves TLS, give --web.config.file"
+        raise ExporterError(f"no answer from {address}: {error}{hint}") from error
     click.echo("healthy")
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import math
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import click
 from tabulate import tabulate
 
 from exporter.cli import options
-from exporter.clock import iso
+from exporter.clock import format_duration, iso
 from exporter.config.values import seconds
 from exporter.errors import ExporterError, StoreError
 from exporter.journal import Entry, JournalQuery
@@ -21,7 +24,7 @@ from exporter.store import read_journal
 
 
 def _moment(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> float | None:
-    """Read how long ago, or when."""
+    """Parse how long ago, or when."""
     if value is None:
         return None
     try:
@@ -92,9 +95,13 @@ def command(
         entries = read_journal(path, query)[::-1]
     except StoreError as error:
         raise ExporterError(f"{path}: {error}") from error
+    if brand is not None and not entries and not read_journal(path, JournalQuery(brand=brand, limit=1)):
+        raise click.BadParameter(f"the journal holds no event of {options.visible(brand)!r}", param_hint="--brand")
     if output == "json":
         for entry in entries:
             click.echo(json.dumps(entry.fields(), ensure_ascii=False))
+    elif not entries:
+        click.echo("no event matches", err=True)
     else:
         headers = ("TIME", "EVENT", "BRAND", "VENUE", "STATION", "DETAILS")
         click.echo(tabulate(map(_row, entries), headers, "plain", disable_numparse=True))
@@ -107,6 +114,12 @@ def _row(entry: Entry) -> tuple[str, ...]:
         entry.brand,
         " ".join(filter(None, (entry.venue_id, entry.venue))),
         " ".join(filter(None, (entry.station_id, entry.station))),
-        ", ".join(f"{key} {value}" for key, value in entry.details.items()),
+        ", ".join(itertools.starmap(_detail, entry.details.items())),
     )
     return tuple(options.visible(cell) for cell in cells)
+
+
+def _detail(key: str, value: Any) -> str:
+    if key.endswith("_seconds") and isinstance(value, int | float) and math.isfinite(value):
+        return f"{key.removesuffix('_seconds').replace('_', ' ')} {format_duration(value)}"
+    return f"{key.replace('_', ' ')} {value}"

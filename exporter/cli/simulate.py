@@ -13,7 +13,7 @@ import click
 from exporter.clock import Clock
 from exporter.errors import ExporterError
 from exporter.simulator import SCENARIOS, Fault, Tiers, describe_faults, simulate
-from exporter.web.addresses import parse_address
+from exporter.web.addresses import REMEDIES, parse_address
 
 
 def _explain_faults(ctx: click.Context, _parameter: click.Parameter, wanted: object) -> None:
@@ -43,7 +43,14 @@ def _explain_faults(ctx: click.Context, _parameter: click.Parameter, wanted: obj
     help="Explain what --fault understands, and exit.",
 )
 @click.option("--no-limits", is_flag=True, help="Do not enforce the API's rate limits.")
-@click.option("--token-lifetime", default=3600.0, show_default=True, metavar="SECONDS", help="How long logins last.")
+@click.option(
+    "--token-lifetime",
+    type=click.FloatRange(0, min_open=True),
+    default=3600.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long logins last.",
+)
 @click.option("--speed", type=click.FloatRange(0.01), default=1.0, show_default=True, help="Let time run faster.")
 def command(
     *,
@@ -79,7 +86,8 @@ def command(
     try:
         simulator.start()
     except OSError as error:
-        raise ExporterError(f"cannot listen on {listen_address}: {error.strerror}") from error
+        remedy = REMEDIES.get(error.errno or 0, str(error.strerror or error))
+        raise ExporterError(f"cannot listen on {listen_address}: {remedy} (--listen-address)") from error
     click.echo(f"# control path: {simulator.control_url}")
     for brand in simulator.world.brands:
         click.echo(f"# {brand}")

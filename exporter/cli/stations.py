@@ -12,17 +12,18 @@ from typing import Any
 import click
 from tabulate import tabulate
 
-from exporter.cli import asking, options
+from exporter.cli import fetch, options
 from exporter.clock import iso
 from exporter.clopos.client import Client, Listing
 from exporter.errors import CloposError
-from exporter.model import Reason, Station, Venue
+from exporter.model import Kind, Reason, Station, Venue
 
 Found = tuple[Venue, Station]
 Failed = tuple[str, CloposError]
-Ask = Callable[[Client, Venue], Listing]
+Fetch = Callable[[Client, Venue], Listing]
 
 _FLAG = {True: "yes", False: "no", None: "?"}
+_INACTIVE_FIRST = {False: 0, None: 1, True: 2}
 _STATUS = {True: "active", False: "INACTIVE", None: "?"}
 
 
@@ -31,6 +32,7 @@ _STATUS = {True: "active", False: "INACTIVE", None: "?"}
 @click.option("--brand", "brands", multiple=True, help="Only this brand; repeatable.")
 @click.option("--venue", "venues", multiple=True, metavar="ID", help="Only this venue (x-venue); repeatable.")
 @click.option("--status", type=click.Choice(["1", "0", "active", "inactive"]), help="Only stations of this status.")
+@click.option("--kind", type=click.Choice([kind.value for kind in Kind]), help="Only stations of this kind.")
 @click.option("--can-print", type=bool, metavar="BOOL", help="Only stations that can print, or cannot.")
 @click.option("--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
 def command(
@@ -39,13 +41,14 @@ def command(
     brands: Sequence[str],
     venues: Sequence[str],
     status: str | None,
+    kind: str | None,
     can_print: bool | None,
     output: str,
 ) -> None:
-    """Read the stations of all venues once and print them.
+    """Read the stations of all venues once and print them, inactive ones first.
 
-    Filters go to the API as its own parameters. JSON is one object with `stations` and `failures`. Exit code 1 if a
-    brand or venue could not be read; what could be is printed all the same.
+    --status and --can-print go to the API as its own parameters. JSON is one object with `stations` and `failures`.
+    Exit code 1 if a brand or venue could not be read; what could be is printed all the same.
     """
     settings = options.settings(config_file)
     chosen = [brand for brand in settings.brands if not brands or brand.brand in brands]
@@ -53,34 +56,36 @@ def command(
     if unknown:
         raise click.BadParameter(f"not configured: {', '.join(sorted(unknown))}", param_hint="--brand")
     wanted = None if status is None else int(status in ("1", "active"))
-    with asking.clients(chosen) as clients:
+    with fetch.clients(chosen) as clients:
         found, failures = _read(
-            clients, venues, lambda one, of: one.stations(of, asking.SECONDS, status=wanted, can_print=can_print)
+            clients, venues, lambda one, of: one.stations(of, fetch.SECONDS, status=wanted, can_print=can_print)
         )
+    found = [row for row in found if kind in (None, row[1].kind.value)]
+    found.sort(key=lambda row: _INACTIVE_FIRST[row[1].active])  # stable: by brand, venue and station otherwise
     if output == "json":
         failed = [{"place": place, "reason": e.reason.value, "message": e.message} for place, e in failures]
         click.echo(json.dumps({"stations": [_record(*row) for row in found], "failures": failed}, ensure_ascii=False))
     else:
         click.echo(_table(found))
         for place, failure in failures:
-            click.echo(f"{options.visible(place)}  failed: {asking.explain(failure)}", err=True)
+            click.echo(f"{options.visible(place)}  failed: {fetch.explain(failure)}", err=True)
     if failures:
         sys.exit(1)
 
 
-def _read(clients: Sequence[Client], wanted: Sequence[str], ask: Ask) -> tuple[list[Found], list[Failed]]:
+def _read(clients: Sequence[Client], wanted: Sequence[str], fetch_one: Fetch) -> tuple[list[Found], list[Failed]]:
     """Read the wanted venues of all brands, every venue where none is named."""
     found: list[Found] = []
     failures: list[Failed] = []
     unseen = set(wanted)
     for client in clients:
         try:
-            venues = [venue for venue in client.venues(asking.SECONDS) if not wanted or venue.id in wanted]
+            venues = [venue for venue in client.venues(fetch.SECONDS) if not wanted or venue.id in wanted]
         except CloposError as error:
             failures.append((client.brand, error))
             continue
         unseen -= {venue.id for venue in venues}
-        for venue, answer in asking.of_each(venues, partial(ask, client), client.brand):
+        for venue, answer in fetch.fetch_each(venues, partial(fetch_one, client), client.brand):
             if isinstance(answer, CloposError):
                 failures.append((f"{client.brand} venue {venue.id}", answer))
             else:

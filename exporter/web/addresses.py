@@ -14,8 +14,8 @@ from exporter.errors import ConfigError, ExporterError, Fault
 FLAG = "--web.listen-address"
 FORMS = "write it as :10110, 127.0.0.1:10110, [::1]:10110 or host:10110"
 
-_REMEDIES = {
-    errno.EADDRINUSE: f"the port is taken: stop the program that listens there, or choose another with {FLAG}",
+REMEDIES = {
+    errno.EADDRINUSE: "the port is taken: stop the program that listens there, or choose another",
     errno.EADDRNOTAVAIL: "no network interface of this machine has that address",
     errno.EACCES: "ports below 1024 need a privilege: choose a higher one",
 }
@@ -73,8 +73,8 @@ def _listen(address: Address) -> socket.socket:
             family, target = _resolve(address)
             listener = socket.create_server(target, family=family)
     except OSError as error:
-        remedy = _REMEDIES.get(error.errno or 0, str(error.strerror or error))
-        raise ExporterError(f"cannot listen on {address}: {remedy}") from error
+        remedy = REMEDIES.get(error.errno or 0, str(error.strerror or error))
+        raise ExporterError(f"cannot listen on {address}: {remedy} ({FLAG})") from error
     listener.settimeout(0)
     return listener
 

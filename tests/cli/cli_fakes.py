@@ -27,4 +27,5 @@ def write(folder: Path, simulator: Simulator, brands: Iterable[str] = (), **rest
     configured = [{**simulator.credentials(brand), **common} for brand in brands or simulator.world.brands]
     path = folder / "clopos.yml"
     path.write_text(yaml.safe_dump({"brands": configured}))
+    path.chmod(0o600)
     return str(path)

@@ -98,3 +98,40 @@ def test_no_secret_is_printed_whatever_fails(simulator: Simulator, tmp_path: Pat
         result = run("check", "--config.file", path)
     assert result.exit_code == 1
     assert "marked-s3cret" not in result.output
+
+
+def test_a_venue_list_that_is_refused_is_a_failure(config: str, simulator: Simulator) -> None:
+    with simulator.faults.during("forbidden", endpoint="venues", brand="openapitest"):
+        result = run("check", "--config.file", config)
+    assert result.exit_code == 1
+    assert "openapitest  failed: the list of venues is refused" in result.output
+    assert "venues: default" in result.output
+
+
+def test_what_matches_nothing_is_a_warning(tmp_path: Path, simulator: Simulator) -> None:
+    overrides = {"1": {"ignore_stations": ["Nobody"]}, "99": {"ignore_stations": ["Test"]}}
+    path = write(tmp_path, simulator, ["openapitest"], ignore_stations=["1", "Tset"], venue_overrides=overrides)
+    result = run("check", "--config.file", path)
+    assert result.exit_code == 0
+    assert result.stderr.splitlines() == [
+        "warning: openapitest: venue_overrides.1.ignore_stations: no station 'Nobody' in this venue",
+        "warning: openapitest: venue_overrides.99: the brand has no such venue",
+        "warning: openapitest: ignore_stations: no station 'Tset' in any venue",
+    ]
+
+
+def test_a_stale_after_below_two_intervals_in_force_is_a_warning(tmp_path: Path, simulator: Simulator) -> None:
+    path = write(tmp_path, simulator, ["openapitest"], requests_per_minute=1)
+    result = run("check", "--config.file", path, env={"CLOPOS_STALE_AFTER": "3m"})
+    assert result.exit_code == 0
+    assert result.stderr == (
+        "warning: openapitest: stale_after, 3m, is less than two intervals in force, which are 2m with 2 venues: "
+        "two intervals are used instead\n"
+    )
+
+
+@pytest.mark.parametrize("path", ["nowhere/state.db", "."])
+def test_a_state_that_cannot_be_written_is_a_fault(config: str, tmp_path: Path, path: str) -> None:
+    result = run("check", "--offline", "--config.file", config, env={"CLOPOS_STATE_PATH": str(tmp_path / path)})
+    assert result.exit_code == 1
+    assert result.output.startswith("error: state.path: ")

@@ -84,6 +84,7 @@ def test_something_else_on_the_port_is_not(monkeypatch: pytest.MonkeyPatch) -> N
         threading.Thread(target=greet, daemon=True).start()
         result = run("healthcheck", "--web.listen-address", f"127.0.0.1:{listener.getsockname()[1]}")
     assert result.exit_code == 1
+    assert "if it serves TLS, give --web.config.file" in result.output
 
 
 @pytest.mark.parametrize("address", ["nonsense", "127.0.0.1", "::1:10110", ":99999"])

@@ -57,7 +57,7 @@ def test_the_journal_is_printed_with_the_newest_last(path: str) -> None:
     lines = result.stdout.splitlines()
     assert lines[0].split() == ["TIME", "EVENT", "BRAND", "VENUE", "STATION", "DETAILS"]
     assert [line.split()[2] for line in lines[1:]] == ["station.added", "station.deactivated", "venue.lost"]
-    assert "previous_for_seconds 60.0" in lines[2]
+    assert lines[2].endswith("  previous for 1m")
     assert "7 Gəncə" in lines[1]
     assert "\x1b" not in result.stdout
 
@@ -103,6 +103,17 @@ def test_it_can_be_filtered(events: Callable[..., list[str]], arguments: list[st
 )
 def test_a_wrong_filter_is_refused(path: str, arguments: list[str]) -> None:
     assert run("history", "--state.path", path, *arguments).exit_code == 2
+
+
+def test_a_brand_that_the_journal_does_not_know_is_a_wrong_flag(path: str) -> None:
+    result = run("history", "--state.path", path, "--brand", "typo")
+    assert result.exit_code == 2
+    assert "the journal holds no event of 'typo'" in result.output
+
+
+def test_an_empty_table_says_that_it_is(path: str) -> None:
+    result = run("history", "--state.path", path, "--venue", "99")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "no event matches\n")
 
 
 def test_the_path_is_that_of_the_configuration(path: str, tmp_path: Path) -> None:

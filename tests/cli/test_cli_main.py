@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from cli_fakes import run
@@ -94,3 +95,28 @@ main(["say"])
 """
     result = python("-c", code, env={**os.environ, "PYTHONIOENCODING": "latin-1"})
     assert (result.stdout, result.stderr) == ("T\\u0259ndir\n", "")
+
+
+FULL = Path("/dev/full")
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="/dev/full is Linux's")
+@pytest.mark.parametrize("arguments", [["--help"], ["simulate", "--list-faults"]])
+def test_output_that_cannot_be_written_is_an_error_without_a_trace(arguments: list[str]) -> None:
+    with FULL.open("w") as full:
+        command = [sys.executable, "-m", "exporter", *arguments]
+        result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (result.returncode, result.stderr) == (1, "error: the output cannot be written: No space left on device\n")
+
+
+def test_the_version_loads_neither_the_settings_nor_the_daemon() -> None:
+    code = """
+import sys
+from exporter.cli import main
+try:
+    main(["--version"])
+finally:
+    heavy = {"pydantic", "requests", "prometheus_client", "structlog", "apscheduler", "exporter.config", "exporter.app"}
+    print(sorted(heavy & sys.modules.keys()))
+"""
+    assert python("-c", code).stdout.splitlines()[-1] == "[]"

@@ -105,3 +105,8 @@ print(before, ctypes.CDLL(None).prctl({PR_GET_DUMPABLE}, 0, 0, 0, 0))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "1 0\n"
+
+
+def test_the_help_of_the_demo_names_the_address_that_it_really_listens_on() -> None:
+    output = " ".join(run("demo", "--help").output.split())
+    assert "[default: 127.0.0.1:10110, or a free port if that one is taken]" in output

@@ -27,6 +27,7 @@ def test_the_faults_are_explained() -> None:
         (["--scenario", "nonsense"], "--scenario"),
         (["--brands", "0"], "--brands"),
         (["--inactive", "2"], "--inactive"),
+        (["--token-lifetime", "-1"], "--token-lifetime"),
     ],
 )
 def test_what_it_does_not_know_is_refused(arguments: list[str], named: str) -> None:
@@ -40,7 +41,7 @@ def test_a_port_that_is_taken_is_said_to_be() -> None:
         address = f"127.0.0.1:{listener.getsockname()[1]}"
         result = run("simulate", "--listen-address", address)
     assert result.exit_code == 1
-    assert result.output.startswith(f"error: cannot listen on {address}: ")
+    assert result.output.startswith(f"error: cannot listen on {address}: the port is taken: ")
 
 
 def test_it_prints_what_a_client_needs_and_ends_with_a_signal() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from cli_fakes import run
 
-from exporter.cli import asking
+from exporter.cli import fetch
 from exporter.simulator import Simulator
 
 BRAND = "openapitest"
@@ -116,13 +116,24 @@ def test_odd_rows_are_shown_as_what_they_are(config: str, simulator: Simulator) 
     assert line.split()[-3:] == ["unknown", "?", "?"]
 
 
-def test_a_bar_shows_the_way_where_there_are_many_venues_and_what_is_printed_stays_clean(
-    config: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(asking, "_MANY", 2)
+def test_progress_is_shown_on_a_terminal_only(config: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetch, "_MANY", 2)
     result = run("stations", "--config.file", config, "--output", "json", "--brand", BRAND)
     assert len(json.loads(result.stdout)["stations"]) == 4
-    assert result.stderr == f"{BRAND}\n"
+    assert result.stderr == ""
+
+
+def test_inactive_stations_come_first(config: str, simulator: Simulator) -> None:
+    simulator.world.set_status("tandir-group", "2", "2", 0)
+    assert [row["active"] for row in rows("--config.file", config)] == [False, *[True] * 7]
+
+
+def test_stations_of_one_kind_can_be_asked_for(config: str, simulator: Simulator) -> None:
+    simulator.world.serve_raw(BRAND, "1", "1", '{"id":1,"name":"Bar","status":1,"type":0}')
+    kinds = {kind: len(rows("--config.file", config, "--kind", kind)) for kind in ("other", "kitchen")}
+    every = [row["kind"] for row in rows("--config.file", config)]
+    assert kinds == {kind: every.count(kind) for kind in kinds}
+    assert kinds["other"] >= 1
 
 
 def test_without_a_configuration_it_says_what_is_missing() -> None:
