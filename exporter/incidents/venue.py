@@ -145,7 +145,7 @@ def _end_inactive(scene: Scene) -> None:
         elif station_state.status is False:
             if scene.records[id_].retired:
                 scene.ledger.end(key, Ended.RETIRED)
-        elif not is_unclear(station_state):
+        else:
             scene.ledger.end(key, Ended.ACTIVE_AGAIN)
 
 
