@@ -40,6 +40,10 @@ def test_systemd_rates_the_exposure_as_the_documentation_says(program: Program) 
     assert float(exposure[1]) < 1.5
 
 
+def test_systemd_writes_no_core_dump() -> None:
+    assert "\nLimitCORE=0\n" in UNIT.read_text()
+
+
 PR_SET_MDWE = 65
 NO_SUCH_CONTROL = 77
 FORBIDDEN = f"""
