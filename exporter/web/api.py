@@ -27,8 +27,8 @@ from exporter.web.api_rows import (
     STATION,
     VENUE,
     Fields,
-    ListedStation,
-    ListedVenue,
+    StationItem,
+    VenueItem,
     as_json,
     incident_status,
 )
@@ -97,7 +97,7 @@ class _Lists:
     def stations(self, query: StationQuery) -> Page:
         """List stations, as far as their values are not too old to be shown."""
         candidates = (
-            ((*view.state.venue.key, id_), ListedStation(view, known))
+            ((*view.state.venue.key, id_), StationItem(view, known))
             for view in self._venues(query)
             for id_, known in sorted(view.stations.items())
         )
@@ -106,7 +106,7 @@ class _Lists:
     def venues(self, query: VenueQuery) -> Page:
         """List venues."""
         now = self._source.now().monotonic
-        candidates = ((view.state.venue.key, ListedVenue(view, now)) for view in self._venues(query))
+        candidates = ((view.state.venue.key, VenueItem(view, now)) for view in self._venues(query))
         return _page("venues", query, VENUE, candidates, lambda row: query.status in (None, row.status))
 
     def incidents(self, query: IncidentQuery) -> Page:
@@ -181,7 +181,7 @@ class _AmbiguousError(Exception):
     """Say that a venue's name does not say which venue is meant."""
 
 
-def _is_wanted(row: ListedStation, query: StationQuery) -> bool:
+def _is_wanted(row: StationItem, query: StationQuery) -> bool:
     return (
         query.status in (None, row.status)
         and query.kind in (None, row.known.station.kind)

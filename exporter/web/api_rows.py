@@ -19,7 +19,7 @@ Fields = dict[str, tuple[Any, Callable[[T], Any]]]
 _STATUS: dict[bool | None, StationStatus] = {True: "active", False: "inactive", None: "unknown"}
 
 
-class ListedStation(NamedTuple):
+class StationItem(NamedTuple):
     """A station and the venue that it is in."""
 
     view: VenueView
@@ -31,7 +31,7 @@ class ListedStation(NamedTuple):
         return _STATUS[self.known.station.active]
 
 
-class ListedVenue(NamedTuple):
+class VenueItem(NamedTuple):
     """A venue at a moment of monotonic time."""
 
     view: VenueView
@@ -52,7 +52,7 @@ def incident_status(incident: Incident) -> IncidentStatus:
     return "firing" if incident.firing else "pending"
 
 
-STATION: Fields[ListedStation] = {
+STATION: Fields[StationItem] = {
     "brand": (str, lambda row: row.view.state.venue.brand),
     "venue_id": (str, lambda row: row.view.state.venue.id),
     "venue": (str, lambda row: row.view.state.venue.name),
@@ -68,7 +68,7 @@ STATION: Fields[ListedStation] = {
     "ignored": (bool, lambda row: row.known.station.id in row.view.ignored),
 }
 
-VENUE: Fields[ListedVenue] = {
+VENUE: Fields[VenueItem] = {
     "brand": (str, lambda row: row.view.state.venue.brand),
     "venue_id": (str, lambda row: row.view.state.venue.id),
     "venue": (str, lambda row: row.view.state.venue.name),
