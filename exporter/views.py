@@ -85,7 +85,8 @@ class VenueView:
 class BrandView:
     """A brand as readers see it: its state, the quota as Clopos last told it, and how late its polls start.
 
-    `token_expires_at` is epoch seconds, `poll_lag` and `interval` are seconds; None is what is not known yet.
+    `owned` is False where another process polls the brand. `token_expires_at` and `sunset_at` are epoch seconds,
+    `poll_lag` and `interval` are seconds; None is what is not known yet.
     """
 
     state: BrandState
@@ -95,6 +96,8 @@ class BrandView:
     poll_lag: float | None = None
     polls_skipped: int = 0
     interval: float | None = None
+    owned: bool = True
+    sunset_at: float | None = None
 
 
 class KindCount(NamedTuple):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain
 from threading import Event as StopEvent
 from threading import Lock
 from typing import TypeVar
@@ -17,19 +19,23 @@ from exporter.changes import CONFIRMING_SECONDS, advance, advance_brand
 from exporter.clock import Clock
 from exporter.clopos.client import Client
 from exporter.clopos.limits import IpLimits
+from exporter.clopos.login import Credentials
 from exporter.clopos.transport import Observe
 from exporter.config import Brand
 from exporter.errors import Stopped
+from exporter.incidents import BrandFacts, BrandIncidents, Decision, IncidentRules
 from exporter.metrics.telemetry import Telemetry
 from exporter.model import (
     BrandState,
     Change,
     Event,
     Failure,
+    Incident,
     LoggedIn,
     Reason,
     Snapshot,
     Venue,
+    VenueKey,
     VenueState,
 )
 from exporter.scheduling.loop import PollLoop
@@ -60,6 +66,7 @@ class Services:
     store: Store
     registry: ViewRegistry
     telemetry: Telemetry
+    reread: Callable[[str], Credentials | str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +76,7 @@ class Intervals:
     poll: float
     discovery: float
     stale_after: float
+    incident_delay: float = 120.0
 
 
 class BrandMonitor:
@@ -83,6 +91,7 @@ class BrandMonitor:
             ip_limits=services.ip_limits,
             observe=self._observe,
             on_unusable=self._unusable,
+            reread=services.reread,
         )
         self.loop = PollLoop(
             settings.brand,
@@ -105,12 +114,19 @@ class BrandMonitor:
         self._ready = False
         self._rules: dict[str, VenueRules] = {}
         self._venue_ids: set[str] = set()
+        self._firing: dict[str, tuple[Incident, ...]] = {}
+        self._facts = BrandFacts()
+        self._incidents = BrandIncidents(
+            self._incident_rules, self._brand_incident_rules(), self._venue_state, services.clock.now()
+        )
 
     def start(self) -> None:
         """Begin with what the store remembers of the brand."""
         venues = self._state().venues or ()
         self._venue_ids = {venue.id for venue in venues}
-        self._publish(self._services.store.venue(venue) for venue in venues)
+        with self._lock:
+            self._publish(self._services.store.venue(venue) for venue in venues)
+            self._commit(self._incidents.refresh(self._state(), self._services.clock.now()))
         self.loop.start(venues)
 
     def stop(self) -> None:
@@ -132,9 +148,12 @@ class BrandMonitor:
                 raise Stopped
             known = self._services.store.venue(venue)
             state, changes = advance(known if known.venue == venue else replace(known, venue=venue), outcome)
-            brand_states, brand_changes = self._consider_login(outcome)
-            self._services.store.commit(state, *brand_states, changes=[*changes, *brand_changes])
-            self._publish([state])
+            brand, brand_changes = self._consider_login(outcome)
+            now = self._services.clock.now()
+            decision = self._incidents.after_poll(brand, state, changes, now)
+            self._commit(decision, brand, [*changes, *brand_changes])
+            if brand_changes:
+                self._commit(self._incidents.after_discovery(self._state(), now))
         self._ready = True
         if isinstance(outcome, Failure):
             self._services.telemetry.failed(venue.brand, outcome.reason)
@@ -155,8 +174,9 @@ class BrandMonitor:
                 for change in changes
                 if change.event is Event.VENUE_REMOVED and change.venue is not None
             ]
-            self._services.store.commit(state, changes=changes, removed=removed)
-            self._services.registry.remove(removed)
+            self._facts = self._read_facts()
+            decision = self._incidents.after_discovery(state, self._services.clock.now(), self._facts)
+            self._commit(decision, state, changes, removed)
             venues = state.venues
             if isinstance(outcome, Failure):
                 venues = venues or outcome.fallback
@@ -176,10 +196,27 @@ class BrandMonitor:
         with self._lock:
             self.settings, self.intervals = settings, intervals
             self._rules.clear()
+            self.client.list_venues(translate.listed_venues(settings))
             self.loop.update(intervals.poll, intervals.discovery, intervals.stale_after)
             self._publish(self._services.store.venue(venue) for venue in self._state().venues or ())
+            now = self._services.clock.now()
+            self._commit(self._incidents.refresh(self._state(), now, self._brand_incident_rules()))
         self.client.reset_backoff()
         self.loop.discover_now()
+
+    def review(self) -> None:
+        """Decide what time alone brings: an incident whose delay is over, a venue that opens."""
+        now = self._services.clock.now()
+        if now.wall < self._incidents.look_again_at:
+            return
+        with self._lock:
+            if not self._stopped:
+                self._commit(self._incidents.due(self._state(), now))
+
+    def incidents(self) -> Sequence[Incident]:
+        """Return the incidents of the brand and its venues that fire."""
+        own = [incident for incident in self._state().incidents.values() if incident.firing]
+        return [*own, *chain.from_iterable(list(self._firing.values()))]
 
     @property
     def not_ready(self) -> str | None:
@@ -197,28 +234,55 @@ class BrandMonitor:
             poll_lag=loop.lag,
             polls_skipped=loop.skipped,
             interval=loop.interval,
+            sunset_at=self.client.sunset,
         )
 
     def _state(self) -> BrandState:
         return self._services.store.brand(self.settings.brand)
 
-    def _consider_login(self, outcome: Snapshot | Failure) -> tuple[list[BrandState], list[Change]]:
+    def _venue_state(self, venue_id: str) -> VenueState:
+        return self._services.store.venue(Venue(self.settings.brand, venue_id, ""))
+
+    def _consider_login(self, outcome: Snapshot | Failure) -> tuple[BrandState, list[Change]]:
         """Decide what the outcome of a venue's poll says of the brand's login: nothing in nearly all cases."""
         brand = self._state()
         if isinstance(outcome, Failure):
-            if not outcome.brand_wide:
-                return [], []
-            state, changes = advance_brand(brand, outcome)
-            return [state], changes
+            return advance_brand(brand, outcome) if outcome.brand_wide else (brand, [])
         if brand.login_outage is None:
-            return [], []
-        state, changes = advance_brand(brand, LoggedIn(outcome.at, outcome.began))
-        return [state], changes
+            return brand, []
+        return advance_brand(brand, LoggedIn(outcome.at, outcome.began))
+
+    def _commit(
+        self,
+        decision: Decision,
+        brand: BrandState | None = None,
+        changes: Sequence[Change] = (),
+        removed: Sequence[VenueKey] = (),
+    ) -> None:
+        """Store states, changes and incidents in one transaction, and publish what readers see of them."""
+        known = self._state()
+        brand = decision.brand or brand
+        states: list[VenueState | BrandState] = [*decision.venues]
+        if brand is not None and brand is not known:
+            states.append(brand)
+        both = [*changes, *decision.changes]
+        if states or both or removed:
+            self._services.store.commit(*states, changes=both, removed=removed)
+        if removed:
+            self._services.registry.remove(removed)
+            for _, venue_id in removed:
+                self._firing.pop(venue_id, None)
+        self._publish(decision.venues)
 
     def _publish(self, states: Iterable[VenueState]) -> None:
         now = self._services.clock.now()
         states = [*states]
         for state in states:
+            firing = tuple(incident for incident in state.incidents.values() if incident.firing)
+            if firing:
+                self._firing[state.venue.id] = firing
+            else:
+                self._firing.pop(state.venue.id, None)
             hours = self._venue_rules(state.venue).hours
             opening = hours.at(now.wall) if hours is not None else None
             self.loop.set_weight(state.venue.id, weight(state, opening, now.wall))
@@ -233,6 +297,21 @@ class BrandMonitor:
         if rules is None:
             rules = self._rules[venue.id] = translate.rules(self.settings, venue.id, self.intervals.stale_after)
         return rules
+
+    def _incident_rules(self, venue: Venue) -> IncidentRules:
+        rules = self._venue_rules(venue)
+        stale_after = max(rules.stale_after, 2 * self.loop.interval)
+        return IncidentRules(rules.hours, rules.ignore, self.intervals.incident_delay, stale_after)
+
+    def _brand_incident_rules(self) -> IncidentRules:
+        return IncidentRules(delay=self.intervals.incident_delay, stale_after=self.intervals.stale_after)
+
+    def _read_facts(self) -> BrandFacts:
+        login, skew = self.client.login, self.client.clock_skew
+        return BrandFacts(
+            token_expires_at=None if login.renewable else login.expires_at,
+            clock_skew=None if skew is None else -skew,
+        )
 
     def _fetch(self, request: Callable[[], Outcome]) -> Outcome | Failure:
         """Turn a mistake of ours into an outcome: it must be seen on the metrics, not end a thread."""
@@ -264,6 +343,7 @@ def connect(
     stop: StopEvent,
     ip_limits: IpLimits,
     observe: Observe = lambda _endpoint, _code, _seconds: None,
+    reread: Callable[[str], Credentials | str] | None = None,
     on_unusable: Callable[[Venue, str], None] = lambda _venue, _row: None,
 ) -> Client:
     """Make the client for a brand of the configuration."""
@@ -276,6 +356,7 @@ def connect(
         stop=stop,
         ip_limits=ip_limits,
         observe=observe,
+        reread=None if reread is None else partial(reread, brand.brand),
         venues=translate.listed_venues(brand),
         connections=MAX_PER_OWNER,
         on_unusable=on_unusable,

@@ -6,24 +6,29 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
+from itertools import chain
 from threading import Event, Lock, Thread
 from typing import Any
 
 import structlog
 
 from exporter import __version__
+from exporter.app import translate
 from exporter.app.brand import BrandMonitor, Intervals, Services
 from exporter.app.registry import ViewRegistry
+from exporter.app.service import SERVICE, ServiceMonitor
 from exporter.clock import Clock
 from exporter.clopos.limits import IpLimits
+from exporter.clopos.login import Credentials
 from exporter.config import Brand, Settings
 from exporter.errors import ConfigError, Fault
 from exporter.events import EventLog
+from exporter.incidents import ServiceFacts
 from exporter.journal import Entry, JournalQuery
 from exporter.log import Output
 from exporter.metrics.exposition import Exposition, Scrape
 from exporter.metrics.telemetry import Telemetry
-from exporter.model import BrandState, Instant
+from exporter.model import BrandState, Incident, Instant
 from exporter.scheduling.pool import WorkerPool
 from exporter.scheduling.scheduler import Scheduler
 from exporter.store import Store, open_store
@@ -59,16 +64,21 @@ class Daemon:
         self._log = structlog.get_logger(__name__)
         self._reloading = Lock()
         self._stopping = Event()
+        self._reload_successful = True
         self._brands: dict[str, BrandMonitor] = {}
         output.mask(self.settings.secrets)
         self.store: Store = open_store(self.settings.state.path, clock, self.settings.state.journal_retention)
         grown = Event()
         self.store.subscribe(grown)
         self._event_log = EventLog(self.store, grown, output.emit)
+        self._service = ServiceMonitor(
+            self.store, clock, self._stopping, self._service_facts, lambda: list(self._brands.values())
+        )
         self.telemetry = Telemetry(
             self.brands,
             lambda: self.store.up,
             lambda: output.up,
+            incidents=self.incidents,
             revision=revision,
             shard=self.settings.shard,
             total_shards=self.settings.total_shards,
@@ -86,6 +96,7 @@ class Daemon:
             store=self.store,
             registry=self.registry,
             telemetry=self.telemetry,
+            reread=self._reread_credentials,
         )
 
     @property
@@ -118,6 +129,13 @@ class Daemon:
         """Return changes, newest first, by the filters of JournalQuery."""
         return self.store.journal(JournalQuery(**filters))
 
+    def incidents(self) -> Sequence[Incident]:
+        """Return every incident that fires: of the process, of brands and of venues."""
+        return [
+            *self._service.incidents(),
+            *chain.from_iterable(one.incidents() for one in list(self._brands.values())),
+        ]
+
     def not_ready(self) -> Sequence[str]:
         """Return the reasons why there is nothing to show yet, one a brand."""
         return [reason for brand in list(self._brands.values()) if (reason := brand.not_ready)]
@@ -144,11 +162,12 @@ class Daemon:
         self._event_log.start()
         configured = {brand.brand for brand in self.settings.brands}
         for state in self.store.brands():
-            if state.brand not in configured and self._is_forgotten(state):
+            if state.brand not in {*configured, SERVICE} and self._is_forgotten(state):
                 self.store.forget_brand(state.brand)
         self._apply(self.settings)
         # Last, so that what is remembered does not take the place of what was just polled.
         self._scheduler.start()
+        self._service.start()
 
     def stop(self) -> None:
         """Cut what is under way, store and emit what there is, and close."""
@@ -160,6 +179,7 @@ class Daemon:
             deadline = time.monotonic() + STOP_SECONDS
             for brand in self._brands.values():
                 brand.loop.join(max(0.0, deadline - time.monotonic()))
+            self._service.join(max(0.0, deadline - time.monotonic()))
             self._event_log.stop(LOG_SECONDS)
             self.store.close()
 
@@ -172,12 +192,14 @@ class Daemon:
                 settings = self._load()
                 self._refuse_what_needs_a_restart(settings)
             except ConfigError as error:
+                self._reload_successful = False
                 self.telemetry.loaded(None)
                 self.exposition.expire_telemetry()
                 self._log.error("config.refused", faults=[str(fault) for fault in error.faults])
                 return error.faults
             self._output.mask(settings.secrets)
             self._apply(settings)
+            self._reload_successful = True
             self.telemetry.loaded(self._clock.wall())
             self.exposition.expire_telemetry()
             self._log.info("config.reloaded", brands=list(self._brands))
@@ -197,7 +219,9 @@ class Daemon:
     def _apply(self, settings: Settings) -> None:
         """Start, reconfigure, replace and stop brands; a replaced one keeps its state, which lives in the store."""
         self.settings = settings
-        intervals = Intervals(settings.poll_interval, settings.discovery_interval, settings.stale_after)
+        intervals = Intervals(
+            settings.poll_interval, settings.discovery_interval, settings.stale_after, settings.incidents.delay
+        )
         wanted = {brand.brand: brand for brand in settings.brands}
         for name in self._brands.keys() - wanted.keys():
             self._brands.pop(name).stop()
@@ -215,6 +239,21 @@ class Daemon:
             self._brands[name] = BrandMonitor(brand, intervals, self._services)
             self._brands[name].start()
 
+    def _service_facts(self) -> ServiceFacts:
+        return ServiceFacts(
+            state_writable=self.store.up, log_writable=self._output.up, reload_successful=self._reload_successful
+        )
+
+    def _reread_credentials(self, name: str) -> Credentials | str:
+        """Read a brand's credentials anew: Kubernetes replaces the files of a Secret while the process runs.
+
+        Raises ConfigError.
+        """
+        settings = self._load()
+        self._output.mask(settings.secrets)
+        brand = next((brand for brand in settings.brands if brand.brand == name), None)
+        return translate.credentials(brand or self._brands[name].settings)
+
     def _is_forgotten(self, brand: BrandState) -> bool:
         newest = max(
             (venue.last_success or 0.0 for venue in self.store.venues() if venue.venue.brand == brand.brand),
@@ -223,7 +262,7 @@ class Daemon:
         return newest < self._clock.wall() - FORGET_SECONDS
 
 
-_WITHOUT_CONNECTION = {"time_zone", "opening_hours", "ignore_stations", "venue_overrides"}
+_WITHOUT_CONNECTION = {"venues", "time_zone", "opening_hours", "ignore_stations", "venue_overrides"}
 """Settings of a brand that its client does not use to connect: they may change while it keeps token and quota."""
 
 

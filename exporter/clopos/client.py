@@ -128,6 +128,10 @@ class Client:
         """Return the venue that the token itself stands for; listed alone, it is what `venues: default` means."""
         return Venue(self.brand, DEFAULT_VENUE, self.brand)
 
+    def list_venues(self, venues: tuple[Venue, ...] | None) -> None:
+        """Replace the list of venues to watch, from the next discovery on."""
+        self._venues = venues
+
     def close(self) -> None:
         """End what is running and close the connections."""
         self._transport.close()

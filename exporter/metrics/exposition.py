@@ -16,7 +16,7 @@ from typing import NamedTuple, Protocol
 from exporter import negotiation
 from exporter.clock import Clock
 from exporter.metrics import pieces
-from exporter.metrics.families import VENUE_FAMILIES
+from exporter.metrics.families import KIND, STATION, TRANSITION, VENUE_FAMILIES
 from exporter.metrics.pieces import Piece
 from exporter.metrics.render import header, lines
 from exporter.model import VenueKey
@@ -29,7 +29,7 @@ TELEMETRY_AGE = 1.0
 """Seconds that the text about the process itself is kept."""
 
 # The families up to here depend on the stations alone, and stations seldom change.
-_STATION_FAMILIES = 1 + max(i for i, family in enumerate(VENUE_FAMILIES) if family.name.startswith("clopos_station"))
+_STATION_FAMILIES = 1 + max(i for i, family in enumerate(VENUE_FAMILIES) if family.scope in (STATION, KIND, TRANSITION))
 
 
 class Scrape(NamedTuple):

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from exporter.model import Kind, Station, StationState, Venue
+from exporter.incidents import inactive_open_seconds
+from exporter.model import Incident, Kind, Station, StationState, Venue
 from exporter.views import BrandView, KindCount, VenueView, count_kinds
 
 NAN = float("nan")
@@ -78,6 +79,30 @@ def _venues(view: VenueView) -> Iterator[Row]:
     yield Row((view.state.venue.brand, *_names(view.state.venue)), view)
 
 
+def _inactive(view: VenueView) -> Iterator[Row]:
+    venue, stations = view.state.venue, view.state.stations or {}
+    for station_id in view.state.records:
+        station_state, seconds = stations.get(station_id), inactive_open_seconds(view.state, station_id)
+        if station_state is not None and seconds is not None:
+            station = station_state.station
+            yield Row((venue.brand, station.kind.value, station.name, station.id, venue.name, venue.id), seconds)
+
+
+def _incidents(incident: Incident) -> Iterator[Row]:
+    venue = incident.venue
+    labels = (
+        incident.brand,
+        incident.kind.value,
+        incident.severity.value,
+        incident.station or "",
+        incident.station_id or "",
+        incident.kind.topic.value,
+        venue.name if venue else "",
+        venue.id if venue else "",
+    )
+    yield Row(labels, incident)
+
+
 def _brands(view: BrandView) -> Iterator[Row]:
     yield Row((view.state.brand,), view)
 
@@ -91,6 +116,8 @@ KIND = Scope(("brand", "kind", "venue", "venue_id"), _kinds)
 TRANSITION = Scope(("brand", "kind", "to", "venue", "venue_id"), _transitions)
 VENUE = Scope(("brand", "venue", "venue_id"), _venues)
 BRAND = Scope(("brand",), _brands)
+INACTIVE = Scope(STATION.label_names, _inactive)
+INCIDENT = Scope(("brand", "kind", "severity", "station", "station_id", "topic", "venue", "venue_id"), _incidents)
 
 
 def _flag(value: bool | None) -> float:  # noqa: FBT001 - a three-valued flag is the subject itself
@@ -247,6 +274,37 @@ VENUE_FAMILIES: tuple[Family[VenueView], ...] = (
         VENUE,
         _venue(lambda view: None if view.opening is None else view.opening.next_close),
     ),
+    Family(
+        "clopos_venue_open_seconds_total",
+        "counter",
+        "Time that the venue was open, or without opening hours any time, and was read.",
+        VENUE,
+        _venue(lambda view: view.state.open_seconds),
+    ),
+    Family(
+        "clopos_station_inactive_open_seconds_total",
+        "counter",
+        "Time that the station was inactive while the venue was open and read; absent until it was.",
+        INACTIVE,
+        float,
+    ),
+)
+
+INCIDENT_FAMILIES: tuple[Family[Incident], ...] = (
+    Family(
+        "clopos_incident",
+        "gauge",
+        "Incidents that fire: always 1, absent otherwise; the names are those of its beginning.",
+        INCIDENT,
+        lambda _: 1.0,
+    ),
+    Family(
+        "clopos_incident_started_timestamp_seconds",
+        "gauge",
+        "When what is wrong began.",
+        INCIDENT,
+        lambda incident: float(incident.began_at),
+    ),
 )
 
 BRAND_FAMILIES: tuple[Family[BrandView], ...] = (
@@ -291,5 +349,19 @@ BRAND_FAMILIES: tuple[Family[BrandView], ...] = (
         "Turns that were dropped because the venue was still being polled.",
         BRAND,
         _brand(lambda view: view.polls_skipped),
+    ),
+    Family(
+        "clopos_exporter_brand_owned",
+        "gauge",
+        "Whether this process polls the brand: 1 yes; with PostgreSQL exactly one of several processes does.",
+        BRAND,
+        _brand(lambda view: view.owned),
+    ),
+    Family(
+        "clopos_exporter_api_sunset_timestamp_seconds",
+        "gauge",
+        "When Clopos says that this API ends (RFC 8594); absent where it does not.",
+        BRAND,
+        _brand(lambda view: view.sunset_at),
     ),
 )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Protocol
 
 import prometheus_client
 from prometheus_client import (
@@ -16,24 +17,48 @@ from prometheus_client import (
     ProcessCollector,
     generate_latest,
 )
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.openmetrics import exposition as openmetrics_exposition
 from prometheus_client.registry import Collector
 
 from exporter import __version__
-from exporter.metrics.families import BRAND_FAMILIES
+from exporter.metrics.families import BRAND_FAMILIES, INCIDENT_FAMILIES
 from exporter.metrics.render import table
-from exporter.model import Reason
+from exporter.model import Incident, Reason
 from exporter.views import BrandView
 
 _BUCKETS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.8, 1.2, 2.0, 4.0, 8.0, 12.0, 20.0)
+
+
+class Channel(Protocol):
+    """What readers see of a notification channel: times are epoch seconds, `counts` are by outcome."""
+
+    @property
+    def name(self) -> str:
+        """Return the channel's name in the configuration."""
+
+    @property
+    def up(self) -> bool | None:
+        """Return whether the channel accepts messages, None before the first."""
+
+    @property
+    def queue_length(self) -> int:
+        """Return how many deliveries wait."""
+
+    @property
+    def oldest_at(self) -> float | None:
+        """Return since when the oldest of them waits."""
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """Return how many deliveries came to which outcome."""
 
 
 class Telemetry:
     """Count what the exporter itself does.
 
     `brands` returns the views of the brands, `store_up` whether the state can be written (None: nowhere to write it),
-    `log_up` whether log events can.
+    `log_up` whether log events can, `incidents` those that fire, and `channels` the states of notification channels.
     """
 
     def __init__(
@@ -42,18 +67,21 @@ class Telemetry:
         store_up: Callable[[], bool | None],
         log_up: Callable[[], bool | None] = lambda: None,
         *,
+        incidents: Callable[[], Iterable[Incident]] = tuple,
+        channels: Callable[[], Iterable[Channel]] = tuple,
         revision: str = "",
         shard: int = 0,
         total_shards: int = 1,
     ) -> None:
         # When a counter began says nothing that process_start_time_seconds does not say.
         prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
-        self._brands = brands
+        self._brands, self._incidents = brands, incidents
         self._registry = CollectorRegistry()
         self._registry.register(
             _Optional("clopos_exporter_store_up", "Whether the state can be written to where it is kept.", store_up)
         )
         self._registry.register(_Optional("clopos_exporter_log_up", "Whether log events can be written.", log_up))
+        self._registry.register(_Channels(channels))
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
         GCCollector(registry=self._registry)
@@ -130,6 +158,8 @@ class Telemetry:
         registry = self._registry.restricted_registry(names) if names else self._registry
         families = [family for family in BRAND_FAMILIES if not names or family.name in names]
         brands = table(families, self._brands(), openmetrics=openmetrics)
+        of_incidents = [family for family in INCIDENT_FAMILIES if not names or family.name in names]
+        brands += table(of_incidents, self._incidents(), openmetrics=openmetrics)
         if openmetrics:
             return brands + bytes(openmetrics_exposition.generate_latest(registry))  # type: ignore[no-untyped-call]
         return brands + generate_latest(registry)
@@ -150,3 +180,46 @@ class _Optional(Collector):
         value = self._value()
         if value is not None:
             yield GaugeMetricFamily(self._name, self._help, value=float(value))
+
+
+class _Channels(Collector):
+    """Collect the states of the notification channels."""
+
+    def __init__(self, channels: Callable[[], Iterable[Channel]]) -> None:
+        self._channels = channels
+
+    def describe(self) -> Iterator[Metric]:
+        """Return the families without samples."""
+        return self._families(())
+
+    def collect(self) -> Iterator[Metric]:
+        """Return the families that have samples."""
+        return (family for family in self._families(tuple(self._channels())) if family.samples)
+
+    @staticmethod
+    def _families(channels: Iterable[Channel]) -> Iterator[Metric]:
+        sent = CounterMetricFamily(
+            "clopos_exporter_notifications", "Notifications, by channel and outcome.", labels=("channel", "outcome")
+        )
+        waiting = GaugeMetricFamily(
+            "clopos_exporter_notification_queue_length", "Notifications that wait for delivery.", labels=("channel",)
+        )
+        oldest = GaugeMetricFamily(
+            "clopos_exporter_notification_oldest_timestamp_seconds",
+            "Since when the oldest waiting notification waits; absent when nothing does.",
+            labels=("channel",),
+        )
+        up = GaugeMetricFamily(
+            "clopos_exporter_notification_channel_up",
+            "Whether the channel accepts messages: 0 after deliveries kept failing; absent before the first.",
+            labels=("channel",),
+        )
+        for channel in channels:
+            for outcome, count in channel.counts.items():
+                sent.add_metric((channel.name, outcome), count)
+            waiting.add_metric((channel.name,), channel.queue_length)
+            if channel.oldest_at is not None:
+                oldest.add_metric((channel.name,), channel.oldest_at)
+            if channel.up is not None:
+                up.add_metric((channel.name,), channel.up)
+        yield from (sent, waiting, oldest, up)

@@ -85,6 +85,8 @@ class StateFile:
             and state.stations is saved.stations
             and state.transitions is saved.transitions
             and state.outage is saved.outage
+            and state.incidents is saved.incidents
+            and state.records is saved.records
         )
 
     def write(

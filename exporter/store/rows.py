@@ -7,7 +7,9 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter
 
 from exporter import outbox
 from exporter.journal import Entry, JournalQuery
@@ -16,11 +18,13 @@ from exporter.model import (
     Absence,
     BrandState,
     Event,
+    Incident,
     Instant,
     Kind,
     Outage,
     Reason,
     Station,
+    StationRecord,
     StationState,
     Venue,
     VenueKey,
@@ -32,13 +36,37 @@ Row = tuple[Any, ...]
 
 _REASONS = frozenset(Reason)
 
+Values = TypeVar("Values")
+
+INCIDENTS = TypeAdapter(dict[str, Incident])
+RECORDS = TypeAdapter(dict[str, StationRecord])
+
+
+def _to_json(values: TypeAdapter[dict[str, Values]], held: Mapping[str, Values]) -> str:
+    # ASCII, because a name may hold half characters, which no encoding of a database has.
+    return json.dumps(values.dump_python(dict(held), mode="json")) if held else "{}"
+
+
+def _from_json(values: TypeAdapter[dict[str, Values]], text: str) -> Mapping[str, Values]:
+    return EMPTY if text == "{}" else values.validate_python(json.loads(text))
+
 
 def write_venue(connection: sqlite3.Connection, old: VenueState | None, new: VenueState) -> None:
     """Write what differs between the state that the file holds and the new one; unchanged parts are identical."""
     key = new.venue.key
     connection.execute(
-        "INSERT OR REPLACE INTO venues VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        (*key, new.venue.name, new.last_success, new.requests, *_outage_row(new.outage)),
+        "INSERT OR REPLACE INTO venues VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            *key,
+            new.venue.name,
+            new.last_success,
+            new.requests,
+            *_outage_row(new.outage),
+            _to_json(INCIDENTS, new.incidents),
+            _to_json(RECORDS, new.records),
+            new.open_seconds,
+            new.partial_since,
+        ),
     )
     before = (old and old.stations) or {}
     after = new.stations or {}
@@ -73,13 +101,14 @@ def write_brand(connection: sqlite3.Connection, state: BrandState) -> None:
     """Write the state of a brand."""
     venues = None if state.venues is None else json.dumps([(venue.id, venue.name) for venue in state.venues])
     connection.execute(
-        "INSERT OR REPLACE INTO brands VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT OR REPLACE INTO brands VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             state.brand,
             venues,
             json.dumps(dict(state.missing)),
             *_outage_row(state.login_outage),
             *_outage_row(state.outage),
+            _to_json(INCIDENTS, state.incidents),
         ),
     )
 
@@ -168,13 +197,18 @@ def read_venues(connection: sqlite3.Connection, now: Instant) -> Iterator[VenueS
     transitions: defaultdict[VenueKey, dict[tuple[Kind, bool], int]] = defaultdict(dict)
     for brand, venue_id, kind, active, total in connection.execute("SELECT * FROM transitions"):
         transitions[brand, venue_id][Kind(kind), bool(active)] = total
-    for brand, id_, name, last_success, requests, *outage in connection.execute("SELECT * FROM venues"):
+    for brand, id_, name, last_success, requests, *rest in connection.execute("SELECT * FROM venues"):
+        incidents, records, open_seconds, partial_since = rest[3:]
         state = VenueState(
             Venue(brand, id_, name),
             transitions=transitions.get((brand, id_), EMPTY),
             requests=requests,
-            outage=_outage(outage),
+            outage=_outage(rest[:3]),
             restored=True,
+            partial_since=partial_since,
+            incidents=_from_json(INCIDENTS, incidents),
+            records=_from_json(RECORDS, records),
+            open_seconds=open_seconds,
         )
         if last_success is not None:
             age = max(0.0, now.wall - last_success)
@@ -191,8 +225,9 @@ def read_brands(connection: sqlite3.Connection) -> Iterator[BrandState]:
             None if venues is None else tuple(Venue(brand, id_, name) for id_, name in json.loads(venues)),
             {id_: _absence(value) for id_, value in json.loads(missing).items()},
             login_outage=_outage(outages[:3]),
-            outage=_outage(outages[3:]),
+            outage=_outage(outages[3:6]),
             restored=True,
+            incidents=_from_json(INCIDENTS, outages[6]),
         )
 
 

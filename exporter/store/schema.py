@@ -69,6 +69,11 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             created_at REAL NOT NULL, state TEXT NOT NULL, accepted_at REAL
         )
         """,
+        "ALTER TABLE venues ADD COLUMN incidents TEXT NOT NULL DEFAULT '{}'",
+        "ALTER TABLE venues ADD COLUMN records TEXT NOT NULL DEFAULT '{}'",
+        "ALTER TABLE venues ADD COLUMN open_seconds REAL NOT NULL DEFAULT 0",
+        "ALTER TABLE venues ADD COLUMN partial_since REAL",
+        "ALTER TABLE brands ADD COLUMN incidents TEXT NOT NULL DEFAULT '{}'",
         # Earlier versions emitted a change before they stored it.
         "INSERT INTO cursors SELECT 'log', coalesce(max(id), 0) FROM journal",
     ),

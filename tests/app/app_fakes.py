@@ -58,7 +58,9 @@ class Work:
         self.scheduler = ManualScheduler(clock)
         self.stop = StopEvent()
         self.store = store or MemoryStore()
-        self.telemetry = Telemetry(lambda: [self.brand.view()], lambda: None)
+        self.telemetry = Telemetry(
+            lambda: [self.brand.view()], lambda: None, incidents=lambda: [*self.brand.incidents()]
+        )
         self.exposition = Exposition(self.telemetry, clock)
         self.registry = ViewRegistry(clock, self.exposition)
         services = Services(
@@ -72,21 +74,30 @@ class Work:
             telemetry=self.telemetry,
         )
         self.brand = BrandMonitor(brand, Intervals(30.0, 300.0, 300.0), services)
-        self.scheduler.settled = lambda: self.brand.loop.join(10)
+        self.scheduler.settled = self._settle
 
     @property
     def told(self) -> Sequence[Entry]:
         return self.store.entries_after(self.store.cursor("test"), 10_000)
 
+    def _settle(self) -> None:
+        self.brand.loop.join(10)
+        self.brand.review()
+
     def run(self, seconds: float) -> None:
         self.scheduler.run(seconds)
 
     def events(self) -> list[str]:
-        """Return the events since the last call."""
+        """Return the events since the last call, incidents left out."""
         entries = self.told
         if entries:
             self.store.advance("test", entries[-1].id)
-        return [entry.event.value for entry in entries]
+        return [entry.event.value for entry in entries if not entry.event.startswith("incident.")]
+
+    def incidents(self) -> list[tuple[str, str]]:
+        """Return the transitions of incidents so far: the event and the kind of incident."""
+        entries = self.store.entries_after(0, 10_000)
+        return [(entry.event.value, entry.details["incident"]) for entry in entries if "incident" in entry.details]
 
     def scrape(self, accept: str, accept_encoding: str, names: frozenset[str]) -> Scrape:
         self.registry.refresh()

@@ -298,3 +298,39 @@ def test_new_settings_of_a_venue_are_in_force_at_once_and_keep_client_and_round(
 def test_a_venue_that_was_never_polled_starts_with_an_empty_state(work: Work) -> None:
     work.run(1)
     assert work.store.venue(venue("nowhere")) == VenueState(venue("nowhere"))
+
+
+def test_a_kitchen_station_that_stays_inactive_fires_an_incident_and_resolves_it(
+    work: Work, simulator: Simulator
+) -> None:
+    work.run(5)
+    simulator.world.set_status(BRAND, "1", "1", 0)
+    work.run(100)
+    assert work.incidents() == []
+    assert {incident.kind.value for incident in work.store.venue(venue("1", brand=BRAND)).incidents.values()}
+    work.run(120)
+    assert work.incidents() == [("incident.firing", "kitchen_station_inactive")]
+    assert [incident.station_id for incident in work.brand.incidents()] == ["1"]
+    assert list(samples(work, "clopos_incident").values()) == [1.0]
+    simulator.world.set_status(BRAND, "1", "1", 1)
+    work.run(60)
+    assert work.incidents()[1:] == [("incident.resolved", "kitchen_station_inactive")]
+    assert samples(work, "clopos_incident") == {}
+
+
+def test_a_restart_neither_repeats_nor_resolves_an_incident(
+    start: Callable[..., Work], simulator: Simulator, work: Work
+) -> None:
+    work.run(5)
+    switch_off(simulator)
+    work.run(300)
+    assert len(work.incidents()) == 1
+    store = MemoryStore()
+    store.commit(work.store.brand(BRAND))
+    for state in work.store.venues():
+        store.commit(replace(state, restored=True, polls=0))
+    work.brand.stop()
+    again = start(store)
+    again.run(300)
+    assert again.incidents() == []
+    assert len(again.brand.incidents()) == 1

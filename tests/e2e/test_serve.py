@@ -54,6 +54,8 @@ CONTRACT = {
     "clopos_exporter_config_last_reload_success_timestamp_seconds": set[str](),
     "clopos_exporter_store_up": set[str](),
     "clopos_exporter_log_up": set[str](),
+    "clopos_exporter_brand_owned": {"brand"},
+    "clopos_venue_open_seconds_total": VENUE,
     "clopos_exporter_shard_ordinal": set[str](),
     "clopos_exporter_total_shards": set[str](),
 }

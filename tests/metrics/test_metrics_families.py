@@ -162,7 +162,8 @@ def test_a_brand_tells_of_its_quota_token_and_polls(name: str, number: str) -> N
 def test_what_is_not_known_of_a_brand_is_absent() -> None:
     unknown = BrandView(BrandState("b"))
     assert [family.name for family in BRAND_FAMILIES if rendered(family.name, unknown)] == [
-        "clopos_exporter_polls_skipped_total"
+        "clopos_exporter_polls_skipped_total",
+        "clopos_exporter_brand_owned",
     ]
 
 

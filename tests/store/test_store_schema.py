@@ -21,7 +21,9 @@ def file_of(path: Path, version: int) -> None:
         for statement in statements:
             connection.execute(statement)
     if version:
-        connection.execute("INSERT INTO venues VALUES ('tandir', '7', 'Tandir Port', 100.0, 1, NULL, NULL, NULL)")
+        connection.execute(
+            "INSERT INTO venues (brand, venue_id, name, last_success, requests) VALUES ('tandir', '7', 'P', 9.0, 1)"
+        )
         connection.execute(
             "INSERT INTO stations VALUES ('tandir', '7', '1', 'Grill', 'kitchen', 0, 1, 1.0, 2.0, 0, 1, 3.0, NULL, 0)"
         )

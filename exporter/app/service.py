@@ -1,0 +1,65 @@
+"""The process itself: its own incidents, and the clock that drives everybody's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from threading import Event, Thread
+
+import structlog
+
+from exporter.app.brand import BrandMonitor
+from exporter.clock import Clock
+from exporter.incidents import ServiceFacts, assess_service
+from exporter.model import Incident
+from exporter.store import Store
+
+SERVICE = ""
+"""The brand under which the incidents of the process are stored: no brand of Clopos has an empty name."""
+
+LOOK_SECONDS = 0.5
+
+
+class ServiceMonitor:
+    """Decide what is wrong with the process, and review every brand when time alone may have changed something."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        stop: Event,
+        facts: Callable[[], ServiceFacts],
+        brands: Callable[[], Iterable[BrandMonitor]],
+    ) -> None:
+        self._store, self._clock, self._stop = store, clock, stop
+        self._facts, self._brands = facts, brands
+        self._thread = Thread(target=self._run, name="incidents", daemon=True)
+        self._log = structlog.get_logger(__name__)
+
+    def start(self) -> None:
+        """Begin, on a thread of its own."""
+        self._thread.start()
+
+    def join(self, seconds: float) -> None:
+        """Wait for a review that is under way."""
+        if self._thread.is_alive():
+            self._thread.join(seconds)
+
+    def incidents(self) -> Sequence[Incident]:
+        """Return the incidents of the process that fire."""
+        return [incident for incident in self._store.brand(SERVICE).incidents.values() if incident.firing]
+
+    def review(self) -> None:
+        """Decide about the process now."""
+        state = self._store.brand(SERVICE)
+        incidents, changes, _ = assess_service(state.incidents, self._facts(), self._clock.now())
+        if incidents is not state.incidents or changes:
+            self._store.commit(replace(state, incidents=incidents), changes=changes)
+
+    def _run(self) -> None:
+        while not self._clock.wait(self._stop, LOOK_SECONDS):
+            for review in (self.review, *(brand.review for brand in self._brands())):
+                try:
+                    review()
+                except Exception:  # noqa: BLE001 - one brand's fault must not end everybody's incidents
+                    self._log.exception("incidents.crashed")
