@@ -53,8 +53,9 @@ test-lowest: $(BIN)/uv ## Run the fast tests with the oldest dependencies that p
 	@$(BIN)/uv pip install --quiet --python .cache/lowest --no-deps --no-build-isolation --editable .
 	.cache/lowest/bin/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow" $(ARGS)
 
-docs: $(VENV)/dev ## Write the generated tables of both READMEs
+docs: $(VENV)/dev ## Write the generated tables of both READMEs and the configuration reference
 	$(PY) -m tools.tables
+	$(PY) -m tools.configuration
 	$(PY) -m tools.chart_values
 
 messages: $(VENV)/dev ## Bring the translation catalogues up to date with the code
