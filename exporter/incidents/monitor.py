@@ -55,7 +55,8 @@ class BrandIncidents:
 
     All that it keeps follows from the states, so that it can be made anew from them at any time; `refresh` has to come
     first. `rules` returns what the configuration says of a venue, `venue` the present state of a venue by its id. One
-    call at a time: under the brand's lock.
+    call at a time: under the brand's lock. `look_again_at`, which may be read without it, is when `due` has to be asked
+    next, epoch seconds.
     """
 
     def __init__(
@@ -72,11 +73,7 @@ class BrandIncidents:
         self._queue: list[tuple[float, str]] = []
         self._brand_look_again_at = inf
         self.situation = BrandSituation(reachable_since=now.wall)
-
-    @property
-    def look_again_at(self) -> float:
-        """Return when `due` has to be asked next, epoch seconds."""
-        return min(self._brand_look_again_at, self._queue[0][0] if self._queue else inf)
+        self.look_again_at = inf
 
     def after_poll(self, brand: BrandState, state: VenueState, changes: Sequence[Change], now: Instant) -> Decision:
         """Decide after a poll of a venue: with its new state, and the changes that the poll brought.
@@ -86,7 +83,7 @@ class BrandIncidents:
         known = self._assessed.get(state.venue.id)
         if known is not None and not changes and known.holds_for(state, now):
             return Decision((count_open(state, now, is_open=known.is_open, most=known.stale_after),))
-        return self._decide(brand, {state.venue.id: (state, changes)}, now)
+        return self._decide(brand, {state.venue.id: (state, changes)}, now, polled=state.venue.id)
 
     def after_discovery(self, brand: BrandState, now: Instant, facts: BrandFacts | None = None) -> Decision:
         """Decide after a login or a discovery, or when the facts about a brand changed."""
@@ -119,6 +116,7 @@ class BrandIncidents:
         now: Instant,
         *,
         brand_too: bool = False,
+        polled: str | None = None,
     ) -> Decision:
         # Whether a station fires alone depends on the brand, and the brand on its venues: they are summed up first.
         first = {venue_id: self._assess(state, changes, now) for venue_id, (state, changes) in venues.items()}
@@ -143,8 +141,9 @@ class BrandIncidents:
             if self._keep(venue_id, assessment):
                 self._brand_look_again_at = min(self._brand_look_again_at, now.wall)
             transitions += assessment.changes
-            if venue_id in venues or assessment.state is not state:
+            if venue_id == polled or assessment.state is not state:
                 decided.append(assessment.state)
+        self.look_again_at = min(self._brand_look_again_at, self._queue[0][0] if self._queue else inf)
         return Decision(tuple(decided), None if new_brand is brand else new_brand, tuple(transitions))
 
     def _assess(self, state: VenueState, changes: Sequence[Change], now: Instant) -> VenueAssessment:

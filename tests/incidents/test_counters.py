@@ -124,3 +124,10 @@ def test_every_kind_has_its_topic_and_severity() -> None:
         "brand_unreachable",
         "login_failing",
     }
+
+
+def test_a_refresh_hands_back_no_state_that_it_leaves_as_it_is() -> None:
+    history = History(venues=3)
+    assert history.judge.refresh(history.brand, history.now).venues == ()
+    history.poll("1")
+    assert history.judge.refresh(history.brand, history.now).venues == ()

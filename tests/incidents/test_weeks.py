@@ -337,6 +337,8 @@ class Weeks(History):
         if change.event is Event.INCIDENT_FIRING:
             self.outcome.sent += 1
             self.outcome.false += [f"{said}: {reason}" for reason in self._is_false(wall, incident.kind, members)]
+            if not incident.members and any(one.firing and members[0] in one.members for one in self.incidents()):
+                self.outcome.false.append(f"{said}: told within a group already")
             return
         ended = Ended(change.details["ended"])
         if ended.is_over and not all(self._was_on(key, wall) for key in members):
