@@ -7,10 +7,8 @@ from math import inf
 from typing import NamedTuple
 
 from exporter.hours import expires, next_ignore_change
-from exporter.incidents import troubles
-from exporter.incidents.ledger import Members
-from exporter.incidents.records import count_open, record_active, record_inactive, retires_in
-from exporter.incidents.scene import (
+from exporter.incidents import conditions
+from exporter.incidents.context import (
     FLAPPING,
     INACTIVE,
     OTHER_DELAY,
@@ -19,10 +17,12 @@ from exporter.incidents.scene import (
     REMOVED,
     STALE,
     VENUE,
-    Scene,
+    VenueContext,
     is_unclear,
     switched_at,
 )
+from exporter.incidents.ledger import Members
+from exporter.incidents.records import count_open, record_active, record_inactive, retires_in
 from exporter.incidents.values import BrandSituation, Bulk, Candidate, IncidentRules, VenueSummary
 from exporter.model import (
     EMPTY,
@@ -55,52 +55,52 @@ def assess_venue(
     state: VenueState, changes: Iterable[Change], rules: IncidentRules, now: Instant, situation: BrandSituation
 ) -> VenueAssessment:
     """Decide about a venue after a poll, with the changes that it brought, or when it is time to look again."""
-    scene = Scene(state, rules, now, situation)
-    scene.state = count_open(state, now, is_open=scene.is_open, most=rules.stale_after)
-    _look_when_rules_change(scene)
-    if scene.is_known:
-        troubles.note(scene, changes)
-        _record(scene)
-        troubles.assess(scene)
-    if not scene.is_live:
-        _close(scene)
-    elif scene.is_known:
-        _inactive(scene)
-    _stale(scene)
-    return VenueAssessment(scene.result(), scene.ledger.changes, _summary(scene), scene.ledger.look_again_at)
+    context = VenueContext(state, rules, now, situation)
+    context.state = count_open(state, now, is_open=context.is_open, most=rules.stale_after)
+    _look_when_rules_change(context)
+    if context.is_known:
+        conditions.note(context, changes)
+        _record(context)
+        conditions.assess(context)
+    if not context.is_live:
+        _close(context)
+    elif context.is_known:
+        _inactive(context)
+    _stale(context)
+    return VenueAssessment(context.result(), context.ledger.changes, _summary(context), context.ledger.look_again_at)
 
 
-def _look_when_rules_change(scene: Scene) -> None:
-    scene.ledger.look(expires(scene.opening))
-    if not scene.is_live and scene.opening.next_open is not None:
-        scene.ledger.look(scene.opening.next_open - PREPARING_SECONDS)
-    scene.ledger.look(next_ignore_change(scene.rules.ignore, scene.wall))
+def _look_when_rules_change(context: VenueContext) -> None:
+    context.ledger.look(expires(context.opening))
+    if not context.is_live and context.opening.next_open is not None:
+        context.ledger.look(context.opening.next_open - PREPARING_SECONDS)
+    context.ledger.look(next_ignore_change(context.rules.ignore, context.wall))
 
 
-def _record(scene: Scene) -> None:
-    records, clock = scene.records, scene.state.open_seconds
-    for id_ in records.keys() - scene.stations.keys():
+def _record(context: VenueContext) -> None:
+    records, clock = context.records, context.state.open_seconds
+    for id_ in records.keys() - context.stations.keys():
         del records[id_]
-    for id_, station_state in scene.stations.items():
+    for id_, station_state in context.stations.items():
         record = records.get(id_)
         if station_state.status is False:
-            record = record_inactive(record, station_state, clock, is_ignored=id_ in scene.ignored)
+            record = record_inactive(record, station_state, clock, is_ignored=id_ in context.ignored)
             records[id_] = record
-            if scene.is_open:
-                scene.ledger.look(scene.wall + max(1.0, retires_in(record, clock)))
+            if context.is_open:
+                context.ledger.look(context.wall + max(1.0, retires_in(record, clock)))
         elif record is not None:
             records[id_] = record_active(record, clock)
 
 
-def _close(scene: Scene) -> None:
-    ledger = scene.ledger
+def _close(context: VenueContext) -> None:
+    ledger = context.ledger
     for key in list(ledger.now):
         if key.startswith((INACTIVE, FLAPPING, REMOVED)) or key == VENUE:
             if key.startswith(REMOVED) and not ledger.now[key].firing:
                 continue  # It happened while nobody was there: said at opening.
             ledger.end(key, Ended.CLOSED)
         elif key.startswith(PRINTING) and ledger.now[key].firing:
-            if scene.wall - ledger.now[key].began_at >= troubles.NEWS_SECONDS:
+            if context.wall - ledger.now[key].began_at >= conditions.NEWS_SECONDS:
                 ledger.end(key, Ended.CLOSED)
             else:
                 ledger.suspend(key)
@@ -109,120 +109,120 @@ def _close(scene: Scene) -> None:
 # Inactive stations, one by one or all of them at once
 
 
-def _inactive(scene: Scene) -> None:
-    ledger = scene.ledger
-    _end_inactive(scene)
-    candidates = {id_: one for id_, one in scene.stations.items() if scene.is_candidate(id_)}
+def _inactive(context: VenueContext) -> None:
+    ledger = context.ledger
+    _end_inactive(context)
+    candidates = {id_: one for id_, one in context.stations.items() if context.is_candidate(id_)}
     for id_, station_state in candidates.items():
         # The last clear status of a row that is unclear now is that of the past: not enough to begin with.
         if not is_unclear(station_state):
-            scene.hold_station(INACTIVE, _kind(scene, station_state), station_state)
+            context.hold_station(INACTIVE, _kind(context, station_state), station_state)
         if INACTIVE + id_ in ledger.now:
-            ledger.become(INACTIVE + id_, _kind(scene, station_state))
-    own = {id_: one for id_, one in candidates.items() if _bulk(scene, one) is None}
-    group = _group(scene, own)
+            ledger.become(INACTIVE + id_, _kind(context, station_state))
+    own = {id_: one for id_, one in candidates.items() if _bulk(context, one) is None}
+    group = _group(context, own)
     for id_, station_state in candidates.items():
         key = INACTIVE + id_
         if key not in ledger.now:
             continue
-        cover = group if id_ in own else _bulk(scene, station_state)
+        cover = group if id_ in own else _bulk(context, station_state)
         if cover is not None and cover.firing:
             ledger.cover(key)
             continue
         incident = ledger.update(key, covered=False)
         if cover is None and not is_unclear(station_state):
-            ledger.fire(key, incident.began_at + _delay(scene, station_state))
+            ledger.fire(key, incident.began_at + _delay(context, station_state))
 
 
-def _end_inactive(scene: Scene) -> None:
-    for key in scene.ledger.keys(INACTIVE):
+def _end_inactive(context: VenueContext) -> None:
+    for key in context.ledger.keys(INACTIVE):
         id_ = key.removeprefix(INACTIVE)
-        station_state = scene.stations.get(id_)
+        station_state = context.stations.get(id_)
         if station_state is None:
-            scene.ledger.end(key, Ended.REMOVED)
-        elif id_ in scene.ignored:
-            scene.ledger.end(key, Ended.IGNORED)
+            context.ledger.end(key, Ended.REMOVED)
+        elif id_ in context.ignored:
+            context.ledger.end(key, Ended.IGNORED)
         elif station_state.status is False:
-            if scene.records[id_].retired:
-                scene.ledger.end(key, Ended.RETIRED)
+            if context.records[id_].retired:
+                context.ledger.end(key, Ended.RETIRED)
         else:
-            scene.ledger.end(key, Ended.ACTIVE_AGAIN)
+            context.ledger.end(key, Ended.ACTIVE_AGAIN)
 
 
-def _group(scene: Scene, own: Mapping[str, StationState]) -> Incident | None:
+def _group(context: VenueContext, own: Mapping[str, StationState]) -> Incident | None:
     """Return the incident of all stations at once, where there is one; `own` are those that no bulk edit has."""
-    ledger, group = scene.ledger, scene.ledger.now.get(VENUE)
-    watched = [one for id_, one in scene.stations.items() if scene.is_watched(id_)]
+    ledger, group = context.ledger, context.ledger.now.get(VENUE)
+    watched = [one for id_, one in context.stations.items() if context.is_watched(id_)]
     all_inactive = len(own) == len(watched) >= AT_ONCE
     if any(map(is_unclear, watched)) or (group is None and not all_inactive):
         return group
-    members: Members = tuple((scene.state.venue.id, id_) for id_ in own)
-    kind = IncidentKind.VENUE_NO_ACTIVE_STATION if scene.is_open else IncidentKind.STATION_NOT_READY
+    members: Members = tuple((context.state.venue.id, id_) for id_ in own)
+    kind = IncidentKind.VENUE_NO_ACTIVE_STATION if context.is_open else IncidentKind.STATION_NOT_READY
     if group is None:
-        ledger.hold(VENUE, kind, venue=scene.state.venue, members=members)
+        ledger.hold(VENUE, kind, venue=context.state.venue, members=members)
     elif group.kind is IncidentKind.STATION_NOT_READY:
         ledger.become(VENUE, kind)
     if all_inactive:
         group = ledger.update(VENUE, members=members, details=EMPTY)
         single = {id_: ledger.now[INACTIVE + id_] for id_ in own}
-        due = [one.began_at + _delay(scene, own[id_]) for id_, one in single.items() if not one.firing]
-        ledger.fire(VENUE, min([*due, group.began_at + scene.rules.delay]))
+        due = [one.began_at + _delay(context, own[id_]) for id_, one in single.items() if not one.firing]
+        ledger.fire(VENUE, min([*due, group.began_at + context.rules.delay]))
     else:
-        ledger.narrow(VENUE, members, scene.excused(), scene.rules.delay)
+        ledger.narrow(VENUE, members, context.excused(), context.rules.delay)
     return ledger.now.get(VENUE)
 
 
-def _bulk(scene: Scene, station_state: StationState) -> Bulk | None:
-    return scene.situation.bulk(switched_at(station_state))
+def _bulk(context: VenueContext, station_state: StationState) -> Bulk | None:
+    return context.situation.bulk(switched_at(station_state))
 
 
-def _kind(scene: Scene, station_state: StationState) -> IncidentKind:
-    incident = scene.ledger.now.get(INACTIVE + station_state.station.id)
+def _kind(context: VenueContext, station_state: StationState) -> IncidentKind:
+    incident = context.ledger.now.get(INACTIVE + station_state.station.id)
     if incident is not None and incident.kind is not IncidentKind.STATION_NOT_READY:
         return incident.kind  # As it was when it began, and also over a pause that is all preparation.
-    if not scene.is_open:
+    if not context.is_open:
         return IncidentKind.STATION_NOT_READY
     is_kitchen = station_state.station.kind is Kind.KITCHEN
     return IncidentKind.KITCHEN_STATION_INACTIVE if is_kitchen else IncidentKind.STATION_INACTIVE
 
 
-def _delay(scene: Scene, station_state: StationState) -> float:
-    return scene.rules.delay + (0.0 if _kind(scene, station_state) in _SOONER else OTHER_DELAY)
+def _delay(context: VenueContext, station_state: StationState) -> float:
+    return context.rules.delay + (0.0 if _kind(context, station_state) in _SOONER else OTHER_DELAY)
 
 
 # The venue as a whole
 
 
-def _stale(scene: Scene) -> None:
-    ledger, state = scene.ledger, scene.state
+def _stale(context: VenueContext) -> None:
+    ledger, state = context.ledger, context.state
     if state.outage is None:
         if not state.restored:
             ledger.end(STALE, Ended.RECOVERED)
-    elif scene.situation.unreachable:
+    elif context.situation.unreachable:
         if STALE in ledger.now and not ledger.now[STALE].firing:
             ledger.end(STALE, Ended.REPLACED)
     else:
         began_at = state.outage.since if state.last_success is None else state.last_success
         details = {"reason": state.outage.reason.value, "message": state.outage.message}
         ledger.hold(STALE, IncidentKind.VENUE_DATA_STALE, venue=state.venue, began_at=began_at, details=details)
-        ledger.fire(STALE, max(began_at, scene.situation.reachable_since) + scene.rules.stale_after)
+        ledger.fire(STALE, max(began_at, context.situation.reachable_since) + context.rules.stale_after)
 
 
-def _summary(scene: Scene) -> VenueSummary:
-    state = scene.state
+def _summary(context: VenueContext) -> VenueSummary:
+    state = context.state
     is_polled = state.up is not None and (state.outage is not None or not state.restored)
     candidates = tuple(
-        _candidate(scene, id_, station_state)
-        for id_, station_state in scene.stations.items()
-        if scene.is_candidate(id_)
+        _candidate(context, id_, station_state)
+        for id_, station_state in context.stations.items()
+        if context.is_candidate(id_)
     )
     outage = state.outage if is_polled else None
-    return VenueSummary(scene.is_open, is_polled, outage, candidates, tuple(scene.excused().items()))
+    return VenueSummary(context.is_open, is_polled, outage, candidates, tuple(context.excused().items()))
 
 
-def _candidate(scene: Scene, id_: str, station_state: StationState) -> Candidate:
-    incident = scene.ledger.now.get(INACTIVE + id_)
+def _candidate(context: VenueContext, id_: str, station_state: StationState) -> Candidate:
+    incident = context.ledger.now.get(INACTIVE + id_)
     due = inf
-    if incident is not None and scene.is_known and not is_unclear(station_state):
-        due = incident.began_at + _delay(scene, station_state)
-    return Candidate(id_, switched_at(station_state), due, scene.is_live, incident is not None and incident.firing)
+    if incident is not None and context.is_known and not is_unclear(station_state):
+        due = incident.began_at + _delay(context, station_state)
+    return Candidate(id_, switched_at(station_state), due, context.is_live, incident is not None and incident.firing)

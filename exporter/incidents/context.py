@@ -24,7 +24,7 @@ VENUE, UNCLEAR, STALE = "venue", "unclear", "stale"
 _ALWAYS = Opening(is_open=True, next_open=None, next_close=None)
 
 
-class Scene:
+class VenueContext:
     """What is known of a venue and its rules now, and the ledger in which incidents are decided.
 
     `is_known` says that the newest poll was complete, `is_live` that the venue is open or about to open.
