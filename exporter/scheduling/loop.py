@@ -96,8 +96,11 @@ class PollLoop:
     def start(self, known: Iterable[Venue] = ()) -> None:
         """Begin: venues that are known from before are polled while the first discovery is under way."""
         self._round.set_venues(known)
-        self._scheduler.schedule(self._discovery_job, lambda: self._discover_at, self._start_discovery)
-        self._scheduler.schedule(self._poll_job, self._next_poll, self._start_poll)
+        with self._lock:
+            if self._stopped:
+                return
+            self._scheduler.schedule(self._discovery_job, lambda: self._discover_at, self._start_discovery)
+            self._scheduler.schedule(self._poll_job, self._next_poll, self._start_poll)
 
     def stop(self) -> None:
         """Start nothing any more; what is under way is left to end."""

@@ -47,9 +47,8 @@ class Limiter(Protocol):
 class _Slot:
     """A venue's place in the round.
 
-    `due` orders the slots, in seconds of virtual time that goes on by one interval a round whatever holds it up.
-    `requests` is what a poll takes, `failures` how many failed in a row. `phase` is where in the round a new venue goes
-    on after its first poll.
+    `due` is when it wants to be polled next (monotonic), which orders the slots. `requests` is what a poll takes,
+    `failures` how many failed in a row. `phase` is where in the round a new venue goes on after its first poll.
     """
 
     venue: Venue
@@ -69,10 +68,10 @@ class _Slot:
 class RoundRobin:
     """Hand out venues when their slot comes: heavier ones more often, equal ones in turn.
 
-    Stride scheduling: each slot follows its last by the venue's interval in virtual time, the one due first is next,
-    and in real time they come at even distances, as many as the quota allows. After a hang or an outage the round goes
-    on where it was, at the same rate. The interval of a venue follows from its weight (`weights.intervals`); for equal
-    weights it is the larger of `poll_interval` and what the quota allows for all venues and their pages, seconds.
+    A slot is due an interval after its last; the one due first is next, and they come at even distances, as many as the
+    quota allows. After a hang or an outage the round goes on where it was, at the same rate. The interval of a venue
+    follows from its weight (`weights.intervals`); for equal weights it is the larger of `poll_interval` and what the
+    quota allows for all venues and their pages, seconds.
 
     A venue whose polls fail backs off. While nothing of the brand works, the slots of failed venues pass unused but for
     a probe every `PROBE_SECONDS` (a circuit breaker): one success, and the round goes on.
@@ -100,7 +99,6 @@ class RoundRobin:
         self._new: deque[_Slot] = deque()
         self._heap: list[tuple[float, int, _Slot]] = []
         self._numbers = count()
-        self._virtual = 0.0
         self._next = clock.monotonic()
         self._per_second: float | None = None  # for which the intervals were computed; None: compute them again
         self._even = poll_interval
@@ -186,8 +184,7 @@ class RoundRobin:
             self._plan()
             was_new = bool(self._new)
             slot = self._new.popleft() if was_new else heapq.heappop(self._heap)[2]
-            self._virtual = self._virtual if was_new else slot.due
-            self._push(slot, self._virtual + slot.interval * (slot.phase if was_new else 1.0))
+            self._push(slot, now + slot.interval * (slot.phase if was_new else 1.0))
             self.lag = now - self._next
             distance = slot.requests / self._rate
             if self._new:
@@ -214,9 +211,12 @@ class RoundRobin:
             slot.running = False
             if requests is None:
                 self._failed_in_a_row += 1
-                self._set_failures([slot], slot.failures + 1)
+                self._set_failures(slot, slot.failures + 1)
                 return
-            self._set_failures(self._slots.values() if self.probing else [slot], 0)
+            if self.probing:  # What failed may work again: it is asked without more delay.
+                for other in self._slots.values():
+                    self._set_failures(other, min(1, other.failures))
+            self._set_failures(slot, 0)
             self._failed_in_a_row = 0
             if requests != slot.requests:
                 slot.requests = requests
@@ -230,14 +230,13 @@ class RoundRobin:
                 slot.running = False
                 self._heap = [entry for entry in self._heap if entry[2] is not slot]
                 heapq.heapify(self._heap)
-                self._push(slot, self._virtual)
+                self._push(slot, -inf)
                 self._next = self._clock.monotonic() + seconds
 
-    def _set_failures(self, slots: Iterable[_Slot], failures: int) -> None:
-        for slot in slots:
-            before, slot.failures = slot.backoff, failures
-            if slot.backoff != before:
-                self._per_second = None
+    def _set_failures(self, slot: _Slot, failures: int) -> None:
+        before, slot.failures = slot.backoff, failures
+        if slot.backoff != before:
+            self._per_second = None
 
     def _push(self, slot: _Slot, due: float) -> None:
         slot.due = due
@@ -256,11 +255,11 @@ class RoundRobin:
         self._even = max(self._poll_interval, requests.total() / budget)
         longest = min(weights.LONGEST * self._even, self._stale_after / 2)
         by_weight = weights.intervals(requests, budget, self._poll_interval, longest)
-        self._rate = 0.0
+        self._rate, now = 0.0, self._clock.monotonic()
         for slot in self._slots.values():
             before, slot.interval = slot.interval, by_weight[slot.weight] + slot.backoff
             self._rate += slot.requests / slot.interval
-            if before:
-                slot.due = self._virtual + (slot.due - self._virtual) * slot.interval / before
+            if before and slot.due > now:
+                slot.due = now + (slot.due - now) * slot.interval / before
         self._heap = [(slot.due, number, slot) for _, number, slot in self._heap]
         heapq.heapify(self._heap)

@@ -31,7 +31,7 @@ def venues(number: int, begin: int = 0) -> list[Venue]:
 
 @dataclass
 class Simulation:
-    """Poll what a rounds hands out; a poll of a venue takes `seconds` and `requests`."""
+    """Poll what a round robin hands out; a poll of a venue takes `seconds` and `requests`."""
 
     clock: FakeClock
     rounds: RoundRobin
@@ -70,6 +70,6 @@ class Simulation:
         return sorted(start for starts in self.starts.values() for start in starts)
 
     def gaps(self, id_: str | None = None) -> list[float]:
-        """Give the seconds between polls in a row: of one venue, or of all."""
+        """Return the seconds between polls in a row: of one venue, or of all."""
         starts = self.all_starts if id_ is None else self.starts[id_]
         return [later - first for first, later in pairwise(starts)]

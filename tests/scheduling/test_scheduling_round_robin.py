@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from fakes import FakeClock, venue
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scheduling_fakes import FakeLimiter, Simulation, venues
 
-from exporter.scheduling.round_robin import HEADROOM, NEVER, RoundRobin
+from exporter.scheduling.round_robin import HEADROOM, NEVER, PROBE_SECONDS, RoundRobin
+from exporter.scheduling.weights import CLOSED, OPEN, URGENT
 
 
 @pytest.fixture
@@ -250,3 +253,163 @@ def test_turns_wait_for_the_quota(rounds: RoundRobin, limiter: FakeLimiter, cloc
     rounds.set_venues([venue("1")])
     limiter.held_until = clock.monotonic() + 9
     assert rounds.next_at() == limiter.held_until
+
+
+# Weights
+
+
+@pytest.fixture
+def chain(clock: FakeClock, limiter: FakeLimiter) -> Simulation:
+    """Give 100 open venues and 200 closed ones, whose values are shown for half an hour."""
+    rounds = RoundRobin(clock, limiter, 5.0, stale_after=1800.0)
+    rounds.set_venues(venues(300))
+    simulation = Simulation(clock, rounds)
+    simulation.run(80)
+    for id_ in range(100, 300):
+        rounds.set_weight(str(id_), CLOSED)
+    simulation.run(2 * 765)
+    simulation.forget_starts()
+    return simulation
+
+
+def test_heavier_venues_are_polled_more_often_and_all_at_even_distances(chain: Simulation) -> None:
+    chain.run(3600)
+    assert chain.gaps() == pytest.approx([0.25 * HEADROOM] * len(chain.gaps()), rel=0.01)
+    for id_ in map(str, range(300)):
+        interval = chain.rounds.interval_of(id_)
+        assert interval == pytest.approx(30.6 if int(id_) < 100 else 306, rel=0.01)
+        assert chain.gaps(id_) == pytest.approx([interval] * len(chain.gaps(id_)), rel=0.15)
+
+
+def test_a_venue_that_becomes_urgent_is_polled_sooner_from_now_on(chain: Simulation, clock: FakeClock) -> None:
+    chain.run(100)
+    began = clock.monotonic()
+    chain.rounds.set_weight("250", URGENT)
+    chain.run(60)
+    after = [start for start in chain.starts["250"] if start >= began]
+    assert after[0] - began <= 10
+    assert max(later - first for first, later in pairwise(after)) <= 12
+
+
+def test_when_many_venues_open_at_once_nobody_waits_longer_than_the_new_interval(
+    chain: Simulation, clock: FakeClock
+) -> None:
+    chain.run(100)
+    began = clock.monotonic()
+    for id_ in range(100, 300):
+        chain.rounds.set_weight(str(id_), OPEN)
+    chain.run(160)
+    for id_ in map(str, range(300)):
+        starts = [start for start in chain.starts[id_] if start >= began]
+        assert starts[0] - began <= 1.1 * 76.5
+        assert max(later - first for first, later in pairwise(starts)) <= 1.1 * 76.5
+    assert chain.gaps() == pytest.approx([0.25 * HEADROOM] * len(chain.gaps()), rel=0.01), "no burst"
+
+
+def test_no_venue_waits_longer_than_half_of_the_time_its_values_are_shown(
+    simulation: Simulation, rounds: RoundRobin
+) -> None:
+    rounds.configure(30.0, 300.0)
+    rounds.set_venues(venues(300))
+    for id_ in range(1, 300):
+        rounds.set_weight(str(id_), URGENT)
+    rounds.set_weight("0", CLOSED)
+    simulation.run(300)
+    simulation.forget_starts()
+    simulation.run(1000)
+    assert max(simulation.gaps("0")) <= 155
+
+
+def test_settings_that_change_keep_every_place_in_the_round(simulation: Simulation, rounds: RoundRobin) -> None:
+    rounds.set_venues(venues(40))
+    simulation.run(31)
+    simulation.forget_starts()
+    for number in range(20):
+        rounds.configure(30.0 + number % 2, 300.0)
+        rounds.set_venues(venues(40))
+        simulation.run(15)
+    for id_ in map(str, range(40)):
+        assert len(simulation.starts[id_]) >= 9
+        assert max(simulation.gaps(id_)) <= 33
+
+
+# What fails
+
+
+def test_a_venue_that_fails_backs_off_and_the_others_keep_their_interval(
+    simulation: Simulation, rounds: RoundRobin
+) -> None:
+    simulation.requests = lambda polled: None if polled.id == "3" else 1
+    rounds.set_venues(venues(10))
+    simulation.run(600)
+    assert rounds.interval_of("3") == 45.0
+    simulation.forget_starts()
+    simulation.run(600)
+    assert len(simulation.starts["3"]) <= 14
+    for id_ in map(str, range(10)):
+        if id_ != "3":
+            assert max(simulation.gaps(id_)) == pytest.approx(30, rel=0.15)
+    simulation.requests = lambda _: 1
+    simulation.run(60)
+    assert rounds.interval_of("3") == 30.0
+
+
+def test_one_failure_alone_changes_no_interval(rounds: RoundRobin) -> None:
+    rounds.set_venues(venues(3))
+    taken = rounds.take()
+    assert taken is not None
+    rounds.done(taken, None)
+    assert rounds.interval_of(taken.id) == 30.0
+
+
+def test_a_brand_whose_polls_all_fail_is_probed_and_is_whole_an_interval_after_a_success(
+    simulation: Simulation, rounds: RoundRobin, clock: FakeClock
+) -> None:
+    rounds.set_venues(venues(100))
+    simulation.run(60)
+    assert not rounds.probing
+    simulation.requests = lambda _: None
+    simulation.run(90)
+    assert rounds.probing
+    simulation.forget_starts()
+    simulation.run(600)
+    assert len(simulation.all_starts) == pytest.approx(600 / PROBE_SECONDS, abs=2)
+    began = clock.monotonic()
+    simulation.requests = lambda _: 1
+    simulation.run(30 + 15)
+    assert not rounds.probing
+    assert len({id_ for id_, starts in simulation.starts.items() if starts[-1] > began}) == 100
+
+
+def test_a_venue_that_works_among_many_that_fail_keeps_its_interval(simulation: Simulation, rounds: RoundRobin) -> None:
+    simulation.requests = lambda polled: 1 if polled.id == "7" else None
+    rounds.set_venues(venues(100))
+    simulation.run(300)
+    simulation.forget_starts()
+    simulation.run(900)
+    assert max(simulation.gaps("7")) <= 45
+    assert len(simulation.all_starts) < 0.2 * 900 * 100 / 30, "the others are asked less often"
+
+
+def test_the_only_venue_of_a_brand_that_fails_is_asked_no_more_often_than_it_would_be(
+    simulation: Simulation, rounds: RoundRobin
+) -> None:
+    simulation.requests = lambda _: None
+    rounds.set_venues(venues(1))
+    simulation.run(600)
+    assert min(simulation.gaps()) >= 30
+
+
+def test_a_venue_that_was_given_back_is_first_again(rounds: RoundRobin, clock: FakeClock) -> None:
+    rounds.set_venues(venues(3))
+    taken = rounds.take()
+    assert taken is not None
+    rounds.give_back(taken, 1.0)
+    assert rounds.take() is None
+    clock.forward(1.0)
+    again = [rounds.take()]
+    while len(again) < 4:
+        clock.forward(rounds.next_at() - clock.monotonic())
+        again.append(rounds.take())
+    assert {polled.id for polled in again if polled is not None} == {"0", "1", "2"}
+    assert rounds.skipped == 1, "the fourth slot is the first one's again"
