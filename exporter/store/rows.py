@@ -44,7 +44,8 @@ RECORDS = TypeAdapter(dict[str, StationRecord])
 
 def _to_json(values: TypeAdapter[dict[str, Values]], held: Mapping[str, Values]) -> str:
     # ASCII, because a name may hold half characters, which no encoding of a database has.
-    return json.dumps(values.dump_python(dict(held), mode="json")) if held else "{}"
+    # `default` is for read-only mappings such as EMPTY, which pydantic's own JSON mode refuses.
+    return json.dumps(values.dump_python(dict(held), warnings=False), default=dict) if held else "{}"
 
 
 def _from_json(values: TypeAdapter[dict[str, Values]], text: str) -> Mapping[str, Values]:

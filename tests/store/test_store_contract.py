@@ -235,3 +235,16 @@ class TestConsumers:
         store.commit(BrandState("tandir", ()), changes=[change(Event.VENUE_REMOVED, 1.0)], removed=[VENUE.key])
         assert not store.venues()
         assert store.brand("tandir").venues == ()
+
+
+def test_incidents_of_a_brand_and_a_venue_outlive_the_process(path: Path, clock: Clock) -> None:
+    of_brand = Incident(IncidentKind.LOGIN_FAILING, Severity.CRITICAL, "tandir", 5.0)
+    of_venue = replace(of_brand, kind=IncidentKind.VENUE_DATA_STALE, venue=VENUE, details={"reason": "timeout"})
+    store = open_store(path, clock, journal_retention=1e10)
+    store.commit(BrandState("tandir", (VENUE,), incidents={"login": of_brand}))
+    store.commit(replace(STATE, incidents={"stale": of_venue}))
+    store.close()
+    again = open_store(path, clock, journal_retention=1e10)
+    assert again.brand("tandir").incidents == {"login": of_brand}
+    assert again.venue(VENUE).incidents == {"stale": of_venue}
+    again.close()
