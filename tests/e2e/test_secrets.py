@@ -115,6 +115,7 @@ def every_way_in(simulator: Simulator, folder: Path) -> tuple[dict[str, object],
         {**logins["file"], "client_secret_file": str(folder / "secret")},
         {"brand": "token", "token": f"{MARK}.token.token", **common},
         {"brand": "token-file", "token_file": str(folder / "token"), **common},
+        {"brand": "environment"},
     ]
     env = {f"CLOPOS_{key.upper()}": str(value) for key, value in logins["environment"].items()}
     env |= {"CLOPOS_CLIENT_SECRET": secret_of["environment"]}
