@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import tzinfo
 from typing import NamedTuple
 
 from exporter.hours import Hours, IgnoreRule, expires, ignored, next_ignore_change
@@ -17,11 +18,15 @@ OVERDUE_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class VenueRules:
-    """What the configuration says of how a venue is shown. `stale_after` is in seconds."""
+    """What the configuration says of how a venue is shown.
+
+    `stale_after` is in seconds; `time_zone` is None where none is configured.
+    """
 
     stale_after: float = NEVER
     hours: Hours | None = None
     ignore: tuple[IgnoreRule, ...] = ()
+    time_zone: tzinfo | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,4 +36,5 @@ def rules(brand: Brand, venue_id: str, stale_after: float) -> VenueRules:
         for item in settings.ignore_stations
     )
     opening = hours.parse(settings.opening_hours, settings.time_zone) if settings.opening_hours else None
-    return VenueRules(stale_after, opening, ignore)
+    zone = hours.zone(settings.time_zone) if settings.time_zone else None
+    return VenueRules(stale_after, opening, ignore, zone)

@@ -10,8 +10,8 @@ from itertools import groupby
 from exporter.i18n import translations
 from exporter.model import Incident, IncidentKind, Severity, Venue
 from exporter.notify.plan import Form, Notice
-from exporter.notify.texts import ENDED, UNREPORTED, texts_of
 from exporter.notify.transport import Message, Tone
+from exporter.texts import ENDED, UNREPORTED, texts_of
 
 LISTED_STATIONS = 15
 LONGEST_NAME = 80

@@ -15,8 +15,8 @@ from exporter.i18n import LANGUAGES
 from exporter.model import IncidentKind, Severity
 from exporter.notify.messages import LISTED_STATIONS, LONGEST_NAME, Renderer
 from exporter.notify.plan import Form, Notice
-from exporter.notify.texts import TEXTS
 from exporter.notify.transport import MESSAGE_LENGTH, Message, Tone
+from exporter.texts import TEXTS
 
 BAKU = ZoneInfo("Asia/Baku")
 NOW = NOON + 150.0
