@@ -102,7 +102,7 @@ def test_entries_that_were_pruned_before_the_log_came_back_are_counted(log: Fake
 
 def test_the_thread_follows_the_journal_and_stops_when_all_is_emitted(store: MemoryStore, log: FakeLog) -> None:
     grown = Signal()
-    store.subscribe(grown)
+    store.subscribe(grown.set)
     events = EventLog(store, grown, log.emit)
     events.start()
     store_changes(store, range(2))

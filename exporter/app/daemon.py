@@ -15,6 +15,7 @@ import structlog
 from exporter import __version__
 from exporter.app import translate
 from exporter.app.brand import BrandMonitor, Intervals, Services
+from exporter.app.notifications import StationNames, channel_settings, check_channels, goes_on, problems, routes
 from exporter.app.registry import ViewRegistry
 from exporter.app.service import SERVICE, ServiceMonitor
 from exporter.clock import Clock
@@ -29,6 +30,8 @@ from exporter.log import Output
 from exporter.metrics.exposition import Exposition, Scrape
 from exporter.metrics.telemetry import Telemetry
 from exporter.model import BrandState, Incident, Instant
+from exporter.notify.heartbeat import Heartbeat
+from exporter.notify.notifier import Notifier
 from exporter.scheduling.pool import WorkerPool
 from exporter.scheduling.scheduler import Scheduler
 from exporter.store import Store, open_store
@@ -59,8 +62,8 @@ class Daemon:
     """
 
     def __init__(self, load: Callable[[], Settings], output: Output, clock: Clock, *, revision: str = "") -> None:
-        self.settings = load()
         self._load, self._output, self._clock = load, output, clock
+        self.settings = self._load_checked()
         self._log = structlog.get_logger(__name__)
         self._reloading = Lock()
         self._stopping = Event()
@@ -69,16 +72,20 @@ class Daemon:
         output.mask(self.settings.secrets)
         self.store: Store = open_store(self.settings.state.path, clock, self.settings.state.journal_retention)
         grown = Event()
-        self.store.subscribe(grown)
+        self.store.subscribe(grown.set)
         self._event_log = EventLog(self.store, grown, output.emit)
         self._service = ServiceMonitor(
             self.store, clock, self._stopping, self._service_facts, lambda: list(self._brands.values())
         )
+        self._notifier = Notifier(self.store, clock, still_firing=lambda incident: goes_on(incident, self.incidents()))
+        self.store.subscribe(self._notifier.wake)
+        self._heartbeat: Heartbeat | None = None
         self.telemetry = Telemetry(
             self.brands,
             lambda: self.store.up,
             lambda: output.up,
             incidents=self.incidents,
+            channels=self._notifier.states,
             revision=revision,
             shard=self.settings.shard,
             total_shards=self.settings.total_shards,
@@ -180,6 +187,7 @@ class Daemon:
             for brand in self._brands.values():
                 brand.loop.join(max(0.0, deadline - time.monotonic()))
             self._service.join(max(0.0, deadline - time.monotonic()))
+            self._notifier.stop()
             self._event_log.stop(LOG_SECONDS)
             self.store.close()
 
@@ -189,7 +197,7 @@ class Daemon:
             if self._stopping.is_set():
                 return None
             try:
-                settings = self._load()
+                settings = self._load_checked()
                 self._refuse_what_needs_a_restart(settings)
             except ConfigError as error:
                 self._reload_successful = False
@@ -205,6 +213,11 @@ class Daemon:
             self._log.info("config.reloaded", brands=list(self._brands))
             return None
 
+    def _load_checked(self) -> Settings:
+        settings = self._load()
+        check_channels(settings)
+        return settings
+
     def _refuse_what_needs_a_restart(self, settings: Settings) -> None:
         now = self.settings
         fixed = {
@@ -219,6 +232,9 @@ class Daemon:
     def _apply(self, settings: Settings) -> None:
         """Start, reconfigure, replace and stop brands; a replaced one keeps its state, which lives in the store."""
         self.settings = settings
+        self.store.routes = routes(settings)
+        self._notifier.apply(channel_settings(settings, StationNames(self.store)))
+        self._apply_heartbeat(settings)
         intervals = Intervals(
             settings.poll_interval, settings.discovery_interval, settings.stale_after, settings.incidents.delay
         )
@@ -239,9 +255,27 @@ class Daemon:
             self._brands[name] = BrandMonitor(brand, intervals, self._services)
             self._brands[name].start()
 
+    def _apply_heartbeat(self, settings: Settings) -> None:
+        if self._heartbeat is not None:
+            self._heartbeat.stop()
+            self._heartbeat = None
+        if settings.heartbeat is not None:
+            url, interval = settings.heartbeat.url.get_secret_value(), settings.heartbeat.interval
+            self._heartbeat = Heartbeat(url, interval, self._problems, self._clock)
+            self._heartbeat.start()
+
+    def _problems(self) -> Sequence[str]:
+        return [
+            *self.not_ready(),
+            *problems(self.store.up, self._notifier.states(), self.brands(), self.venues()),
+        ]
+
     def _service_facts(self) -> ServiceFacts:
         return ServiceFacts(
-            state_writable=self.store.up, log_writable=self._output.up, reload_successful=self._reload_successful
+            state_writable=self.store.up,
+            log_writable=self._output.up,
+            reload_successful=self._reload_successful,
+            channels={channel.name: channel.up for channel in self._notifier.states()},
         )
 
     def _reread_credentials(self, name: str) -> Credentials | str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import tzinfo
 from zoneinfo import ZoneInfo
@@ -10,13 +10,17 @@ from zoneinfo import ZoneInfo
 from exporter.config import Settings
 from exporter.config.settings import Brand, Channel
 from exporter.errors import ConfigError, Fault
-from exporter.model import Incident, Venue
-from exporter.notify.channel import ChannelSettings
+from exporter.model import Incident, IncidentKind, Venue
+from exporter.notify.channel import ChannelSettings, ChannelState
 from exporter.notify.messages import Renderer
 from exporter.notify.plan import Timing
 from exporter.notify.transport import problem_of
-from exporter.outbox import Route
+from exporter.outbox import Route, key
 from exporter.store import Store
+from exporter.views import BrandView, VenueView
+
+_BLIND = {IncidentKind.BRAND_UNREACHABLE, IncidentKind.LOGIN_FAILING, IncidentKind.VENUE_DATA_STALE}
+"""Nothing new is known of what these are about."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,37 @@ def check_channels(settings: Settings) -> None:
     ]
     if faults:
         raise ConfigError(faults)
+
+
+def goes_on(incident: Incident, firing: Iterable[Incident]) -> bool:
+    """Return whether an incident is known to go on, so that people may be reminded of it.
+
+    It is not while its venue or brand cannot be read: that is an incident of its own, which then goes on.
+    """
+    firing = tuple(firing)
+    hidden = incident.kind not in _BLIND and any(
+        one.kind in _BLIND and one.brand == incident.brand and one.venue in (None, incident.venue) for one in firing
+    )
+    return not hidden and key(incident) in map(key, firing)
+
+
+def problems(
+    store_up: bool | None,  # noqa: FBT001 - a fact, not a switch
+    channels: Iterable[ChannelState],
+    brands: Iterable[BrandView],
+    venues: Iterable[VenueView],
+) -> Iterator[str]:
+    """Yield what does not work: the heartbeat stays away until there is nothing of it."""
+    if store_up is False:
+        yield "the state cannot be written"
+    for channel in channels:
+        if channel.up is False:
+            yield f"channel {channel.name} is down"
+    for brand in brands:
+        if brand.state.up is False:
+            yield f"brand {brand.state.brand}: login or venue list fails"
+    for name in sorted({view.state.venue.brand for view in venues if view.stale}):
+        yield f"brand {name}: data is too old"
 
 
 def _brands(settings: Settings, channel: Channel) -> list[str]:

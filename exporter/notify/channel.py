@@ -62,8 +62,7 @@ class ChannelState:
 class ChannelWorker:
     """Deliver what the outbox holds for one channel, in order, until the channel accepts it.
 
-    `owns` returns whether this process delivers for a brand. `changed` is called on the worker's thread when the
-    channel turns out to be down, or to work (again); `still_firing` is asked before an incident is repeated.
+    `owns` returns whether this process delivers for a brand; `still_firing` is asked before an incident is repeated.
     """
 
     def __init__(
@@ -75,13 +74,12 @@ class ChannelWorker:
         transport: Callable[[str], AppriseTransport] = AppriseTransport,
         owns: Callable[[str], bool] = lambda _: True,
         still_firing: Callable[[Incident], bool] = lambda _: True,
-        changed: Callable[[], None] = lambda: None,
     ) -> None:
         self.settings = settings
         self._outbox, self._clock = outbox, clock
         self._make_transport = transport
         self._transport: AppriseTransport | None = None
-        self._owns, self._still_firing, self._changed = owns, still_firing, changed
+        self._owns, self._still_firing = owns, still_firing
         self._wake, self._stopping = Event(), Event()
         self._thread = Thread(target=self._run, name=f"notify-{settings.name}", daemon=True)
         self._created: dict[int, float] = {}
@@ -165,9 +163,7 @@ class ChannelWorker:
         LOG.info("notification.sent", channel=self.settings.name, title=title)
         self._not_before = self._clock.monotonic() + SPACING_SECONDS
         self._failures, self._failing_since, self._problem = 0, None, ""
-        if self._up is not True:
-            self._up = True
-            self._changed()
+        self._up = True
         return 0.0
 
     def _send(self, due: Plan, wall: float) -> tuple[Outcome, str]:
@@ -194,9 +190,8 @@ class ChannelWorker:
         backoff = SHORTEST_BACKOFF * 2.0 ** min(self._failures - 1, 10) * random.uniform(1.0, 1.25)  # noqa: S311
         wait = max(min(backoff, LONGEST_BACKOFF), outcome.retry_after)
         self._not_before = self._clock.monotonic() + wait
-        if self._failures >= FAILURES_UNTIL_DOWN and self._up is not False:
+        if self._failures >= FAILURES_UNTIL_DOWN:
             self._up = False
-            self._changed()
         return wait
 
     def _run(self) -> None:

@@ -18,9 +18,8 @@ STOP_SECONDS = 1.5
 class Notifier:
     """Deliver incidents to every configured channel, each on a thread of its own.
 
-    `changed` is called when a channel turns out to be down, or to work (again), on the channel's thread. `owns` returns
-    whether this process delivers for a brand, and `still_firing` whether an incident is known to go on, so that it may
-    be repeated.
+    `owns` returns whether this process delivers for a brand, and `still_firing` whether an incident is known to go on,
+    so that it may be repeated.
     """
 
     def __init__(
@@ -28,12 +27,11 @@ class Notifier:
         outbox: Outbox,
         clock: Clock,
         *,
-        changed: Callable[[], None] = lambda: None,
         owns: Callable[[str], bool] = lambda _: True,
         still_firing: Callable[[Incident], bool] = lambda _: True,
         transport: Callable[[str], AppriseTransport] = AppriseTransport,
     ) -> None:
-        self._outbox, self._clock, self._changed = outbox, clock, changed
+        self._outbox, self._clock = outbox, clock
         self._owns, self._still_firing, self._transport = owns, still_firing, transport
         self._workers: dict[str, ChannelWorker] = {}
 
@@ -78,5 +76,4 @@ class Notifier:
             transport=self._transport,
             owns=self._owns,
             still_firing=self._still_firing,
-            changed=self._changed,
         )

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from itertools import islice
-from threading import Event, RLock
+from threading import RLock
 
 from exporter.journal import Entry, JournalQuery
 from exporter.model import BrandState, Change, Venue, VenueKey, VenueState
@@ -30,7 +30,7 @@ class MemoryStore:
         self._journal_rows = journal_rows
         self._last_id = 0
         self._cursors: dict[str, int] = {}
-        self._consumers: list[Event] = []
+        self._consumers: list[Callable[[], None]] = []
         self.routes: Sequence[Route] = ()
         self._deliveries: dict[int, Delivery] = {}
         self._last_delivery = 0
@@ -114,9 +114,9 @@ class MemoryStore:
             gone = [delivery for delivery in self._deliveries.values() if delivery.channel not in names]
         self.update_deliveries([replace(delivery, state=DeliveryState.DONE) for delivery in gone])
 
-    def subscribe(self, event: Event) -> None:
-        """Set an event whenever the journal has grown."""
-        self._consumers.append(event)
+    def subscribe(self, wake: Callable[[], None]) -> None:
+        """Call something quick whenever the journal has grown."""
+        self._consumers.append(wake)
 
     def close(self) -> None:
         """Do nothing: there is nothing to close."""
@@ -146,5 +146,5 @@ class MemoryStore:
                 self._entries.popleft()
 
     def _wake_consumers(self) -> None:
-        for event in self._consumers:
-            event.set()
+        for wake in self._consumers:
+            wake()

@@ -202,7 +202,7 @@ class TestConsumers:
 
     def test_consumers_are_woken_by_changes_only(self, store: Store) -> None:
         grown = Signal()
-        store.subscribe(grown)
+        store.subscribe(grown.set)
         store.commit(STATE)
         assert not grown.is_set()
         store.commit(changes=[change(Event.STATION_TOUCHED, 1.0)])
