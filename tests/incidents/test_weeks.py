@@ -337,7 +337,9 @@ class Weeks(History):
         if change.event is Event.INCIDENT_FIRING:
             self.outcome.sent += 1
             self.outcome.false += [f"{said}: {reason}" for reason in self._is_false(wall, incident.kind, members)]
-            if not incident.members and any(one.firing and members[0] in one.members for one in self.incidents()):
+            # A group that fired later has replaced it, and is no reason for silence.
+            groups = [one for one in self.incidents() if one.fired_at is not None and one.fired_at < wall]
+            if not incident.members and any(members[0] in one.members for one in groups):
                 self.outcome.false.append(f"{said}: told within a group already")
             return
         ended = Ended(change.details["ended"])
