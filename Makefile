@@ -40,6 +40,7 @@ lint: $(VENV)/dev ## Check style, types and layers
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(PY) -m tools.typed_tests
 	$(BIN)/lint-imports
 
 fmt: $(VENV)/dev ## Format the code and mend what can be mended

@@ -36,7 +36,7 @@ def test_a_closed_venue_knows_its_next_evening() -> None:
 
 def test_a_venue_that_never_closes_has_no_next_change() -> None:
     opening = parse("24/7").at(at("2026-11-23T10:00"))
-    assert opening == (True, None, None)
+    assert opening == Opening(is_open=True, next_open=None, next_close=None)
     assert expires(opening) == inf
 
 

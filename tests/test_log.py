@@ -44,7 +44,8 @@ class Screen(io.TextIOWrapper):
     """A text stream as sys.stdout is one, which may claim to be a terminal and gives back what was written."""
 
     def __init__(self, *, terminal: bool = False) -> None:
-        super().__init__(io.BytesIO(), encoding="ascii")
+        self.written = io.BytesIO()
+        super().__init__(self.written, encoding="ascii")
         self.terminal = terminal
 
     def isatty(self) -> bool:
@@ -52,7 +53,7 @@ class Screen(io.TextIOWrapper):
 
     @property
     def text(self) -> str:
-        return self.buffer.getvalue().decode("utf-8")
+        return self.written.getvalue().decode("utf-8")
 
     @property
     def lines(self) -> list[str]:

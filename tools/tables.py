@@ -6,13 +6,12 @@ import logging
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from exporter.journal import LEVELS
-from exporter.metrics.families import BRAND_FAMILIES, VENUE_FAMILIES, Family
+from exporter.metrics.families import BRAND_FAMILIES, FAMILIES
 from exporter.metrics.telemetry import Telemetry
 from exporter.model import Event, Reason
 
@@ -49,8 +48,7 @@ def metrics() -> Iterator[str]:
     """Give the rows of the metric table."""
     yield "| metric | type | labels | meaning |"
     yield "| --- | --- | --- | --- |"
-    families: list[Family[Any]] = [*VENUE_FAMILIES, *BRAND_FAMILIES]
-    for family in families:
+    for family in FAMILIES:
         # Where the age of cached values shows is said once, below the table.
         yield _row(family.name, family.type, family.scope.label_names, family.help.partition(" Cached")[0])
     for metric in _telemetry():

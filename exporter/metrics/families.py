@@ -365,3 +365,5 @@ BRAND_FAMILIES: tuple[Family[BrandView], ...] = (
         _brand(lambda view: view.sunset_at),
     ),
 )
+
+FAMILIES: tuple[Family[Any], ...] = (*VENUE_FAMILIES, *BRAND_FAMILIES)

@@ -199,7 +199,12 @@ def test_the_stop_waits_for_an_outcome_that_is_being_stored(work: Work, monkeypa
     polling = Thread(target=lambda: poll(work, "1", snapshot()))
     polling.start()
     assert storing.wait(5)
-    stopping = Thread(target=lambda: (work.brand.stop(), stopped.set()))
+
+    def stop() -> None:
+        work.brand.stop()
+        stopped.set()
+
+    stopping = Thread(target=stop)
     stopping.start()
     assert not stopped.wait(0.05)
     go.set()

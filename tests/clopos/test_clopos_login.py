@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import FrozenInstanceError, replace
 from itertools import pairwise
 from threading import Event, Thread
+from typing import Any
 
 import pytest
 from clopos_fakes import CREDENTIALS, SECRET, TOKEN, Asked, FakeTransport, Tokens, login, no, ok, trouble
@@ -103,7 +104,7 @@ def test_a_local_clock_that_jumps_moves_no_renewal(made: Login, clock: FakeClock
     ids=["expires_in", "no Date", "expires_at alone", "not a number", "nothing said"],
 )
 def test_without_the_servers_date_the_next_best_word_counts(
-    clock: FakeClock, answer: dict[str, object], life: float
+    clock: FakeClock, answer: dict[str, Any], life: float
 ) -> None:
     transport = FakeTransport(clock, lambda _: ok(token="jwt", **answer))
     made = login(clock, transport)

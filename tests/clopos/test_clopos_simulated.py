@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from threading import Event
 
 import pytest
@@ -100,7 +100,12 @@ def test_tokens_that_end_are_renewed_without_a_failure(
     client = clients[0]
     found = client.discover(60)
     assert isinstance(found, Discovery)
-    for end in (simulator.tokens.expire, simulator.tokens.revoke, lambda: clock.forward(3600)):
+    ends: list[Callable[[], object]] = [
+        simulator.tokens.expire,
+        simulator.tokens.revoke,
+        lambda: clock.forward(3600),
+    ]
+    for end in ends:
         end()
         assert isinstance(client.poll(found.venues[0], 60), Snapshot)
     assert len(simulator.traffic.entries(endpoint="auth")) == 4

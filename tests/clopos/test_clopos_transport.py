@@ -93,7 +93,10 @@ def test_a_kept_alive_connection_that_is_reset_is_replaced_at_once(
 
     with RawServer(reset_the_second) as server:
         transport = make(server.url)
-        ask = (lambda: transport.get("stations", {}, {})) if send == "get" else (lambda: transport.post("auth", {}))
+
+        def ask() -> ApiResponse:
+            return transport.get("stations", {}, {}) if send == "get" else transport.post("auth", {})
+
         assert [ask().status for _ in range(3)] == [200] * 3
         assert server.connections == 3
     assert [code for _, code in observed] == ["200"] * 3
@@ -374,9 +377,13 @@ def test_a_name_that_does_not_resolve(make: Make, monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize("url", ["http://.example.com", "http://*.example.com"])
 def test_a_name_that_can_be_none(make: Make, url: str) -> None:
-    for ask_it in (lambda one: one.get("stations", {}, {}), lambda one: one.post("auth", {})):
+    asks: list[Callable[[Transport], ApiResponse]] = [
+        lambda one: one.get("stations", {}, {}),
+        lambda one: one.post("auth", {}),
+    ]
+    for ask in asks:
         with pytest.raises(CloposError) as caught:
-            ask_it(make(url))
+            ask(make(url))
         assert caught.value.reason is Reason.CONNECTION
 
 

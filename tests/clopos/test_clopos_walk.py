@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 from exporter.clopos.client import DEFAULT_VENUE, MAX_PAGES, PAGE_SIZE
 from exporter.clopos.transport import ApiResponse
+from exporter.errors import CloposError
 from exporter.model import Reason, Snapshot, Venue
 
 VENUE = venue()
@@ -33,7 +34,8 @@ def test_one_page_is_one_request_for_the_venue_with_the_largest_pages(clock: Fak
     made, transport = client(clock, listing(row(1), row(2)), seconds=0.3)
     outcome = good(made)
     assert [station.id for station in outcome.stations] == ["1", "2"]
-    assert (outcome.requests, outcome.duration, outcome.at) == (1, pytest.approx(0.3), at(0.3))
+    assert (outcome.requests, outcome.at) == (1, at(0.3))
+    assert outcome.duration == pytest.approx(0.3)
     assert outcome.began == at(0).monotonic
     (asked,) = transport.asked
     assert asked.params == {"limit": 200, "page": 1}
@@ -77,15 +79,15 @@ def test_filters_are_the_apis_own_parameters(clock: FakeClock) -> None:
     assert transport.asked[0].params == {"limit": PAGE_SIZE, "page": 1, "status": 0, "can_print": "true"}
 
 
-def moved(asked: Asked) -> ApiResponse:
+def moved(asked: Asked) -> ApiResponse | CloposError:
     return listing(*map(row, range(250 - asked.params["page"])))(asked)
 
 
-def short(asked: Asked) -> ApiResponse:
+def short(asked: Asked) -> ApiResponse | CloposError:
     return listing(row(1), total=2)(asked)
 
 
-def twice(asked: Asked) -> ApiResponse:
+def twice(asked: Asked) -> ApiResponse | CloposError:
     return listing(row(1), row(1))(asked)
 
 
@@ -106,6 +108,7 @@ def moving(kind: Script) -> Script:
         nonlocal number
         number = next(walks) if asked.params["page"] == 1 else number
         response = kind(asked)
+        assert isinstance(response, ApiResponse)
         document = response.document
         return ok(**{**document, "data": [*document["data"], row(1000 + number)], "total": document["total"] + 1})
 

@@ -126,7 +126,7 @@ def test_a_row_that_is_marked_as_deleted_is_no_station() -> None:
 
 
 def test_fields_that_nobody_knows_change_nothing() -> None:
-    more = {"reminder_enabled": 1, "description": None, "meta": {"a": []}, "x": [1]}
+    more: dict[str, object] = {"reminder_enabled": 1, "description": None, "meta": {"a": []}, "x": [1]}
     assert decoded({**ROW, **more}) == decoded(ROW)
 
 

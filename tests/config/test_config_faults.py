@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from textwrap import dedent
+from typing import Any
 
 import pytest
 
@@ -44,7 +45,7 @@ def faults(text: str | bytes | None, environ: dict[str, str] | None = None, **fl
     return [str(fault) for fault in caught.value.faults]
 
 
-MISTAKES = {
+MISTAKES: dict[str, tuple[Any, str]] = {
     "an unknown key": (
         "poll_intervall: 30s\n" + GOOD,
         "clopos.yml:1: poll_intervall: is not known here: did you mean poll_interval?",

@@ -393,7 +393,7 @@ def command() -> None:
 if __name__ == "__main__":
     if CLOCK in os.environ:
         began = Instant(*map(float, os.environ[CLOCK].split()))
-        serve.Clock = lambda: SharedClock(began)  # type: ignore[assignment,misc]  # all that is not the real program
+        serve.Clock = lambda: SharedClock(began)  # type: ignore[assignment,misc,attr-defined]  # all that is not the real program
         main()
     else:
         command()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from browser import chromium
@@ -16,7 +17,7 @@ from exporter.simulator import Simulator
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]
 
-PICTURES = {
+PICTURES: dict[str, tuple[str, tuple[int, int], Literal["dark", "light"]]] = {
     "overview-desktop": ("/", (1280, 860), "light"),
     "overview-phone": ("/", (390, 844), "light"),
     "venue-dark": ("/venue?brand={brand}&venue_id=3", (1280, 860), "dark"),

@@ -185,7 +185,7 @@ def _compare(id_: str, sights: Iterable[Sight], told: Sequence[Told], *, venue: 
             ways = {(None, done) for _, done in ways}
             continue
         row = sight.rows.get(id_)
-        after = set()
+        after: set[tuple[Memory | None, int]] = set()
         for known, done in ways:
             events = list(_events(known, row, venue=venue))
             right = 0

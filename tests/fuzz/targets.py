@@ -72,8 +72,10 @@ def polled(replies: Iterable[Reply]) -> tuple[VenueState, list[Change]]:
         ip_limits=IpLimits(clock, stop),
         observe=lambda *_: None,
     )
-    adapter = client._transport._adapter = _Adapter(replies)
-    state, told = VenueState(VENUE), []
+    adapter = _Adapter(replies)
+    client._transport._adapter = adapter  # type: ignore[assignment]
+    state = VenueState(VENUE)
+    told: list[Change] = []
     found = client.discover(60.0)
     assert isinstance(found, Discovery | Failure)
     while adapter.left:

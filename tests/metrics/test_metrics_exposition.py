@@ -1,16 +1,20 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from dataclasses import replace
 from threading import Event, Thread
+from typing import Any
 
 import pytest
 from fakes import FakeClock, station, venue
 from metrics_fakes import ACCEPTS, OPENMETRICS_ACCEPT, TEXT_ACCEPT, Brands, family_blocks, unpacked, view
 
 from exporter.metrics import exposition as module
+from exporter.metrics import pieces
 from exporter.metrics.exposition import BLOCK, TELEMETRY_AGE, Exposition
-from exporter.metrics.families import BRAND_FAMILIES, VENUE_FAMILIES
+from exporter.metrics.families import FAMILIES, Family
+from exporter.metrics.render import lines
 from exporter.negotiation import OPENMETRICS, TEXT
 from exporter.views import VenueView
 
@@ -42,7 +46,7 @@ def test_the_answer_says_in_which_format_and_encoding_it_is(made: Exposition) ->
 def test_families_stand_in_one_order_and_in_one_piece_each(made: Exposition) -> None:
     for number in range(3):
         made.update(view(station(), of=venue(str(number))))
-    names = [family.name for family in (*VENUE_FAMILIES, *BRAND_FAMILIES)]
+    names = [family.name for family in FAMILIES]
     assert family_blocks(unpacked(made.scrape(TEXT_ACCEPT, ""))) == names
     openmetrics = unpacked(made.scrape(OPENMETRICS_ACCEPT, ""))
     assert family_blocks(openmetrics) == [name.removesuffix("_total") for name in names]
@@ -138,8 +142,13 @@ def test_only_the_block_of_a_venue_that_changed_is_compressed_again(
         made.update(view(station(), of=venue(str(number))))
     made.scrape(TEXT_ACCEPT, "gzip")
     compressed: list[bytes] = []
-    compress = module.pieces.compress
-    monkeypatch.setattr(module.pieces, "compress", lambda data: compressed.append(data) or compress(data))
+    compress = pieces.compress
+
+    def spy(data: bytes) -> pieces.Piece:
+        compressed.append(data)
+        return compress(data)
+
+    monkeypatch.setattr(pieces, "compress", spy)
     made.update(view(station(active=False), of=venue("0")))
     made.scrape(TEXT_ACCEPT, "gzip")
     venues_seen = [data.count(b"clopos_station_active{") for data in compressed]
@@ -152,9 +161,8 @@ def test_only_the_families_of_the_poll_are_rendered_when_the_stations_are_the_sa
     before = view(station())
     made.update(before)
     rendered: list[str] = []
-    lines = module.lines
 
-    def spy(families, seen: VenueView):
+    def spy(families: Sequence[Family[Any]], seen: VenueView) -> list[bytes]:
         rendered.extend(family.name for family in families)
         return lines(families, seen)
 

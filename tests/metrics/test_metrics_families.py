@@ -1,14 +1,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from fakes import NOON, station, venue
 from metrics_fakes import view
 
-from exporter.metrics.families import BRAND_FAMILIES, VENUE_FAMILIES
+from exporter.metrics.families import BRAND_FAMILIES, FAMILIES, VENUE_FAMILIES, Family
 from exporter.metrics.render import header, lines, table
-from exporter.model import BrandState, Kind, Opening, Outage, Reason, Venue, VenueState
+from exporter.model import BrandState, Kind, Opening, Outage, Reason, Station, Venue, VenueState
 from exporter.views import BrandView, VenueView
 
 TANDIR = station("3", "Tandir", Kind.KITCHEN)
@@ -19,8 +20,7 @@ OF_VENUE = '{brand="tandir-group",venue="Gəncə",venue_id="7"}'
 
 def rendered(name: str, seen: VenueView | BrandView) -> str:
     """Give the sample lines of one family, its name left out."""
-    families = VENUE_FAMILIES if isinstance(seen, VenueView) else BRAND_FAMILIES
-    (text,) = lines([family for family in families if family.name == name], seen)
+    (text,) = lines([family for family in FAMILIES if family.name == name], seen)
     return text.decode().replace(f"{name}{{", "{").removesuffix("\n")
 
 
@@ -30,16 +30,20 @@ def of_kind(kind: str) -> str:
 
 @pytest.mark.parametrize(("value", "number"), [(True, "1.0"), (False, "0.0"), (None, "NaN")])
 @pytest.mark.parametrize("flag", ["active", "printable"])
-def test_a_flag_is_one_or_zero_and_nan_where_clopos_is_unclear(flag: str, value: object, number: str) -> None:
+def test_a_flag_is_one_or_zero_and_nan_where_clopos_is_unclear(flag: str, value: Any, number: str) -> None:
     seen = view(replace(TANDIR, **{flag: value}))
     assert rendered(f"clopos_station_{flag}", seen) == f"{OF_STATION} {number}"
+
+
+def at(which: str, moment: float | None) -> Station:
+    return replace(TANDIR, created_at=moment) if which == "created" else replace(TANDIR, updated_at=moment)
 
 
 @pytest.mark.parametrize("which", ["created", "updated"])
 def test_the_times_of_a_station_are_as_clopos_says_and_absent_where_it_does_not(which: str) -> None:
     name = f"clopos_station_{which}_timestamp_seconds"
-    assert rendered(name, view(replace(TANDIR, **{f"{which}_at": 1768315011.25}))) == f"{OF_STATION} 1.76831501125e+09"
-    assert rendered(name, view(replace(TANDIR, **{f"{which}_at": None}))) == ""
+    assert rendered(name, view(at(which, 1768315011.25))) == f"{OF_STATION} 1.76831501125e+09"
+    assert rendered(name, view(at(which, None))) == ""
 
 
 def test_the_last_transition_is_absent_until_one_was_seen() -> None:
@@ -172,8 +176,8 @@ def test_label_values_are_escaped_as_the_format_asks() -> None:
     assert rendered("clopos_venue_polls_total", odd) == r'{brand="a\"b",venue="C:\\new\nline",venue_id="7"} 1.0'
 
 
-@pytest.mark.parametrize("family", [*VENUE_FAMILIES, *BRAND_FAMILIES], ids=lambda family: family.name)
-def test_help_is_one_line_and_only_a_counters_name_differs_between_the_formats(family) -> None:
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+def test_help_is_one_line_and_only_a_counters_name_differs_between_the_formats(family: Family[Any]) -> None:
     text, openmetrics = header(family, openmetrics=False).decode(), header(family, openmetrics=True).decode()
     assert text == f"# HELP {family.name} {family.help}\n# TYPE {family.name} {family.type}\n"
     assert openmetrics == text.replace(family.name, family.name.removesuffix("_total"))
@@ -182,7 +186,7 @@ def test_help_is_one_line_and_only_a_counters_name_differs_between_the_formats(f
 
 
 @pytest.mark.parametrize("family", VENUE_FAMILIES, ids=lambda family: family.name)
-def test_help_of_a_cached_value_names_the_metric_that_tells_its_age(family) -> None:
+def test_help_of_a_cached_value_names_the_metric_that_tells_its_age(family: Family[Any]) -> None:
     lives_now = {"clopos_station_ignored", "clopos_venue_poll_interval_seconds"}
     of_configuration = family.name.startswith(("clopos_venue_open", "clopos_venue_next"))
     is_age = family.name in ("clopos_venue_last_success_timestamp_seconds", "clopos_venue_up")
@@ -198,7 +202,7 @@ def test_all_families_of_a_view_stand_in_their_order() -> None:
 
 
 def test_no_metric_is_declared_twice() -> None:
-    names = [family.name for family in (*VENUE_FAMILIES, *BRAND_FAMILIES)]
+    names = [family.name for family in FAMILIES]
     assert len(set(names)) == len(names)
 
 

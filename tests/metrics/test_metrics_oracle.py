@@ -24,12 +24,12 @@ from metrics_fakes import (
 )
 
 from exporter.metrics.exposition import Exposition
-from exporter.metrics.families import BRAND_FAMILIES, VENUE_FAMILIES
+from exporter.metrics.families import FAMILIES, VENUE_FAMILIES
 from exporter.metrics.telemetry import Telemetry
 from exporter.views import BrandView, VenueView
 
 NAMES = [family.name for family in VENUE_FAMILIES]
-OF_VIEWS = {family.name for family in (*VENUE_FAMILIES, *BRAND_FAMILIES)}
+OF_VIEWS = {family.name for family in FAMILIES}
 FILTERS = st.frozensets(st.sampled_from([*NAMES, "clopos_station_transitions", "nonsense"]), max_size=3)
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import pytest
 from fakes import NOON
@@ -14,7 +15,7 @@ from exporter.views import BrandView
 BRAND = BrandView(BrandState("tandir-group", seen=True), 300, 299)
 
 
-def made(brands: Iterable[BrandView] = (BRAND,), *, store_up: bool | None = True, **rest) -> Telemetry:
+def made(brands: Iterable[BrandView] = (BRAND,), *, store_up: bool | None = True, **rest: Any) -> Telemetry:
     return Telemetry(lambda: brands, lambda: store_up, **rest)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rule_worlds import LONG_AGO, Case, World
 
 from monitoring.rules.recording import RETIRED_AFTER
@@ -30,8 +32,8 @@ ABSENT = "CloposExporterAbsent"
 TOGGLED = "1 10:0 12:1 14:0 16:1 18:0 20:1"
 
 
-def grill(active: str, **more: object) -> World:
-    return World().station("1", "Grill", active=active, **more)  # type: ignore[arg-type]
+def grill(active: str, **more: Any) -> World:
+    return World().station("1", "Grill", active=active, **more)
 
 
 def chain(*, size: int, off: int, at: str = "0:1 10:0", kind: str = "kitchen") -> World:
@@ -39,7 +41,7 @@ def chain(*, size: int, off: int, at: str = "0:1 10:0", kind: str = "kitchen") -
     world = World().gone("White City")
     for number in range(size):
         names = {"venue_id": str(100 + number), "venue": f"Venue {number}"}
-        world.venue(**names)
+        world.venue(names["venue_id"], names["venue"])
         world.station("1", "Grill", kind=kind, active=f"1 {at}" if number < off else 1, **names)
         world.station("2", "Bar", kind="other", **names)
     return world

@@ -10,7 +10,7 @@ import pytest
 from rule_cases import CASES, chain, grill
 from rule_worlds import Case, World
 
-from exporter.metrics.families import BRAND_FAMILIES, VENUE_FAMILIES
+from exporter.metrics.families import FAMILIES
 from exporter.metrics.telemetry import Telemetry
 from monitoring.rules import ALERTS, GROUPS
 from monitoring.rules.model import Alert, Record
@@ -87,7 +87,7 @@ def test_a_text_names_what_it_is_about(
 
 def served() -> dict[str, set[str]]:
     """Give every metric that the exporter serves, with its labels."""
-    names = {family.name: set(family.scope.label_names) for family in (*VENUE_FAMILIES, *BRAND_FAMILIES)}
+    names = {family.name: set(family.scope.label_names) for family in FAMILIES}
     telemetry = Telemetry(lambda: (), lambda: True)
     own = re.findall(r"^# TYPE (\S+) ", telemetry.text(frozenset(), openmetrics=False).decode(), re.MULTILINE)
     return names | {name: {"brand", "reason", "endpoint", "code"} for name in own}

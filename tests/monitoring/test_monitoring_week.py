@@ -86,7 +86,7 @@ def scraped(offs: list[Off]) -> World:
     world = World(minutes=WEEK, restarts=RESTARTS).gone("venue_id")
     for venue in range(VENUES):
         names = {"venue_id": str(venue), "venue": f"Venue {venue}"}
-        world.venue(opened=hours, up=up, next_open=next_open, **names)
+        world.venue(names["venue_id"], names["venue"], opened=hours, up=up, next_open=next_open)
         for station, name, kind in ((GRILL, "Grill", "kitchen"), (BAR, "Bar", "other")):
             own = sorted(off for off in offs if (off.venue, off.station) == (venue, station))
             turns = " ".join(["1", *(f"{off.begin}:0 {off.end}:1" for off in own if off.begin < off.end)])

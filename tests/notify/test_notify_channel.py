@@ -282,7 +282,7 @@ def test_a_wall_clock_that_jumps_neither_drops_nor_holds_back_a_message(jump: fl
 
 def test_messages_follow_each_other_no_faster_than_telegram_admits() -> None:
     world = World(timing=Timing(group_wait=0.0))
-    sent = []
+    sent: list[Any] = []
     for n in range(5):
         world.happens(firing(incident(station_id=str(n))))
         while len(world.titles) == len(sent):
@@ -346,7 +346,7 @@ def test_a_service_that_never_answers_takes_the_channel_down() -> None:
         seen.append(world.worker.state.up)
         return ACCEPTED
 
-    world.service.send = send  # type: ignore[method-assign]
+    world.service.send = send  # type: ignore[assignment,method-assign]
     world.happens(firing(incident()))
     world.run(2 * MINUTE)
     assert seen == [None, False]

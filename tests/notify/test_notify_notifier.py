@@ -131,7 +131,7 @@ def test_a_fault_of_ours_in_a_message_does_not_end_the_notifications(process: Pr
         process.services["json://it"].send = FakeTransport.send.__get__(process.services["json://it"])  # type: ignore[method-assign]
         raise KeyError("anything")
 
-    process.services["json://it"].send = crash  # type: ignore[method-assign]
+    process.services["json://it"].send = crash  # type: ignore[assignment,method-assign]
     process.apply(it="json://it")
     process.happens(firing(incident()))
     until(lambda: len(process.services["json://it"].accepted) == 1)

@@ -33,7 +33,7 @@ class Loader(yaml.CSafeLoader):
     """Read `=`, an operator in some definitions, as text; YAML 1.1 has a type of its own for it."""
 
 
-Loader.add_constructor("tag:yaml.org,2002:value", Loader.construct_yaml_str)
+Loader.add_constructor("tag:yaml.org,2002:value", yaml.constructor.SafeConstructor.construct_yaml_str)  # type: ignore[type-var]
 
 
 @pytest.fixture(scope="session")
@@ -266,7 +266,7 @@ class UniqueKeysLoader(yaml.CSafeLoader):
     """Refuse a mapping with the same key twice."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002
-        keys = [self.construct_object(key, deep) for key, _ in node.value]  # type: ignore[no-untyped-call]
+        keys = [self.construct_object(key, deep) for key, _ in node.value]
         assert len(keys) == len(set(keys)), f"twice: {keys}"
         return super().construct_mapping(node, deep)
 

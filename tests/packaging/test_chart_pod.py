@@ -51,7 +51,8 @@ def test_the_rendered_pod_runs_and_is_scraped(
 def _asked(engine: Engine, manifests: list[Manifest], port: int) -> str:
     """Run the pod of `helm test`; give what it heard."""
     (container,) = next(m for m in manifests if m["kind"] == "Pod")["spec"]["containers"]
-    program, *arguments = [*container["command"], *container["args"]]
+    words: list[str] = [*container["command"], *container["args"]]
+    program, *arguments = words
     arguments[-1] = arguments[-1].replace(f"{FULL_NAME}:10110", f"127.0.0.1:{port}")
     with engine.run(container["image"], *arguments, options=("--entrypoint", program)) as asking:
         assert asking.wait() == 0, asking.logs()

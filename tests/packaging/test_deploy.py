@@ -111,7 +111,7 @@ class TestComposition:
             assert url == f"http://messages:{port}/\n"
 
     def test_a_message_of_alertmanager_is_printed(self) -> None:
-        command = [sys.executable, ROOT / "deploy" / "compose" / "messages.py", "127.0.0.1:0"]
+        command = [sys.executable, str(ROOT / "deploy" / "compose" / "messages.py"), "127.0.0.1:0"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
             url = process.stdout.readline().split()[-1]

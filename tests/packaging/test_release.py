@@ -62,7 +62,8 @@ def dist(checkout: Path, engine: Engine, program: Program, tmp_path_factory: pyt
 
 def test_everything_is_there_with_its_checksum(dist: Path) -> None:
     chart = yaml.safe_load(ROOT.joinpath("helm", "clopos-exporter", "Chart.yaml").read_text())
-    sums = dict(reversed(line.split("  ")) for line in dist.joinpath("SHA256SUMS").read_text().splitlines())
+    lines = [line.split("  ") for line in dist.joinpath("SHA256SUMS").read_text().splitlines()]
+    sums = {name: digest for digest, name in lines}
     assert sums.keys() == {
         f"clopos-exporter-{__version__}.cdx.json",
         f"clopos-exporter-chart-{chart['version']}.tgz",
@@ -141,7 +142,8 @@ def test_wheel_and_sdist_run_from_an_empty_environment(
     python = program(f"python{minor}")
     if subprocess.run([python, "-m", "venv", tmp_path], capture_output=True, check=False).returncode:
         absent(f"a python{minor} that works")
-    pip = [tmp_path / "bin" / "pip", "--disable-pip-version-check", "install", "--quiet", "--no-compile"]
+    flags = ["--disable-pip-version-check", "install", "--quiet", "--no-compile"]
+    pip: list[str | Path] = [tmp_path / "bin" / "pip", *flags]
     subprocess.run([*pip, "--require-hashes", "-r", ROOT / "requirements.lock"], check=True)
     for kind in ("*.whl", "clopos_exporter-*.tar.gz"):
         subprocess.run([*pip, "--no-deps", "--force-reinstall", *dist.glob(kind)], check=True)

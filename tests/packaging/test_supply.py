@@ -74,7 +74,9 @@ def test_the_oldest_versions_tried_are_the_lower_bounds() -> None:
 
 def test_the_commit_hooks_are_the_commands_of_make_lint() -> None:
     (recipe,) = re.findall(r"^lint:.*\n((?:\t.*\n)+)", ROOT.joinpath("Makefile").read_text(), re.MULTILINE)
-    commands = [line.strip().replace("$(BIN)", ".venv/bin") for line in recipe.splitlines()]
+    commands = [
+        line.strip().replace("$(BIN)", ".venv/bin").replace("$(PY)", ".venv/bin/python") for line in recipe.splitlines()
+    ]
     (local,) = yaml.safe_load(ROOT.joinpath(".pre-commit-config.yaml").read_text())["repos"]
     assert [hook["entry"] for hook in local["hooks"]] == commands
 

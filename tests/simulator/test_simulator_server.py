@@ -9,6 +9,7 @@ from threading import Thread
 
 import pytest
 import requests
+from requests.adapters import HTTPAdapter
 
 from exporter.clock import Clock
 from exporter.simulator import Simulator, World
@@ -42,7 +43,9 @@ def test_a_connection_is_kept_and_answers_at_once(simulator: Simulator, session:
     for _ in range(50):
         session.get(f"{simulator.url}/stations", timeout=5)
     assert time.perf_counter() - began < 1.0, "40 ms each would be Nagle's algorithm at work"
-    (pool,) = session.adapters["http://"].poolmanager.pools._container.values()
+    adapter = session.adapters["http://"]
+    assert isinstance(adapter, HTTPAdapter)
+    (pool,) = adapter.poolmanager.pools._container.values()
     assert pool.num_connections == 1
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import resource
 import shutil
@@ -398,7 +399,7 @@ class TestTrouble:
             raise OSError(errno.ENOLCK, "No locks available")
 
         with monkeypatch.context() as patch, capture_logs() as logs:
-            patch.setattr(file.fcntl, "flock", refuse)
+            patch.setattr(fcntl, "flock", refuse)
             store = opened(path, clock)
             self.works_from_memory(store, clock)
         assert logs[0]["problem"] == "No locks available"
@@ -580,10 +581,10 @@ class TestInPlace:
         with capture_logs() as logs:
             store.commit(state(clock, GRILL))
         assert [line["problem"] for line in logs] == [problem]
-        assert store.up is False
+        noticed = store.up
         clock.forward(RETRY_SECONDS)
         store.commit(state(clock, GRILL, BAR))
-        assert store.up is True
+        assert (noticed, store.up) == (False, True)
         assert reopened(store, clock).venue(VENUE).stations == {"1": GRILL, "kitchen": BAR}
 
     def test_a_deleted_file(self, path: Path, clock: FakeClock) -> None:

@@ -60,7 +60,12 @@ def test_only_the_password_of_the_user_is_right(name: str, password: bytes, logi
 def test_a_right_password_costs_bcrypt_once_and_a_wrong_one_always(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[bytes] = []
     real = bcrypt.checkpw
-    monkeypatch.setattr(passwords_module.bcrypt, "checkpw", lambda *args: calls.append(args[0]) or real(*args))
+
+    def spy(password: bytes, hashed: bytes) -> bool:
+        calls.append(password)
+        return real(password, hashed)
+
+    monkeypatch.setattr(bcrypt, "checkpw", spy)
     passwords = PasswordChecker()
     for _ in range(3):
         assert check(passwords, "alice", b"open sesame") is LoginResult.RIGHT
@@ -152,7 +157,12 @@ def test_a_flood_of_wrong_passwords_delays_another_peer_by_one_password() -> Non
 def test_passwords_that_nobody_waits_for_are_not_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     checked: list[bytes] = []
     real = bcrypt.checkpw
-    monkeypatch.setattr(passwords_module.bcrypt, "checkpw", lambda *args: checked.append(args[0]) or real(*args))
+
+    def spy(password: bytes, hashed: bytes) -> bool:
+        checked.append(password)
+        return real(password, hashed)
+
+    monkeypatch.setattr(bcrypt, "checkpw", spy)
 
     async def leave() -> None:
         passwords = PasswordChecker()
@@ -243,7 +253,9 @@ class Guarded:
             self.now += 10
             self.get("/-/healthy")
 
-    def get(self, path: str = "/metrics", auth: tuple[str, str] | None = None) -> requests.Response:
+    def get(
+        self, path: str = "/metrics", auth: tuple[str, str] | requests.auth.AuthBase | None = None
+    ) -> requests.Response:
         return requests.get(self.site.url + path, auth=auth, timeout=TIMEOUT)
 
 
@@ -377,7 +389,7 @@ def test_refusals_of_the_api_are_json(guarded: Guarded) -> None:
 
 
 def test_a_read_only_user_reads_and_does_not_reload(guarded: Guarded, checks: FakeChecks) -> None:
-    bob = ("bob", "şifrə".encode())
+    bob = requests.auth.HTTPBasicAuth("bob", "şifrə".encode())
     guarded.write(
         f"basic_auth_users: {{alice: {USERS['alice'].get_secret_value()}, bob: {USERS['bob'].get_secret_value()}}}\n"
         "read_only_users: [bob]"

@@ -8,7 +8,7 @@ import ssl
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 import requests
@@ -166,9 +166,10 @@ def test_the_tls_versions_are_kept_to(stage: Stage, lines: tuple[str], request: 
     newer_only = lines[0] == "min_version: TLS13"
     with connect(site, stage) as connection:
         assert connection.version() == ("TLSv1.3" if newer_only else "TLSv1.2")
-    bound = {"maximum_version": ssl.TLSVersion.TLSv1_2} if newer_only else {"minimum_version": ssl.TLSVersion.TLSv1_3}
+    name = "maximum_version" if newer_only else "minimum_version"
+    versions: dict[str, Any] = {name: ssl.TLSVersion.TLSv1_2 if newer_only else ssl.TLSVersion.TLSv1_3}
     with pytest.raises(ssl.SSLError):
-        connect(site, stage, **bound)
+        connect(site, stage, **versions)
 
 
 def test_the_cipher_suite_is_the_configured_one(stage: Stage, request: pytest.FixtureRequest) -> None:

@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 import pytest
 from pages_fakes import NOW, Answer, FakeSource, brand_view, get, outage, station_state, venue_view
 
-from exporter.model import Event, Incident, IncidentKind, Kind, Reason, Severity
-from exporter.views import BrandView, Opening, VenueView
+from exporter.model import Event, Incident, IncidentKind, Kind, Opening, Reason, Severity
+from exporter.views import BrandView, VenueView
 from exporter.web import api
 
 GRILL = station_state("1", "Grill", active=False, since=1500.0)
@@ -309,7 +309,7 @@ View = TypeVar("View", VenueView, BrandView)
 
 
 def with_incidents(view: View, **incidents: Incident) -> View:
-    return replace(view, state=replace(view.state, incidents=incidents))  # type: ignore[arg-type]
+    return replace(view, state=replace(view.state, incidents=incidents))
 
 
 @pytest.mark.parametrize(
@@ -381,6 +381,7 @@ def test_the_api_keeps_to_its_description(
     serve: Callable[[FakeSource], str], source: FakeSource, tmp_path: Path
 ) -> None:
     program = Path(sys.executable).with_name("schemathesis")
-    command = [program, "--no-color", "run", f"{serve(source)}/api/v1/openapi.json", "--seed=1", "--max-examples=50"]
+    description = f"{serve(source)}/api/v1/openapi.json"
+    command = [str(program), "--no-color", "run", description, "--seed=1", "--max-examples=50"]
     run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout

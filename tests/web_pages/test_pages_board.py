@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from pages_fakes import NOW, FakeSource, outage, station_state, venue_view
 
-from exporter.views import Opening, VenueView
+from exporter.model import Opening
+from exporter.views import VenueView
 from exporter.web.board import Board, searchable
 
 DAY = 86_400.0

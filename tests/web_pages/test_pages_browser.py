@@ -11,8 +11,7 @@ from browser import chromium
 from pages_fakes import NOW, FakeSource, brand_view, outage, station_state, venue_view
 from playwright.sync_api import Browser, Page, expect
 
-from exporter.model import Event, Kind, Reason
-from exporter.views import Opening
+from exporter.model import Event, Kind, Opening, Reason
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]
 

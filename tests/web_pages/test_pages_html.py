@@ -9,8 +9,8 @@ from html.parser import HTMLParser
 import pytest
 from pages_fakes import MONOTONIC, NOW, FakeSource, brand_view, get, outage, station_state, venue_view
 
-from exporter.model import BrandState, Event, Kind, Reason, Venue, VenueState
-from exporter.views import BrandView, Opening, VenueView
+from exporter.model import BrandState, Event, Kind, Opening, Reason, Venue, VenueState
+from exporter.views import BrandView, VenueView
 
 DAY = 86_400.0
 GRILL = station_state("1", "Grill", active=False, since=1500.0)

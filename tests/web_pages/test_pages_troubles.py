@@ -5,8 +5,7 @@ from dataclasses import replace
 import pytest
 from pages_fakes import NOW, brand_view, outage, station_state, venue_view
 
-from exporter.model import Kind, Reason
-from exporter.views import Opening
+from exporter.model import Kind, Opening, Reason
 from exporter.web.troubles import Blindness, Level, blindnesses, level, station_troubles
 
 DAY = 86_400.0
