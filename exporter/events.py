@@ -65,8 +65,11 @@ class EventLog:
     def _run(self) -> None:
         while True:
             self._grown.clear()
-            while self.emit_pending():
-                pass
+            try:
+                while self.emit_pending():
+                    pass
+            except Exception:  # noqa: BLE001 - logged; without this thread no change would be logged any more
+                self._log.exception("thread.crashed", thread=self._thread.name)
             if self._stopping:
                 return
             self._grown.wait(_LOOK_SECONDS)

@@ -75,11 +75,17 @@ class Daemon:
         self.store.subscribe(grown.set)
         self._event_log = EventLog(self.store, grown, output.emit)
         self._service = ServiceMonitor(
-            self.store, clock, self._stopping, self._service_facts, lambda: list(self._brands.values())
+            self.store,
+            clock,
+            self._stopping,
+            self._service_facts,
+            lambda: list(self._brands.values()),
+            look=self._log_first_round,
         )
         self._notifier = Notifier(self.store, clock, still_firing=lambda incident: goes_on(incident, self.incidents()))
         self.store.subscribe(self._notifier.wake)
         self._heartbeat: Heartbeat | None = None
+        self._first_round = False
         self.telemetry = Telemetry(
             self.brands,
             lambda: self.store.up,
@@ -109,7 +115,7 @@ class Daemon:
     @property
     def checks(self) -> Management:
         """Return what the health and reload endpoints call."""
-        return Management(self.not_ready, self.reload)
+        return Management(self.not_ready, self.reload, lambda: self._scheduler.alive)
 
     def scrape(self, accept: str, accept_encoding: str, names: frozenset[str] = frozenset()) -> Scrape:
         """Refresh the views that are out of date, and join the text of all."""
@@ -269,6 +275,16 @@ class Daemon:
             *self.not_ready(),
             *problems(self.store.up, self._notifier.states(), self.brands(), self.venues()),
         ]
+
+    def _log_first_round(self) -> None:
+        """Log once that everything was read: a healthy start is a line too."""
+        venues = self.venues()
+        listed = sum(len(brand.state.venues or ()) for brand in self.brands())
+        if self._first_round or self.not_ready() or len(venues) < listed or any(view.up is None for view in venues):
+            return
+        self._first_round = True
+        stations, failed = sum(len(view.stations) for view in venues), sum(view.up is False for view in venues)
+        self._log.info("exporter.first_round", venues=len(venues), stations=stations, failed_venues=failed)
 
     def _service_facts(self) -> ServiceFacts:
         return ServiceFacts(

@@ -30,9 +30,11 @@ class ServiceMonitor:
         stop: Event,
         facts: Callable[[], ServiceFacts],
         brands: Callable[[], Iterable[BrandMonitor]],
+        *,
+        look: Callable[[], None] = lambda: None,
     ) -> None:
         self._store, self._clock, self._stop = store, clock, stop
-        self._facts, self._brands = facts, brands
+        self._facts, self._brands, self._look = facts, brands, look
         self._thread = Thread(target=self._run, name="incidents", daemon=True)
         self._log = structlog.get_logger(__name__)
 
@@ -58,7 +60,7 @@ class ServiceMonitor:
 
     def _run(self) -> None:
         while not self._clock.wait(self._stop, LOOK_SECONDS):
-            for review in (self.review, *(brand.review for brand in self._brands())):
+            for review in (self._look, self.review, *(brand.review for brand in self._brands())):
                 try:
                     review()
                 except Exception:  # noqa: BLE001 - one brand's fault must not end everybody's incidents

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from exporter.cli import options
 from exporter.clock import Clock
 from exporter.config import Settings, take_secrets
 from exporter.errors import Fault
+from exporter.scheduling.pool import raise_open_files_limit
 from exporter.web.addresses import Address, listen, parse_address
 from exporter.web.api import api_routes
 from exporter.web.endpoints import create_app
@@ -123,7 +123,7 @@ def run(
     greet: Callable[[Sequence[str]], None] = lambda _urls: None,
 ) -> None:
     """Run the daemon until it is told to stop; `greet` gets the addresses it listens on before it begins."""
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # Until the daemon reloads on it; the start reads the newest file.
+    raise_open_files_limit()
     output = log.configure(log_level, log_format)
     daemon = Daemon(load, output, Clock(), revision=os.environ.get("CLOPOS_EXPORTER_REVISION", ""))
     routes = [*page_routes(daemon, telemetry_path=web.telemetry_path), *api_routes(daemon, web.public)]

@@ -6,7 +6,7 @@ import json
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
@@ -42,10 +42,16 @@ INCIDENTS = TypeAdapter(dict[str, Incident])
 RECORDS = TypeAdapter(dict[str, StationRecord])
 
 
-def _to_json(values: TypeAdapter[dict[str, Values]], held: Mapping[str, Values]) -> str:
+def _to_json(values: Mapping[str, Incident] | Mapping[str, StationRecord]) -> str:
     # ASCII, because a name may hold half characters, which no encoding of a database has.
-    # `default` is for read-only mappings such as EMPTY, which pydantic's own JSON mode refuses.
-    return json.dumps(values.dump_python(dict(held), warnings=False), default=dict) if held else "{}"
+    return json.dumps(dict(values), default=_plain)
+
+
+def _plain(value: Any) -> dict[str, Any]:
+    """Return a dataclass or an immutable mapping as a dict."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    return {field.name: getattr(value, field.name) for field in fields(value)}
 
 
 def _from_json(values: TypeAdapter[dict[str, Values]], text: str) -> Mapping[str, Values]:
@@ -63,8 +69,8 @@ def write_venue(connection: sqlite3.Connection, old: VenueState | None, new: Ven
             new.last_success,
             new.requests,
             *_outage_row(new.outage),
-            _to_json(INCIDENTS, new.incidents),
-            _to_json(RECORDS, new.records),
+            _to_json(new.incidents),
+            _to_json(new.records),
             new.open_seconds,
             new.partial_since,
         ),
@@ -109,7 +115,7 @@ def write_brand(connection: sqlite3.Connection, state: BrandState) -> None:
             json.dumps(dict(state.missing)),
             *_outage_row(state.login_outage),
             *_outage_row(state.outage),
-            _to_json(INCIDENTS, state.incidents),
+            _to_json(state.incidents),
         ),
     )
 

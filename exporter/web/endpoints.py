@@ -60,11 +60,13 @@ class Management(NamedTuple):
     """What the health paths and the reload path ask the application.
 
     `ready` returns the reasons why it is not, one line each, and is called on the event loop. `reload` returns the
-    faults of the configuration it refused, or None; it runs in a thread, one at a time.
+    faults of the configuration it refused, or None; it runs in a thread, one at a time. `healthy` returns whether the
+    process works, whatever Clopos does.
     """
 
     ready: Callable[[], Sequence[str]]
     reload: Callable[[], Sequence[Fault] | None]
+    healthy: Callable[[], bool] = lambda: True
 
 
 def create_app(
@@ -106,6 +108,8 @@ class _Endpoints:
         self._thread = anyio.CapacityLimiter(1)  # of its own: the threads of pages may all be at work
 
     async def healthy(self, _: Request) -> Response:
+        if not self._checks.healthy():
+            return PlainTextResponse("nothing is polled any more: the scheduler has failed, see the log\n", 503)
         return PlainTextResponse("healthy\n")
 
     async def ready(self, _: Request) -> Response:

@@ -33,6 +33,7 @@ from exporter.model import (
     Reason,
     Severity,
     Station,
+    StationRecord,
     StationState,
     Venue,
     VenueState,
@@ -102,6 +103,21 @@ class TestRestart:
         # Polls are counters of the process; the last duration is asked for anew.
         assert after == replace(before, polls=0, restored=True)
         assert after.up is None
+
+    def test_incidents_and_what_is_counted_come_back(self, path: Path, clock: FakeClock) -> None:
+        plain = Incident(
+            IncidentKind.STATION_FLAPPING, Severity.WARNING, "tandir", 5.0, VENUE, "1", "Grill", Kind.OTHER
+        )
+        bulk = replace(plain, members=(("7", "1"),), fired_at=6.0, details={"count": 2})
+        record = StationRecord(3.0, 4.0, retired=True, transitions=(1.0, 2.0))
+        before = replace(
+            state(clock, GRILL), incidents={"a": plain}, records={"1": record}, open_seconds=9.5, partial_since=1.0
+        )
+        store = opened(path, clock)
+        store.commit(before, BrandState("tandir", (VENUE,), incidents={"b": bulk}))
+        store = reopened(store, clock)
+        assert store.venue(VENUE) == replace(before, polls=0, restored=True)
+        assert store.brand("tandir").incidents == {"b": bulk}
 
     def test_a_brand_comes_back_and_is_not_seen_yet(self, path: Path, clock: FakeClock) -> None:
         before = BrandState("tandir", (VENUE,), {"7": Absence(1, 3.0)}, login_outage=OUTAGE, outage=OUTAGE, seen=True)
