@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterator, Sequence
 
 import click
 
-from benchmarks import cost, polling, scrape
+from benchmarks import cost, polling, scrape, weighting
 from benchmarks.figures import DOCUMENT, Figure, circumstances, table, write
 
 PARTS: dict[str, Callable[[], Iterator[Figure]]] = {
     "scrape": scrape.figures,
     "polling": polling.figures,
+    "weighting": weighting.figures,
     "cost": cost.figures,
 }
 REAL_TIME = "polling in real time"
@@ -22,7 +23,7 @@ REAL_TIME = "polling in real time"
 @click.command()
 @click.argument("parts", nargs=-1, type=click.Choice(list(PARTS)))
 @click.option("--keep/--no-keep", default=True, help=f"Write the tables into {DOCUMENT.name}.")
-@click.option("--real-time", is_flag=True, help="Measure polling in real time only: four minutes.")
+@click.option("--real-time", is_flag=True, help="Measure polling in real time only: six minutes.")
 def main(parts: Sequence[str], *, keep: bool, real_time: bool) -> None:
     """Measure PARTS, all of them by default, against their targets; exit with 1 where one is missed."""
     chosen = {REAL_TIME: polling.real_time_figures} if real_time else {part: PARTS[part] for part in parts or PARTS}

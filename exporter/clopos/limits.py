@@ -35,6 +35,9 @@ SMOOTHING = WINDOW / 2
 A window remembers a pause for a minute and shows it as room once more; who fills that at once swings for many minutes.
 """
 
+FIRST_RESPONSES = 3
+"""After so many first responses the next request need not wait where they say that the window is otherwise empty."""
+
 FAILURES_PER_MINUTE = 300.0
 FAILURE_BURST = 200.0
 MIN_FAILURE_BURST = 5.0
@@ -124,6 +127,7 @@ class BrandQuota(RateLimiter):
         self._smooth = 1.0
         self._updated_at = clock.monotonic()
         self._low_since: float | None = None
+        self._first_responses = FIRST_RESPONSES
         self.limit: int | None = None
         self.remaining: int | None = None
         # A spare moment makes up for a late start, so that the share can be used in full.
@@ -163,6 +167,9 @@ class BrandQuota(RateLimiter):
             self._smooth += (factor - self._smooth) * -expm1((self._updated_at - now) / SMOOTHING)
             self._updated_at = now
             self.per_minute = self._share * factor
+            if self._first_responses and limit - remaining <= FIRST_RESPONSES:
+                self._first_responses -= 1
+                self._next = min(self._next, now)
         if remaining <= reserve and believed:
             self.hold(min(reset, MAX_DOUBT))
 

@@ -27,7 +27,10 @@ FAILURES_IN_A_ROW = 10
 """Polls of a brand that fail one after another, without a success between, before the brand is only probed."""
 
 PROBE_SECONDS = 10.0
-"""Seconds between the probes of a brand whose polls all fail."""
+"""Seconds between the probes of a brand whose polls all fail, or the poll interval where that is shorter."""
+
+BOUND_MARGIN = 0.95
+"""Part of the longest interval that is planned with: a slot may come a little later than it is due."""
 
 _TOLERANCE = 0.01  # how far the quota's rate may move before the intervals are computed again
 
@@ -198,7 +201,7 @@ class RoundRobin:
             if slot.failures and self.probing:
                 if now < self._probe_at:
                     return None
-                self._probe_at = now + PROBE_SECONDS
+                self._probe_at = now + min(PROBE_SECONDS, self._even)
             slot.running = True
             return slot.venue
 
@@ -253,7 +256,7 @@ class RoundRobin:
             requests[slot.weight] += slot.requests
         budget = per_second / HEADROOM
         self._even = max(self._poll_interval, requests.total() / budget)
-        longest = min(weights.LONGEST * self._even, self._stale_after / 2)
+        longest = BOUND_MARGIN * min(weights.LONGEST * self._even, self._stale_after / 2)
         by_weight = weights.intervals(requests, budget, self._poll_interval, longest)
         self._rate, now = 0.0, self._clock.monotonic()
         for slot in self._slots.values():

@@ -150,6 +150,24 @@ def test_a_plentiful_quota_leaves_the_rate_as_configured(clock: FakeClock, stop:
     assert (quota.limit, quota.remaining) == (300, 200)
 
 
+def test_the_first_requests_wait_for_nothing_while_the_window_is_empty(clock: FakeClock, stop: Event) -> None:
+    quota, began = BrandQuota(240, clock, stop), clock.monotonic()
+    for used in range(1, 5):
+        quota.acquire(began + 60)
+        quota.update(300, 300 - used, 60)
+    assert clock.monotonic() - began == pytest.approx(0.0)
+    quota.acquire(began + 60)
+    assert clock.monotonic() - began == pytest.approx(0.25)
+
+
+def test_the_first_requests_wait_where_others_use_the_window(clock: FakeClock, stop: Event) -> None:
+    quota, began = BrandQuota(240, clock, stop), clock.monotonic()
+    for used in range(1, 4):
+        quota.acquire(began + 60)
+        quota.update(300, 200 - used, 60)
+    assert clock.monotonic() - began == pytest.approx(0.25)
+
+
 def test_the_rate_falls_with_what_remains_before_it_is_used_up(clock: FakeClock, stop: Event) -> None:
     quota = BrandQuota(240, clock, stop)
     paces = []

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import re
 from math import inf
+from pathlib import Path
 
 import pytest
 from fakes import NOON, snapshot, station, venue
@@ -9,7 +11,17 @@ from hypothesis import strategies as st
 
 from exporter.changes import advance
 from exporter.model import Incident, IncidentKind, Opening, Severity, VenueState
-from exporter.scheduling.weights import CLOSED, LONGEST, OPEN, URGENT, URGENT_SHARE, intervals, weight
+from exporter.scheduling.weights import (
+    CLOSED,
+    LONGEST,
+    OPEN,
+    OPENING_SOON,
+    RECENT_CHANGE,
+    URGENT,
+    URGENT_SHARE,
+    intervals,
+    weight,
+)
 
 IS_OPEN = Opening(is_open=True, next_open=None, next_close=NOON + 3600)
 
@@ -121,3 +133,12 @@ def test_the_quota_is_kept_and_used_and_every_bound_holds(
     assert [found[weight] for weight in sorted(found)] == pytest.approx(sorted(found.values(), reverse=True))
     if URGENT in found and OPEN in found and found[URGENT] < found[OPEN] * 0.999:
         assert requests[URGENT] / found[URGENT] <= URGENT_SHARE * budget * 1.000001
+
+
+def test_the_documentation_has_the_weights() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "scaling.md").read_text()
+    rows = re.findall(r"^\| (closed|open|with a pending).* \| ([\d.]+) \|$", text, re.MULTILINE)
+    assert rows == [("closed", f"{CLOSED:g}"), ("open", f"{OPEN:g}"), ("with a pending", f"{URGENT:g}")]
+    assert f"within {OPENING_SOON / 60:g} minutes" in text
+    assert f"the last {RECENT_CHANGE / 60:g} minutes" in text
+    assert f"{LONGEST:g} times the even interval" in text
