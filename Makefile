@@ -72,7 +72,7 @@ dashboards: $(VENV)/dev ## Write the dashboards
 
 lock: $(BIN)/uv ## Renew the lock files from pyproject.toml
 	$(LOCK) $(ARGS) pyproject.toml --group dev -o requirements-dev.lock
-	$(LOCK) $(ARGS) -c requirements-dev.lock pyproject.toml -o requirements.lock
+	$(LOCK) $(ARGS) -c requirements-dev.lock pyproject.toml --extra postgresql -o requirements.lock
 	$(LOCK) $(ARGS) -c requirements-dev.lock --group build -o requirements-build.lock
 	$(LOCK) $(ARGS) -c requirements-dev.lock --group release -o requirements-release.lock
 	$(LOCK) $(ARGS) --group lock -o requirements-uv.lock

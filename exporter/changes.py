@@ -42,6 +42,9 @@ CONFIRMING_MOST = Absence(3, 1800.0)
 AFTER_RESTART = "after_restart"
 """How a change is marked that happened while the exporter was not running."""
 
+AFTER_TAKEOVER = "after_takeover"
+"""How it is marked where another process polled the brand before."""
+
 
 def advance(state: VenueState, outcome: Snapshot | Failure) -> tuple[VenueState, list[Change]]:
     """Decide what a poll of a venue means.

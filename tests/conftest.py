@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NoReturn
 
 import pytest
 from hypothesis import settings
+from postgres import PostgreSQL, binaries
 
 # A busy machine makes an example slow for reasons of its own.
 settings.register_profile("patient", deadline=None)
@@ -35,3 +36,16 @@ def program(absent: Callable[[str], NoReturn]) -> Callable[..., str]:
         return next(filter(None, map(shutil.which, names)), None) or absent(names[0])
 
     return find
+
+
+@pytest.fixture(scope="session")
+def postgresql(absent: Callable[[str], NoReturn]) -> Iterator[PostgreSQL]:
+    """Start a real PostgreSQL for all tests of this process."""
+    with PostgreSQL(binaries() or absent("postgresql")) as server:
+        yield server
+
+
+@pytest.fixture
+def database_url(postgresql: PostgreSQL) -> str:
+    """Return the URL of an empty database."""
+    return postgresql.new_database()

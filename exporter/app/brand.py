@@ -15,7 +15,7 @@ import structlog
 
 from exporter.app import translate
 from exporter.app.registry import ViewRegistry
-from exporter.changes import CONFIRMING_SECONDS, advance, advance_brand
+from exporter.changes import AFTER_RESTART, AFTER_TAKEOVER, CONFIRMING_SECONDS, advance, advance_brand
 from exporter.clock import Clock
 from exporter.clopos.client import Client
 from exporter.clopos.limits import IpLimits
@@ -67,6 +67,8 @@ class Services:
     registry: ViewRegistry
     telemetry: Telemetry
     reread: Callable[[str], Credentials | str] | None = None
+    owns: Callable[[str], bool] = lambda _brand: True
+    """Whether this process may poll a brand now and say what it found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,7 @@ class Intervals:
 class BrandMonitor:
     """Poll one brand until it is stopped."""
 
-    def __init__(self, settings: Brand, intervals: Intervals, services: Services) -> None:
+    def __init__(self, settings: Brand, intervals: Intervals, services: Services, *, taken_over: bool = False) -> None:
         self.settings, self.intervals = settings, intervals
         self.client = connect(
             settings,
@@ -110,6 +112,7 @@ class BrandMonitor:
         self._log = structlog.get_logger(__name__)
         self._lock = Lock()
         self._stopped = False
+        self._taken_over = taken_over
         self._logged_rows: set[tuple[str, str]] = set()
         self._ready = False
         self._rules: dict[str, VenueRules] = {}
@@ -142,9 +145,11 @@ class BrandMonitor:
         Returns how many requests that took, None where the poll failed. Raises Stopped where the venue is no longer
         polled.
         """
+        if not self._may_go_on:
+            raise Stopped
         outcome = self._fetch(lambda: self.client.poll(venue, self.loop.interval))
         with self._lock:
-            if self._stopped or venue.id not in self._venue_ids:
+            if not self._may_go_on or venue.id not in self._venue_ids:
                 raise Stopped
             known = self._services.store.venue(venue)
             state, changes = advance(known if known.venue == venue else replace(known, venue=venue), outcome)
@@ -162,9 +167,11 @@ class BrandMonitor:
 
     def discover(self) -> Sequence[Venue] | None:
         """Poll the list of venues, and return which are to be polled, None where that failed. Raises Stopped."""
+        if not self._may_go_on:
+            raise Stopped
         outcome = self._fetch(lambda: self.client.discover(DISCOVERY_SECONDS, self._state().venues or ()))
         with self._lock:
-            if self._stopped:
+            if not self._may_go_on:
                 raise Stopped
             state, changes = advance_brand(
                 self._state(), outcome, confirming_seconds=min(CONFIRMING_SECONDS, self.intervals.discovery / 2)
@@ -210,7 +217,7 @@ class BrandMonitor:
         if now.wall < self._incidents.look_again_at:
             return
         with self._lock:
-            if not self._stopped:
+            if self._may_go_on:
                 self._commit(self._incidents.due(self._state(), now))
 
     def incidents(self) -> Sequence[Incident]:
@@ -236,6 +243,10 @@ class BrandMonitor:
             interval=loop.interval,
             sunset_at=self.client.sunset,
         )
+
+    @property
+    def _may_go_on(self) -> bool:
+        return not self._stopped and self._services.owns(self.settings.brand)
 
     def _state(self) -> BrandState:
         return self._services.store.brand(self.settings.brand)
@@ -265,7 +276,7 @@ class BrandMonitor:
         states: list[VenueState | BrandState] = [*decision.venues]
         if brand is not None and brand is not known:
             states.append(brand)
-        both = [*changes, *decision.changes]
+        both = [self._marked(change) for change in (*changes, *decision.changes)]
         if states or both or removed:
             self._services.store.commit(*states, changes=both, removed=removed)
         if removed:
@@ -273,6 +284,11 @@ class BrandMonitor:
             for _, venue_id in removed:
                 self._firing.pop(venue_id, None)
         self._publish(decision.venues)
+
+    def _marked(self, change: Change) -> Change:
+        if self._taken_over and change.details.get("detected") == AFTER_RESTART:
+            return replace(change, details={**change.details, "detected": AFTER_TAKEOVER})
+        return change
 
     def _publish(self, states: Iterable[VenueState]) -> None:
         now = self._services.clock.now()

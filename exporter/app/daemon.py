@@ -16,6 +16,7 @@ from exporter import __version__
 from exporter.app import translate
 from exporter.app.brand import BrandMonitor, Intervals, Services
 from exporter.app.notifications import StationNames, channel_settings, check_channels, goes_on, problems, routes
+from exporter.app.ownership import Ownership
 from exporter.app.registry import ViewRegistry
 from exporter.app.service import SERVICE, ServiceMonitor
 from exporter.clock import Clock
@@ -34,7 +35,7 @@ from exporter.notify.heartbeat import Heartbeat
 from exporter.notify.notifier import Notifier
 from exporter.scheduling.pool import WorkerPool
 from exporter.scheduling.scheduler import Scheduler
-from exporter.store import Store, open_store
+from exporter.store import PostgreSQLStore, Store, open_store
 from exporter.views import BrandView, VenueView
 from exporter.web.endpoints import Management
 from exporter.web.server import WebServer
@@ -70,7 +71,7 @@ class Daemon:
         self._reload_successful = True
         self._brands: dict[str, BrandMonitor] = {}
         output.mask(self.settings.secrets)
-        self.store: Store = open_store(self.settings.state.path, clock, self.settings.state.journal_retention)
+        self.store: Store = _open_store(self.settings, clock)
         grown = Event()
         self.store.subscribe(grown.set)
         self._event_log = EventLog(self.store, grown, output.emit)
@@ -82,7 +83,9 @@ class Daemon:
             lambda: list(self._brands.values()),
             look=self._log_first_round,
         )
-        self._notifier = Notifier(self.store, clock, still_firing=lambda incident: goes_on(incident, self.incidents()))
+        self._notifier = Notifier(
+            self.store, clock, owns=self._may_poll, still_firing=lambda incident: goes_on(incident, self.incidents())
+        )
         self.store.subscribe(self._notifier.wake)
         self._heartbeat: Heartbeat | None = None
         self._first_round = False
@@ -110,7 +113,17 @@ class Daemon:
             registry=self.registry,
             telemetry=self.telemetry,
             reread=self._reread_credentials,
+            owns=self._may_poll,
         )
+        self._ownership: Ownership | None = None
+        if isinstance(self.store, PostgreSQLStore):
+            self._ownership = Ownership(
+                self.store,
+                clock,
+                brands=lambda: [brand.brand for brand in self.settings.brands],
+                take=self._take,
+                give_up=self._give_up,
+            )
 
     @property
     def checks(self) -> Management:
@@ -136,7 +149,12 @@ class Daemon:
 
     def brands(self) -> Sequence[BrandView]:
         """Return the view of every brand."""
-        return [brand.view() for brand in list(self._brands.values())]
+        monitors = dict(self._brands)
+        others = [] if self._ownership is None else [brand.brand for brand in self.settings.brands]
+        return [
+            *(brand.view() for brand in monitors.values()),
+            *(BrandView(BrandState(name), owned=False) for name in others if name not in monitors),
+        ]
 
     def journal(self, **filters: Any) -> Sequence[Entry]:
         """Return changes, newest first, by the filters of JournalQuery."""
@@ -151,7 +169,8 @@ class Daemon:
 
     def not_ready(self) -> Sequence[str]:
         """Return the reasons why there is nothing to show yet, one a brand."""
-        return [reason for brand in list(self._brands.values()) if (reason := brand.not_ready)]
+        unready = [reason for brand in list(self._brands.values()) if (reason := brand.not_ready)]
+        return unready if self._ownership is None else [*unready, *self._ownership.not_ready()]
 
     def serve(self, server: WebServer) -> None:
         """Monitor and serve on this, the main thread until SIGTERM or SIGINT; SIGHUP reloads."""
@@ -181,11 +200,15 @@ class Daemon:
         # Last, so that what is remembered does not take the place of what was just polled.
         self._scheduler.start()
         self._service.start()
+        if self._ownership is not None:
+            self._ownership.start()
 
     def stop(self) -> None:
         """Cut what is under way, store and emit what there is, and close."""
+        self._stopping.set()
+        if self._ownership is not None:
+            self._ownership.stop(STOP_SECONDS)
         with self._reloading:  # A reload under way would start brands anew.
-            self._stopping.set()
             self._scheduler.shutdown()
             for brand in self._brands.values():
                 brand.stop()
@@ -228,6 +251,7 @@ class Daemon:
         now = self.settings
         fixed = {
             "state.path": settings.state.path != now.state.path,
+            "state.url": settings.state.url != now.state.url,
             "state.journal_retention": settings.state.journal_retention != now.state.journal_retention,
             "--total-shards": (settings.shard, settings.total_shards) != (now.shard, now.total_shards),
         }
@@ -241,16 +265,10 @@ class Daemon:
         self.store.routes = routes(settings)
         self._notifier.apply(channel_settings(settings, StationNames(self.store)))
         self._apply_heartbeat(settings)
-        intervals = Intervals(
-            settings.poll_interval, settings.discovery_interval, settings.stale_after, settings.incidents.delay
-        )
-        wanted = {brand.brand: brand for brand in settings.brands}
+        intervals = _intervals(settings)
+        wanted = {brand.brand: brand for brand in settings.brands if self._may_poll(brand.brand)}
         for name in self._brands.keys() - wanted.keys():
-            self._brands.pop(name).stop()
-            self.registry.remove(
-                [view.state.venue.key for view in self.registry.venues() if view.state.venue.brand == name]
-            )
-            self.telemetry.forget(name)
+            self._remove(name)
         for name, brand in wanted.items():
             monitor = self._brands.get(name)
             if monitor is not None and _same_connection(monitor.settings, brand):
@@ -258,8 +276,7 @@ class Daemon:
                 continue
             if monitor is not None:
                 monitor.stop()
-            self._brands[name] = BrandMonitor(brand, intervals, self._services)
-            self._brands[name].start()
+            self._start_brand(brand)
 
     def _apply_heartbeat(self, settings: Settings) -> None:
         if self._heartbeat is not None:
@@ -285,6 +302,38 @@ class Daemon:
         self._first_round = True
         stations, failed = sum(len(view.stations) for view in venues), sum(view.up is False for view in venues)
         self._log.info("exporter.first_round", venues=len(venues), stations=stations, failed_venues=failed)
+
+    def _start_brand(self, brand: Brand) -> None:
+        taken_over = isinstance(self.store, PostgreSQLStore) and self.store.taken_over(brand.brand)
+        monitor = BrandMonitor(brand, _intervals(self.settings), self._services, taken_over=taken_over)
+        self._brands[brand.brand] = monitor
+        monitor.start()
+
+    def _remove(self, name: str) -> None:
+        """Stop a brand, and let it vanish from every reader."""
+        monitor = self._brands.pop(name)
+        monitor.stop()
+        self.registry.remove(
+            [view.state.venue.key for view in self.registry.venues() if view.state.venue.brand == name]
+        )
+        self.telemetry.forget(name)
+        monitor.loop.join(STOP_SECONDS)
+
+    def _may_poll(self, name: str) -> bool:
+        return self.store.owns(name) if isinstance(self.store, PostgreSQLStore) else True
+
+    def _take(self, name: str) -> None:
+        """Poll a brand from now on whose lease this process has."""
+        with self._reloading:
+            brand = next((brand for brand in self.settings.brands if brand.brand == name), None)
+            if brand is not None and name not in self._brands and not self._stopping.is_set():
+                self._start_brand(brand)
+
+    def _give_up(self, name: str) -> None:
+        """Stop polling a brand whose lease is lost or handed over."""
+        with self._reloading:
+            if name in self._brands:
+                self._remove(name)
 
     def _service_facts(self) -> ServiceFacts:
         return ServiceFacts(
@@ -314,6 +363,18 @@ class Daemon:
 
 _WITHOUT_CONNECTION = {"venues", "time_zone", "opening_hours", "ignore_stations", "venue_overrides"}
 """Settings of a brand that its client does not use to connect: they may change while it keeps token and quota."""
+
+
+def _intervals(settings: Settings) -> Intervals:
+    return Intervals(
+        settings.poll_interval, settings.discovery_interval, settings.stale_after, settings.incidents.delay
+    )
+
+
+def _open_store(settings: Settings, clock: Clock) -> Store:
+    state = settings.state
+    url = state.url.get_secret_value() if state.url else None
+    return open_store(state.path, clock, state.journal_retention, url)
 
 
 def _same_connection(before: Brand, after: Brand) -> bool:

@@ -1,13 +1,12 @@
-"""States and entries as rows of the state file, and back."""
+"""States and entries as rows of the state file or the database, and back."""
 
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, replace
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from pydantic import TypeAdapter
 
@@ -38,6 +37,44 @@ _REASONS = frozenset(Reason)
 
 Values = TypeVar("Values")
 
+
+class Connection(Protocol):
+    """Run statements with `?` for each parameter: SQLite's connection, or the wrapped one to PostgreSQL."""
+
+    def execute(self, sql: str, parameters: Any = ..., /) -> Any:
+        """Run one statement, and return its rows."""
+
+    def executemany(self, sql: str, parameters: Iterable[Any], /) -> Any:
+        """Run one statement for each set of parameters."""
+
+
+def upsert(table: str, keys: str, columns: str) -> str:
+    """Return the statement that inserts a row or replaces the one with the same keys, in both dialects of SQL."""
+    names = [*keys.split(), *columns.split()]
+    changes = ", ".join(f"{name} = excluded.{name}" for name in columns.split())
+    return (
+        f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))}) "  # noqa: S608 - our own names
+        f"ON CONFLICT ({', '.join(keys.split())}) DO UPDATE SET {changes}"
+    )
+
+
+_UPSERT_VENUE = upsert(
+    "venues",
+    "brand venue_id",
+    "name last_success requests outage_since outage_reason outage_message incidents records open_seconds partial_since",
+)
+_UPSERT_STATION = upsert(
+    "stations",
+    "brand venue_id station_id",
+    "name kind active printable created_at updated_at status printing since last_transition missing",
+)
+_UPSERT_TRANSITION = upsert("transitions", "brand venue_id kind active", "total")
+_UPSERT_BRAND = upsert(
+    "brands",
+    "brand",
+    "venues missing login_since login_reason login_message outage_since outage_reason outage_message incidents",
+)
+
 INCIDENTS = TypeAdapter(dict[str, Incident])
 RECORDS = TypeAdapter(dict[str, StationRecord])
 
@@ -58,11 +95,11 @@ def _from_json(values: TypeAdapter[dict[str, Values]], text: str) -> Mapping[str
     return EMPTY if text == "{}" else values.validate_python(json.loads(text))
 
 
-def write_venue(connection: sqlite3.Connection, old: VenueState | None, new: VenueState) -> None:
+def write_venue(connection: Connection, old: VenueState | None, new: VenueState) -> None:
     """Write what differs between the state that the file holds and the new one; unchanged parts are identical."""
     key = new.venue.key
     connection.execute(
-        "INSERT OR REPLACE INTO venues VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        _UPSERT_VENUE,
         (
             *key,
             new.venue.name,
@@ -79,7 +116,7 @@ def write_venue(connection: sqlite3.Connection, old: VenueState | None, new: Ven
     after = new.stations or {}
     if after is not before:
         connection.executemany(
-            "INSERT OR REPLACE INTO stations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            _UPSERT_STATION,
             [
                 _station_row(key, station_state)
                 for id_, station_state in after.items()
@@ -93,22 +130,22 @@ def write_venue(connection: sqlite3.Connection, old: VenueState | None, new: Ven
     if old is None or new.transitions is not old.transitions:
         connection.execute("DELETE FROM transitions WHERE brand = ? AND venue_id = ?", key)
         connection.executemany(
-            "INSERT OR REPLACE INTO transitions VALUES (?, ?, ?, ?, ?)",
+            _UPSERT_TRANSITION,
             [(*key, kind.value, active, total) for (kind, active), total in new.transitions.items()],
         )
 
 
-def delete_venue(connection: sqlite3.Connection, key: VenueKey) -> None:
+def delete_venue(connection: Connection, key: VenueKey) -> None:
     """Delete the state of a venue."""
     for table in ("venues", "stations", "transitions"):
         connection.execute(f"DELETE FROM {table} WHERE brand = ? AND venue_id = ?", key)  # noqa: S608 - our own names
 
 
-def write_brand(connection: sqlite3.Connection, state: BrandState) -> None:
+def write_brand(connection: Connection, state: BrandState) -> None:
     """Write the state of a brand."""
     venues = None if state.venues is None else json.dumps([(venue.id, venue.name) for venue in state.venues])
     connection.execute(
-        "INSERT OR REPLACE INTO brands VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        _UPSERT_BRAND,
         (
             state.brand,
             venues,
@@ -120,51 +157,53 @@ def write_brand(connection: sqlite3.Connection, state: BrandState) -> None:
     )
 
 
-def delete_brand(connection: sqlite3.Connection, brand: str) -> None:
+def delete_brand(connection: Connection, brand: str) -> None:
     """Delete the state of a brand."""
     connection.execute("DELETE FROM brands WHERE brand = ?", (brand,))
 
 
-def write_entries(connection: sqlite3.Connection, entries: Iterable[Entry]) -> None:
+def write_entries(connection: Connection, entries: Iterable[Entry]) -> None:
     """Append to the journal."""
     connection.executemany(
         "INSERT INTO journal VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [
-            (
-                entry.id,
-                entry.event.value,
-                entry.observed_at,
-                entry.brand,
-                entry.venue_id,
-                entry.venue,
-                entry.station_id,
-                entry.station,
-                entry.kind and entry.kind.value,
-                entry.updated_at,
-                json.dumps(dict(entry.details)),
-            )
-            for entry in entries
-        ],
+        map(entry_row, entries),
     )
 
 
-def prune_entries(connection: sqlite3.Connection, *, oldest: float, last_gone: int) -> None:
+def entry_row(entry: Entry) -> Row:
+    """Return an entry as a row of the journal."""
+    return (
+        entry.id,
+        entry.event.value,
+        entry.observed_at,
+        entry.brand,
+        entry.venue_id,
+        entry.venue,
+        entry.station_id,
+        entry.station,
+        entry.kind and entry.kind.value,
+        entry.updated_at,
+        json.dumps(dict(entry.details)),
+    )
+
+
+def prune_entries(connection: Connection, *, oldest: float, last_gone: int) -> None:
     """Drop the entries from before a time (epoch seconds), and those up to an id."""
     connection.execute("DELETE FROM journal WHERE observed_at < ?", (oldest,))
     connection.execute("DELETE FROM journal WHERE id <= ?", (last_gone,))
 
 
-def write_cursors(connection: sqlite3.Connection, cursors: Mapping[str, int]) -> None:
+def write_cursors(connection: Connection, cursors: Mapping[str, int]) -> None:
     """Write how far the consumers of the journal have come."""
     connection.executemany("INSERT OR REPLACE INTO cursors VALUES (?, ?)", cursors.items())
 
 
-def read_cursors(connection: sqlite3.Connection) -> dict[str, int]:
+def read_cursors(connection: Connection) -> dict[str, int]:
     """Read how far the consumers of the journal have come."""
     return dict(connection.execute("SELECT consumer, id FROM cursors"))
 
 
-def write_deliveries(connection: sqlite3.Connection, deliveries: Mapping[int, Delivery | None]) -> None:
+def write_deliveries(connection: Connection, deliveries: Mapping[int, Delivery | None]) -> None:
     """Write deliveries, and delete those that are done."""
     for id_, delivery in deliveries.items():
         if delivery is None:
@@ -183,32 +222,34 @@ def write_deliveries(connection: sqlite3.Connection, deliveries: Mapping[int, De
             )
 
 
-def read_deliveries(connection: sqlite3.Connection) -> Iterator[Delivery]:
+def read_deliveries(connection: Connection) -> Iterator[Delivery]:
     """Read the deliveries that are not done."""
     for id_, channel, change, created_at, state, accepted_at in connection.execute("SELECT * FROM deliveries"):
         yield Delivery(id_, channel, outbox.decode(change), created_at, DeliveryState(state), accepted_at)
 
 
-def last_id(connection: sqlite3.Connection) -> int:
+def last_id(connection: Connection) -> int:
     """Give the id of the newest entry, 0 where there is none."""
     (id_,) = connection.execute("SELECT coalesce(max(id), 0) FROM journal").fetchone()
     return int(id_)
 
 
-def read_venues(connection: sqlite3.Connection, now: Instant) -> Iterator[VenueState]:
-    """Read the states of an earlier process. Their monotonic age follows from their wall-clock age."""
+def read_venues(connection: Connection, now: Instant, brand: str | None = None) -> Iterator[VenueState]:
+    """Read the states of an earlier process, of one brand or all. Their monotonic age follows from their wall clock."""
+    where, of = ("", ()) if brand is None else (" WHERE brand = ?", (brand,))
     stations: defaultdict[VenueKey, dict[str, StationState]] = defaultdict(dict)
-    for brand, venue_id, *row in connection.execute("SELECT * FROM stations"):
+    for name, venue_id, *row in connection.execute(f"SELECT * FROM stations{where}", of):  # noqa: S608
         station_state = _station_state(row)
-        stations[brand, venue_id][station_state.station.id] = station_state
+        stations[name, venue_id][station_state.station.id] = station_state
     transitions: defaultdict[VenueKey, dict[tuple[Kind, bool], int]] = defaultdict(dict)
-    for brand, venue_id, kind, active, total in connection.execute("SELECT * FROM transitions"):
-        transitions[brand, venue_id][Kind(kind), bool(active)] = total
-    for brand, id_, name, last_success, requests, *rest in connection.execute("SELECT * FROM venues"):
+    for name, venue_id, kind, active, total in connection.execute(f"SELECT * FROM transitions{where}", of):  # noqa: S608
+        transitions[name, venue_id][Kind(kind), bool(active)] = total
+    found = connection.execute(f"SELECT * FROM venues{where}", of)  # noqa: S608
+    for of_brand, id_, name, last_success, requests, *rest in found:
         incidents, records, open_seconds, partial_since = rest[3:]
         state = VenueState(
-            Venue(brand, id_, name),
-            transitions=transitions.get((brand, id_), EMPTY),
+            Venue(of_brand, id_, name),
+            transitions=transitions.get((of_brand, id_), EMPTY),
             requests=requests,
             outage=_outage(rest[:3]),
             restored=True,
@@ -219,17 +260,18 @@ def read_venues(connection: sqlite3.Connection, now: Instant) -> Iterator[VenueS
         )
         if last_success is not None:
             age = max(0.0, now.wall - last_success)
-            known = stations.get((brand, id_), {})
+            known = stations.get((of_brand, id_), {})
             state = replace(state, stations=known, last_success=last_success, fresh_at=now.monotonic - age)
         yield state
 
 
-def read_brands(connection: sqlite3.Connection) -> Iterator[BrandState]:
-    """Read the states of an earlier process."""
-    for brand, venues, missing, *outages in connection.execute("SELECT * FROM brands"):
+def read_brands(connection: Connection, brand: str | None = None) -> Iterator[BrandState]:
+    """Read the states of an earlier process, of one brand or all."""
+    where, of = ("", ()) if brand is None else (" WHERE brand = ?", (brand,))
+    for name, venues, missing, *outages in connection.execute(f"SELECT * FROM brands{where}", of):  # noqa: S608
         yield BrandState(
-            brand,
-            None if venues is None else tuple(Venue(brand, id_, name) for id_, name in json.loads(venues)),
+            name,
+            None if venues is None else tuple(Venue(name, id_, venue) for id_, venue in json.loads(venues)),
             {id_: _absence(value) for id_, value in json.loads(missing).items()},
             login_outage=_outage(outages[:3]),
             outage=_outage(outages[3:6]),
@@ -238,7 +280,7 @@ def read_brands(connection: sqlite3.Connection) -> Iterator[BrandState]:
         )
 
 
-def read_entries(connection: sqlite3.Connection, query: JournalQuery) -> list[Entry]:
+def read_entries(connection: Connection, query: JournalQuery) -> list[Entry]:
     """Read from the journal, newest first."""
     filters: Mapping[str, Any] = {
         "brand = ?": query.brand,
@@ -254,18 +296,19 @@ def read_entries(connection: sqlite3.Connection, query: JournalQuery) -> list[En
     events = [event.value for event in query.events or Event]
     where = " AND ".join([*chosen, f"event IN ({', '.join('?' * len(events))})"])
     statement = f"SELECT * FROM journal WHERE {where} ORDER BY id DESC LIMIT ?"  # noqa: S608 - our own conditions
-    return _entries(connection.execute(statement, (*chosen.values(), *events, query.limit)))
+    return entries(connection.execute(statement, (*chosen.values(), *events, query.limit)))
 
 
-def read_entries_after(connection: sqlite3.Connection, id_: int, limit: int) -> list[Entry]:
+def read_entries_after(connection: Connection, id_: int, limit: int) -> list[Entry]:
     """Read the entries that follow an id, oldest first."""
     events = [event.value for event in Event]
     known = ", ".join("?" * len(events))
     statement = f"SELECT * FROM journal WHERE id > ? AND event IN ({known}) ORDER BY id LIMIT ?"  # noqa: S608 - our own
-    return _entries(connection.execute(statement, (id_, *events, limit)))
+    return entries(connection.execute(statement, (id_, *events, limit)))
 
 
-def _entries(rows: Iterable[Row]) -> list[Entry]:
+def entries(rows: Iterable[Row]) -> list[Entry]:
+    """Return entries from the rows of the journal."""
     return [
         Entry(
             id_, Event(event), at, brand, venue_id, venue, station_id, station, kind and Kind(kind), updated_at,

@@ -27,7 +27,7 @@ from exporter.model import (
     VenueState,
 )
 from exporter.outbox import DeliveryState, Route
-from exporter.store import MemoryStore, Store, open_store
+from exporter.store import MemoryStore, PostgreSQLStore, Store, open_store
 
 VENUE = Venue("tandir", "7", "Tandir Port")
 GRILL = Station("1", "Grill", Kind.KITCHEN, active=False, printable=True, created_at=1.0, updated_at=2.0)
@@ -42,9 +42,13 @@ FIRING = Change(
 )
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "postgresql"])
 def store(request: pytest.FixtureRequest, path: Path, clock: Clock) -> Iterator[Store]:
-    store = open_store(None if request.param == "memory" else path, clock, journal_retention=1e10)
+    url = request.getfixturevalue("database_url") if request.param == "postgresql" else None
+    store = open_store(path if request.param == "sqlite" else None, clock, journal_retention=1e10, url=url)
+    if isinstance(store, PostgreSQLStore):
+        store.renew(["tandir", "plov"])
+        store.acquire(["tandir", "plov"])
     yield store
     store.close()
 

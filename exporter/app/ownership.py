@@ -1,0 +1,125 @@
+"""Which brands this process polls where several share a database: leases, renewed on a thread of their own."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Collection, Sequence
+from threading import Event, Thread
+
+import structlog
+
+from exporter.clock import Clock
+from exporter.errors import StoreError
+from exporter.store.postgresql import Cluster, PostgreSQLStore
+
+ROUND_SECONDS = 1.0
+"""How often leases are renewed and the other processes looked at."""
+
+MOST_MOVES = 8
+"""How many brands are taken or handed over in one round, so that the leases of the others are renewed in time."""
+
+
+class Ownership:
+    """Hold the leases of the brands that this process should poll, and follow what the other processes do.
+
+    `take` starts to poll a brand and `give_up` ends that; both are called on the thread of the leases.
+    """
+
+    def __init__(
+        self,
+        store: PostgreSQLStore,
+        clock: Clock,
+        *,
+        brands: Callable[[], Sequence[str]],
+        take: Callable[[str], None],
+        give_up: Callable[[str], None],
+    ) -> None:
+        self._store, self._clock = store, clock
+        self._brands, self._take, self._give_up = brands, take, give_up
+        self._cluster = Cluster({}, {})
+        self._stopping = Event()
+        self._thread = Thread(target=self._run, name="leases", daemon=True)
+        self._log = structlog.get_logger(__name__)
+
+    def start(self) -> None:
+        """Begin, on a thread of its own."""
+        self._thread.start()
+
+    def stop(self, seconds: float) -> None:
+        """Take and hand over nothing any more; the leases stay until the store is closed."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join(seconds)
+
+    def not_ready(self) -> list[str]:
+        """Return why brands are polled by nobody as far as this process knows, one sentence a brand."""
+        problem = self._store.problem
+        why = "no process polls it yet" if problem is None else f"not polled here, as the database fails: {problem}"
+        return [
+            f"brand {brand}: {why}"
+            for brand in self._brands()
+            if not self._store.owns(brand) and (problem is not None or brand not in self._cluster.owners)
+        ]
+
+    def review(self) -> bool:
+        """Renew the leases, hand over and take brands; return whether there is more to take at once."""
+        self._give_up_what_is_lost()
+        brands = self._brands()
+        try:
+            self._cluster = self._store.renew(brands)
+            self._give_up_what_is_lost()
+            self._hand_over(brands)
+            return self._acquire(brands)
+        except StoreError as error:
+            self._log.debug("leases.not_renewed", problem=str(error))
+            return False
+
+    def _give_up_what_is_lost(self) -> None:
+        for brand in self._store.held:
+            if not self._store.owns(brand):
+                self._log.warning("brand.lease_lost", brand=brand, effect="another process may poll it now")
+                self._give_up(brand)
+                self._store.forget(brand)
+
+    def _hand_over(self, brands: Collection[str]) -> None:
+        leaving = [
+            brand
+            for brand in self._store.held
+            if brand not in brands or chosen(brand, self._cluster) not in (None, self._store.member)
+        ][:MOST_MOVES]
+        for brand in leaving:
+            self._give_up(brand)
+        if leaving:
+            self._store.release(leaving)
+            self._log.info("brands.handed_over", brands=leaving)
+
+    def _acquire(self, brands: Collection[str]) -> bool:
+        held = set(self._store.held)
+        wanted = [
+            brand
+            for brand in brands
+            if brand not in held
+            and self._cluster.owners.get(brand) in (None, self._store.member)
+            and chosen(brand, self._cluster) == self._store.member
+        ]
+        taken = self._store.acquire(wanted[:MOST_MOVES]) if wanted else []
+        for brand in taken:
+            self._log.info("brand.owned", brand=brand, taken_over=self._store.taken_over(brand))
+            self._take(brand)
+        return bool(taken) and len(wanted) > MOST_MOVES
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            more = False
+            try:
+                more = self.review()
+            except Exception:  # noqa: BLE001 - a fault with one brand must not end the leases of all
+                self._log.exception("leases.crashed")
+            if not more:
+                self._clock.wait(self._stopping, ROUND_SECONDS)
+
+
+def chosen(brand: str, cluster: Cluster) -> str | None:
+    """Return which live member should have a brand, by rendezvous hashing: another member moves no other brands."""
+    candidates = [member for member, known in cluster.members.items() if brand in known]
+    return max(candidates, key=lambda member: hashlib.sha256(f"{member}\0{brand}".encode()).digest(), default=None)

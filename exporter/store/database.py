@@ -1,0 +1,232 @@
+"""Connections to PostgreSQL whose every use ends within seconds, and the tables in it."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from threading import RLock, Timer
+from typing import Any
+
+from exporter.errors import StoreError
+
+try:
+    import psycopg
+except ImportError:  # pragma: no cover - the extra is not installed
+    psycopg = None  # type: ignore[assignment]
+
+OPERATION_SECONDS = 3.0
+"""How long a transaction may take, whatever the network or the server does."""
+
+SCHEMA = "clopos_exporter"
+"""The schema of our tables, so that nothing else in the database is ever touched."""
+
+_LOCK = 0x436C6F70
+
+MIGRATIONS: dict[int, tuple[str, ...]] = {
+    3: (
+        """
+        CREATE TABLE brands (
+            brand TEXT PRIMARY KEY,
+            venues TEXT,
+            missing TEXT NOT NULL,
+            login_since DOUBLE PRECISION, login_reason TEXT, login_message TEXT,
+            outage_since DOUBLE PRECISION, outage_reason TEXT, outage_message TEXT,
+            incidents TEXT NOT NULL
+        )
+        """,
+        """
+        CREATE TABLE venues (
+            brand TEXT, venue_id TEXT, name TEXT NOT NULL,
+            last_success DOUBLE PRECISION,
+            requests BIGINT NOT NULL,
+            outage_since DOUBLE PRECISION, outage_reason TEXT, outage_message TEXT,
+            incidents TEXT NOT NULL, records TEXT NOT NULL,
+            open_seconds DOUBLE PRECISION NOT NULL, partial_since DOUBLE PRECISION,
+            PRIMARY KEY (brand, venue_id)
+        )
+        """,
+        """
+        CREATE TABLE stations (
+            brand TEXT, venue_id TEXT, station_id TEXT,
+            name TEXT NOT NULL, kind TEXT NOT NULL,
+            active BOOLEAN, printable BOOLEAN, created_at DOUBLE PRECISION, updated_at DOUBLE PRECISION,
+            status BOOLEAN, printing BOOLEAN,
+            since DOUBLE PRECISION NOT NULL, last_transition DOUBLE PRECISION, missing BIGINT NOT NULL,
+            PRIMARY KEY (brand, venue_id, station_id)
+        )
+        """,
+        """
+        CREATE TABLE transitions (
+            brand TEXT, venue_id TEXT, kind TEXT, active BOOLEAN,
+            total BIGINT NOT NULL,
+            PRIMARY KEY (brand, venue_id, kind, active)
+        )
+        """,
+        """
+        CREATE TABLE journal (
+            id BIGINT,
+            event TEXT NOT NULL, observed_at DOUBLE PRECISION NOT NULL,
+            brand TEXT, venue_id TEXT, venue TEXT, station_id TEXT, station TEXT, kind TEXT,
+            updated_at DOUBLE PRECISION,
+            details TEXT NOT NULL,
+            PRIMARY KEY (brand, id)
+        )
+        """,
+        "CREATE INDEX journal_by_id ON journal (id)",
+        "CREATE INDEX journal_by_time ON journal (observed_at)",
+        """
+        CREATE TABLE cursors (
+            brand TEXT, consumer TEXT, id BIGINT NOT NULL,
+            PRIMARY KEY (brand, consumer)
+        )
+        """,
+        """
+        CREATE TABLE deliveries (
+            brand TEXT, id BIGINT,
+            channel TEXT NOT NULL, change TEXT NOT NULL,
+            created_at DOUBLE PRECISION NOT NULL, state TEXT NOT NULL, accepted_at DOUBLE PRECISION,
+            PRIMARY KEY (brand, id)
+        )
+        """,
+        """
+        CREATE TABLE leases (
+            brand TEXT PRIMARY KEY,
+            owner TEXT NOT NULL, fence BIGINT NOT NULL, expires_at TIMESTAMPTZ NOT NULL
+        )
+        """,
+        "CREATE TABLE members (member TEXT PRIMARY KEY, brands TEXT NOT NULL, seen_at TIMESTAMPTZ NOT NULL)",
+    ),
+}
+"""What each schema version adds; the numbers are those of the state file, which had older ones."""
+
+VERSION = max(MIGRATIONS)
+
+
+class DatabaseConnection:
+    """A connection within a transaction: statements as SQLite takes them, values as PostgreSQL does."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    def execute(self, sql: str, parameters: Iterable[Any] = (), /) -> Any:
+        """Run one statement, and return its rows."""
+        return self._connection.execute(sql.replace("?", "%s"), _values(parameters))
+
+    def executemany(self, sql: str, parameters: Iterable[Any], /) -> None:
+        """Run one statement for each set of parameters, in one round trip."""
+        rows = [_values(row) for row in parameters]
+        if rows:
+            with self._connection.cursor() as cursor:
+                cursor.executemany(sql.replace("?", "%s"), rows)
+
+
+class Database:
+    """One connection, opened when it is needed and dropped after any fault.
+
+    A session may hang with the server, the network or this very process. So the server ends what takes too long, this
+    side cuts what does not answer, and nothing relies on the end of a session: locks last as long as a transaction.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._lock = RLock()
+        self._connection: Any = None
+
+    @contextmanager
+    def transaction(self, seconds: float = OPERATION_SECONDS) -> Iterator[DatabaseConnection]:
+        """Connect where necessary, and run a transaction of so many seconds at the most. Raises StoreError."""
+        if psycopg is None:
+            raise StoreError("psycopg is not installed: pip install 'clopos-exporter[postgresql]'")
+        with self._lock:
+            try:
+                connection = self._connection or self._connect()
+                with _cut_after(connection, seconds), connection.transaction():
+                    connection.execute(f"SET LOCAL statement_timeout = {int(seconds * 1000)}")
+                    yield DatabaseConnection(connection)
+            except psycopg.Error as error:
+                self.close()
+                raise StoreError(_text(error)) from error
+            except BaseException:
+                self.close()
+                raise
+
+    def close(self) -> None:
+        """Close the connection; the next use opens another."""
+        with self._lock:
+            if self._connection is not None:
+                with suppress(psycopg.Error):
+                    self._connection.close()
+                self._connection = None
+
+    def _connect(self) -> Any:
+        connection = psycopg.connect(
+            self._url,
+            autocommit=True,
+            connect_timeout=2,
+            tcp_user_timeout=int(OPERATION_SECONDS * 1000),
+            application_name="clopos-exporter",
+        )
+        with _cut_after(connection, OPERATION_SECONDS):
+            connection.execute(
+                f"SET lock_timeout = 1500; SET idle_in_transaction_session_timeout = 3000; SET search_path = {SCHEMA}"
+            )
+        self._connection = connection
+        return connection
+
+
+def migrate(database: Database) -> None:
+    """Create the tables, or bring them to the current version. Raises StoreError also for those of a newer exporter."""
+    with database.transaction(10.0) as connection:
+        # Several processes may start at once.
+        connection.execute("SELECT pg_advisory_xact_lock(?)", (_LOCK,))
+        (exists,) = connection.execute("SELECT to_regclass(?) IS NOT NULL", (f"{SCHEMA}.version",)).fetchone()
+        if not exists:
+            connection.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
+            connection.execute("CREATE TABLE version (version INTEGER NOT NULL)")
+            connection.execute("INSERT INTO version VALUES (0)")
+        (found,) = connection.execute("SELECT version FROM version").fetchone()
+        if found > VERSION:
+            raise StoreError(
+                f"the database has schema version {found}, this exporter knows versions up to {VERSION}: "
+                "install the newer release"
+            )
+        for number in sorted(MIGRATIONS):
+            if number > found:
+                for statement in MIGRATIONS[number]:
+                    connection.execute(statement)
+        if found != VERSION:
+            connection.execute("UPDATE version SET version = ?", (VERSION,))
+
+
+@contextmanager
+def _cut_after(connection: Any, seconds: float) -> Iterator[None]:
+    """Shut the socket down where the server does not answer in time: whoever waits for it sees the end at once."""
+    timer = Timer(seconds + 0.5, _shut_down, (connection,))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _shut_down(connection: Any) -> None:
+    with suppress(OSError, psycopg.Error):
+        duplicate = socket.fromfd(connection.fileno(), socket.AF_INET, socket.SOCK_STREAM)
+        with duplicate:
+            duplicate.shutdown(socket.SHUT_RDWR)
+
+
+def _values(parameters: Iterable[Any]) -> tuple[Any, ...]:
+    return tuple(_text_value(value) if isinstance(value, str) else value for value in parameters)
+
+
+def _text_value(value: str) -> str:
+    """Replace what PostgreSQL's text cannot hold: zero characters and halves of surrogate pairs."""
+    return value.replace("\x00", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
+
+
+def _text(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0].strip() if lines else type(error).__name__

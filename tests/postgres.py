@@ -1,0 +1,93 @@
+"""A real PostgreSQL for tests, from Debian's package, in a folder and on a port of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
+
+PATIENCE = 60.0
+
+
+def binaries() -> Path | None:
+    """Return the newest folder with the server's programs, None where there is none."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: int(path.parts[-3]))
+    return found[-1].parent if found else None
+
+
+class PostgreSQL:
+    """The server, which can be stopped, started again, and frozen."""
+
+    def __init__(self, programs: Path) -> None:
+        self._programs = programs
+        self._folder = Path(tempfile.mkdtemp(prefix="clopos-postgresql-"))
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port: int = free.getsockname()[1]
+        self._names = 0
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self._folder.chmod(0o755)
+        data = self._folder / "data"
+        data.mkdir()
+        if os.geteuid() == 0:
+            shutil.chown(data, "postgres", "postgres")
+        self._run("initdb", "-D", str(data), "-A", "trust", "-U", "postgres", "-N", "--locale=C", "-E", "UTF8")
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def start(self) -> None:
+        command = self._command(
+            "postgres", "-D", str(self._folder / "data"), "-p", str(self.port), "-k", "", "-h", "127.0.0.1",
+            "-c", "fsync=off", "-c", "max_connections=200",
+        )  # fmt: skip
+        with (self._folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log)
+        until = time.monotonic() + PATIENCE
+        while subprocess.run(
+            [self._programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)], check=False
+        ).returncode:
+            assert time.monotonic() < until, (self._folder / "log").read_text()
+            time.sleep(0.1)
+
+    def stop(self) -> None:
+        """Stop at once, as a crash does."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGQUIT)
+            self._process.wait(PATIENCE)
+            self._process = None
+
+    def new_database(self) -> str:
+        """Create an empty database and return its URL."""
+        self._names += 1
+        name = f"test{self._names}"
+        self.sql(f"CREATE DATABASE {name}")
+        return f"postgresql://postgres@127.0.0.1:{self.port}/{name}"
+
+    def sql(self, statement: str, database: str = "postgres") -> str:
+        """Run a statement as the superuser, and return its rows."""
+        command = [
+            self._programs / "psql", "-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres", "-d", database,
+            "-qAtX", "-c", statement,
+        ]  # fmt: skip
+        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=PATIENCE).stdout.strip()
+
+    def _run(self, *command: str) -> None:
+        subprocess.run(self._command(*command), check=True, capture_output=True, cwd="/", timeout=PATIENCE)
+
+    def _command(self, program: str, *arguments: str) -> Sequence[str]:
+        # The server refuses to run as root.
+        user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] if os.geteuid() == 0 else []
+        return [*user, str(self._programs / program), *arguments]
