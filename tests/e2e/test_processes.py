@@ -20,7 +20,7 @@ Start = Callable[..., Exporter]
 
 @pytest.fixture
 def simulator() -> Iterator[Simulator]:
-    with Simulator(World.generate(brands=4, venues=1, stations=3), tiers=None) as simulator:
+    with Simulator(World.generate(brands=12, venues=1, stations=3), tiers=None) as simulator:
         yield simulator
 
 
