@@ -278,12 +278,16 @@ def test_killed_at_any_moment_nothing_is_missing_and_nothing_invented(
         exporter.until(
             lambda: (
                 exporter.metrics().value("clopos_exporter_notification_queue_length", channel="shift") == 0
-                and not exporter.metrics().all("clopos_incident")
+                and not exporter.metrics().all("clopos_incident", kind="kitchen_station_inactive")
             ),
             "an end of everything",
             seconds=60,
         )
-        firings = Counter(event["station"] for event in incidents(exporter, "incident.firing"))
+        firings = Counter(
+            event["station"]
+            for event in incidents(exporter, "incident.firing")
+            if event["incident"] == "kitchen_station_inactive"
+        )
     told: dict[str, list[str]] = {}
     for station, what in said(service):
         told.setdefault(station, []).append(what)
