@@ -27,7 +27,7 @@ FAILURES_UNTIL_DOWN = 5
 STUCK_SECONDS = 60.0
 """How long one attempt may take before the channel counts as down."""
 
-_LONGEST_WAIT = 3600.0
+_SHORTEST_WAIT, _LONGEST_WAIT = 0.5, 3600.0
 _OUTCOMES = ("sent", "retried", "expired", "merged")
 
 
@@ -202,5 +202,6 @@ class ChannelWorker:
             except Exception:  # a fault of ours must not end the notifications of a channel
                 LOG.exception("notification.crashed", channel=self.settings.name)
                 wait = self._fail(Outcome(accepted=False, problem="a fault in the exporter"), self._clock.wall())
-            if not self._stopping.is_set():
+            # Every change in the journal wakes it: with a thousand open incidents, each look costs 10 ms.
+            if not self._clock.wait(self._stopping, _SHORTEST_WAIT):
                 self._clock.wait(self._wake, min(wait, _LONGEST_WAIT))

@@ -82,6 +82,17 @@ def test_a_channel_that_hangs_delays_no_other_and_not_the_end(process: Process) 
     released.set()
 
 
+def test_a_flood_of_changes_does_not_make_a_channel_look_all_the_time(process: Process) -> None:
+    looks = []
+    look = process.outbox.deliveries
+    process.outbox.deliveries = lambda channel: (looks.append(channel), look(channel))[1]  # type: ignore[method-assign]
+    process.apply(it="json://it")
+    began = process.clock.monotonic()
+    while process.clock.monotonic() - began < 20.0:
+        process.notifier.wake()
+    assert len(looks) <= 41
+
+
 def test_a_channel_that_goes_down_works_again_by_itself(process: Process) -> None:
     process.services["json://it"].outcomes = [FAILED]
     process.apply(it="json://it")
