@@ -267,6 +267,8 @@ class Daemon:
         self._apply_heartbeat(settings)
         intervals = _intervals(settings)
         wanted = {brand.brand: brand for brand in settings.brands if self._may_poll(brand.brand)}
+        if not settings.brands:
+            self._log.warning("shard.empty", message="no brand falls to this shard: it is ready, and polls nothing")
         for name in self._brands.keys() - wanted.keys():
             self._remove(name)
         for name, brand in wanted.items():

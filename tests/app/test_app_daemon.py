@@ -233,6 +233,13 @@ def test_serving_ends_with_a_signal_and_says_when_it_began_and_ended(both: Setti
     assert events[-1] == "exporter.stopped"
 
 
+def test_a_shard_without_a_brand_says_so(start: Start, both: Settings) -> None:
+    with capture_logs() as events:
+        daemon = start(only(both))
+    assert "shard.empty" in [event["event"] for event in events]
+    assert daemon.not_ready() == []
+
+
 def test_pages_read_the_same_as_the_scrape(start: Start, both: Settings) -> None:
     daemon = start(both)
     until(lambda: shown(daemon) == {FIRST, SECOND})
