@@ -40,7 +40,7 @@ Loader.add_constructor("tag:yaml.org,2002:value", yaml.constructor.SafeConstruct
 def custom_resource_schemas(tool_data: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Turn custom resource definitions into JSON schemas that refuse unknown keys."""
     folder = tmp_path_factory.mktemp("custom-resources")
-    kinds = ("grafanadashboards", "podmonitors", "prometheusrules", "scrapeconfigs", "servicemonitors")
+    kinds = ("grafanadashboards", "httproutes", "podmonitors", "prometheusrules", "scrapeconfigs", "servicemonitors")
     for path in chain.from_iterable(tool_data("crds").glob(f"*_{kind}.yaml") for kind in kinds):
         definition = yaml.load(path.read_bytes(), Loader=Loader)["spec"]  # noqa: S506 - a safe loader
         for version in definition["versions"]:
