@@ -70,5 +70,14 @@ def namespace(control_plane: ControlPlane) -> str:
 
 
 @pytest.fixture
-def helm(control_plane: ControlPlane, program: Callable[..., str], tmp_path: Path) -> Helm:
-    return Helm(program("helm"), control_plane, tmp_path)
+def helm(
+    control_plane: ControlPlane, program: Callable[..., str], tmp_path: Path, request: pytest.FixtureRequest
+) -> Helm:
+    """Helm 3, or what a test asks for by an indirect parameter."""
+    return Helm(program(getattr(request, "param", "helm")), control_plane, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def operator(control_plane: ControlPlane) -> None:
+    """The Prometheus Operator, which generates configurations; nothing here starts a Prometheus on them."""
+    control_plane.start("prometheus-operator", "--web.listen-address=127.0.0.1:0")

@@ -20,7 +20,7 @@ import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-PATIENCE = 120.0
+PATIENCE = 90.0
 """Seconds that a test waits for what should take one or two: the machine may be busy."""
 
 PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
@@ -211,7 +211,7 @@ class ControlPlane:
     def start(self, name: str, *flags: str) -> None:
         """Start a program until the end; its output is in `<name>.log`."""
         log = self._stack.enter_context((self._folder / f"{name}.log").open("wb"))
-        environment = {"PATH": os.environ["PATH"], "HOME": str(self._folder)}
+        environment = {"PATH": os.environ["PATH"], "HOME": str(self._folder), "KUBECONFIG": str(self.kubeconfig)}
         self._processes.append(
             subprocess.Popen([self._programs[name], *flags], stdout=log, stderr=log, cwd=self._folder, env=environment)
         )

@@ -98,10 +98,10 @@ annotations:
 {{- end }}
 {{- end }}
 
-{{/* A path as the exporter serves it: below the path of the external URL, as in Prometheus. */}}
+{{/* A path as the exporter serves it: below the route prefix, or else the path of the external URL, as in Prometheus. */}}
 {{- define "clopos-exporter.path" -}}
 {{- $external := include "clopos-exporter.externalUrl" .root }}
-{{- regexReplaceAll "^[a-z]+://[^/]*" $external "" | trimSuffix "/" }}{{ .path }}
+{{- .root.Values.web.routePrefix | default (regexReplaceAll "^[a-z]+://[^/]*" $external "") | trimSuffix "/" }}{{ .path }}
 {{- end }}
 
 {{/* The port of a URL: the one it names, or else its scheme's. */}}

@@ -42,6 +42,12 @@ spec:
         {{- with include "clopos-exporter.externalUrl" . }}
         - --web.external-url={{ . }}
         {{- end }}
+        {{- with .Values.web.routePrefix }}
+        - --web.route-prefix={{ . }}
+        {{- end }}
+        {{- range .Values.web.allowedHosts }}
+        - --web.allowed-host={{ tpl . $ }}
+        {{- end }}
         {{- if or .Values.web.config .Values.web.existingSecret }}
         - --web.config.file=/etc/clopos-exporter/web/web-config.yaml
         {{- end }}

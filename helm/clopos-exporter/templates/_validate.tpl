@@ -120,7 +120,7 @@
 {{- if and .Values.demo .Values.brands }}
 {{- fail "demo runs against the simulator and needs no brands: set one or the other." }}
 {{- end }}
-{{- if and .Values.demo (or .Values.web.config .Values.web.existingSecret (include "clopos-exporter.externalUrl" .) (ne .Values.web.telemetryPath "/metrics") (ne .Values.web.scheme "http")) }}
+{{- if and .Values.demo (or .Values.web.config .Values.web.existingSecret .Values.web.routePrefix .Values.web.allowedHosts (include "clopos-exporter.externalUrl" .) (ne .Values.web.telemetryPath "/metrics") (ne .Values.web.scheme "http")) }}
 {{- fail "demo serves plain HTTP with /metrics at its place: of web, only the port can be set, and neither ingress nor httpRoute with a host." }}
 {{- end }}
 {{- if and .Values.web.config .Values.web.existingSecret }}
