@@ -27,6 +27,7 @@ SHARDS: Object = {**ONE_POD, "sharding": {"enabled": True, "shards": 2}}
 SHARED: Object = {"brands": brands("a", "b"), "replicas": 2, "state": {"url": "postgresql://user:fake@db/name"}}
 
 
+@pytest.mark.parametrize("helm", ["helm", "helm4"], indirect=True)
 @each_values_file
 def test_every_values_file_is_installed_tested_and_uninstalled(helm: Helm, namespace: str, values: Path) -> None:
     claims = {"brand-values": {FULL_NAME}, "shards-values": {f"state-{FULL_NAME}-{n}" for n in range(3)}}
