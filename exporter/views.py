@@ -29,6 +29,11 @@ class VenueRules:
     time_zone: tzinfo | None = None
 
 
+def stale_after_in_force(stale_after: float, interval: float) -> float:
+    """Return how long values are served: a venue that is read in time is never stale, however short the setting is."""
+    return max(stale_after, 2 * interval)
+
+
 @dataclass(frozen=True, slots=True)
 class VenueView:
     """A venue as readers see it, until the monotonic time `valid_until`.
@@ -53,8 +58,7 @@ class VenueView:
         expiries = [NEVER]  # monotonic
         stale = overdue = False
         if state.fresh_at is not None:
-            # Values of a venue that is read in time are never stale, however short `stale_after` is.
-            stale_at = state.fresh_at + max(rules.stale_after, 2 * interval)
+            stale_at = state.fresh_at + stale_after_in_force(rules.stale_after, interval)
             stale = now.monotonic >= stale_at
             expiries.append(NEVER if stale else stale_at)
         if state.polled_at is not None:
@@ -79,6 +83,11 @@ class VenueView:
     def up(self) -> bool | None:
         """Return whether the last poll was complete and the next is not overdue; None before the first."""
         return self.state.up and not self.overdue
+
+    @property
+    def stale_after(self) -> float:
+        """Return for how long values of the venue are served while its polls fail, seconds."""
+        return stale_after_in_force(self.rules.stale_after, self.interval)
 
     @property
     def stations(self) -> Mapping[str, StationState]:

@@ -43,7 +43,7 @@ from exporter.scheduling.pool import MAX_PER_OWNER, WorkerPool
 from exporter.scheduling.scheduler import Scheduler
 from exporter.scheduling.weights import weight
 from exporter.store import Store
-from exporter.views import BrandView, VenueRules, VenueView
+from exporter.views import BrandView, VenueRules, VenueView, stale_after_in_force
 
 DISCOVERY_SECONDS = 120.0
 """Seconds a login and discovery may take: many brands that start together wait for each other's logins."""
@@ -316,11 +316,14 @@ class BrandMonitor:
 
     def _incident_rules(self, venue: Venue) -> IncidentRules:
         rules = self._venue_rules(venue)
-        stale_after = max(rules.stale_after, 2 * self.loop.interval)
+        stale_after = stale_after_in_force(rules.stale_after, self.loop.interval_of(venue.id))
         return IncidentRules(rules.hours, rules.ignore, self.intervals.incident_delay, stale_after)
 
     def _brand_incident_rules(self) -> IncidentRules:
-        return IncidentRules(delay=self.intervals.incident_delay, stale_after=self.intervals.stale_after)
+        return IncidentRules(
+            delay=self.intervals.incident_delay,
+            stale_after=stale_after_in_force(self.intervals.stale_after, self.loop.interval),
+        )
 
     def _read_facts(self) -> BrandFacts:
         login, skew = self.client.login, self.client.clock_skew

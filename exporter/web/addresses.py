@@ -58,10 +58,10 @@ def listen(addresses: Iterable[Address]) -> list[socket.socket]:
 
 
 def url(listener: socket.socket, *, scheme: str = "http") -> str:
-    """Return the address of a listening socket as a person on this machine would open it, without a path."""
+    """Return the URL of a listening socket, without a path: with this machine's name if it is on all interfaces."""
     host, port = listener.getsockname()[:2]
     if ip_address(host).is_unspecified:
-        host = "localhost"
+        host = socket.gethostname()
     return f"{scheme}://{Address(host, port)}"
 
 

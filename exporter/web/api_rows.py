@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from math import inf
 from typing import Any, NamedTuple, TypeVar
 
 from exporter.model import Event, Incident, IncidentKind, Kind, Severity, StationState, Topic
@@ -78,6 +79,7 @@ VENUE: Fields[VenueItem] = {
     "last_success": (datetime | None, lambda row: _time(row.view.state.last_success)),
     "age_seconds": (float | None, lambda row: _age(row.view.state.fresh_at, row.now)),
     "poll_interval_seconds": (float, lambda row: row.view.interval),
+    "stale_after_seconds": (float | None, lambda row: row.view.stale_after if row.view.stale_after < inf else None),
     "outage": (dict[str, str] | None, lambda row: _outage(row.view)),
     "open": (bool | None, lambda row: row.view.opening and row.view.opening.is_open),
     "next_open": (datetime | None, lambda row: row.view.opening and _time(row.view.opening.next_open)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import ip_address
+from socket import gethostname
 from urllib.parse import urlsplit
 
 from exporter.errors import ConfigError, Fault
@@ -48,7 +49,8 @@ class PublicURL:
         if set(prefix) & _RESERVED or (any(part in ("", ".", "..") for part in prefix.split("/")) and prefix):
             flag = "--web.external-url" if route_prefix is None else "--web.route-prefix"
             faults.append(Fault(flag, f"{prefix!r} must be a plain path, such as /clopos"))
-        hosts = {name for address in addresses if (name := address.host.lower())}
+        # Who listens on all interfaces is reached by this machine's name too.
+        hosts = {(address.host or gethostname()).lower() for address in addresses}
         if parts.hostname:
             hosts.add(parts.hostname)
         for name in allowed_hosts:

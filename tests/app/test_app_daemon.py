@@ -248,3 +248,21 @@ def test_pages_read_the_same_as_the_scrape(start: Start, both: Settings) -> None
     assert {view.state.brand for view in source.brands()} == {FIRST, SECOND}
     assert source.journal() == []
     assert abs(source.now().monotonic - daemon._clock.monotonic()) < 60
+
+
+def test_a_scrape_right_after_a_refused_reload_says_so(start: Start, both: Settings) -> None:
+    daemon = start(both)
+    name = b"clopos_exporter_config_last_reload_successful "
+    assert name + b"1.0" in daemon.scrape("", "").body
+    configure(daemon, None)
+    daemon.reload()
+    assert name + b"0.0" in daemon.scrape("", "").body
+
+
+def test_a_healthy_start_is_logged_once_with_what_was_read(start: Start, both: Settings) -> None:
+    with capture_logs() as lines:
+        daemon = start(both)
+        until(lambda: any(line["event"] == "exporter.first_round" for line in lines))
+        daemon._log_first_round()
+    [line] = [line for line in lines if line["event"] == "exporter.first_round"]
+    assert (line["venues"], line["stations"], line["failed_venues"]) == (2, 4, 0)

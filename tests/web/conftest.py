@@ -41,6 +41,7 @@ class FakeChecks:
         self.reasons: list[str] = []
         self.faults: list[Fault] | None = None
         self.reloads = 0
+        self.works = True
 
     def reload(self) -> list[Fault] | None:
         self.reloads += 1
@@ -48,7 +49,7 @@ class FakeChecks:
 
     @property
     def checks(self) -> Management:
-        return Management(lambda: self.reasons, self.reload)
+        return Management(lambda: self.reasons, self.reload, lambda: self.works)
 
 
 class Site(NamedTuple):

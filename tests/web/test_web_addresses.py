@@ -32,7 +32,7 @@ def test_an_address_without_host_is_reached_by_ipv4_and_ipv6() -> None:
     [listener] = listen([Address("", 0)])
     with listener:
         port = listener.getsockname()[1]
-        assert url(listener) == f"http://localhost:{port}"
+        assert url(listener) == f"http://{socket.gethostname()}:{port}"
         socket.create_connection(("127.0.0.1", port)).close()
         if socket.has_dualstack_ipv6():
             socket.create_connection(("::1", port)).close()

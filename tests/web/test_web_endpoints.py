@@ -80,6 +80,13 @@ def test_health_is_healthy_whatever_readiness_says(site: Site, checks: FakeCheck
     assert requests.get(f"{site.url}/-/healthy", timeout=TIMEOUT).status_code == 200
 
 
+def test_a_scheduler_that_failed_is_not_healthy(site: Site, checks: FakeChecks) -> None:
+    checks.works = False
+    answer = requests.get(f"{site.url}/-/healthy", timeout=TIMEOUT)
+    assert answer.status_code == 503
+    assert "the scheduler has failed" in answer.text
+
+
 def test_readiness_says_why_not(site: Site, checks: FakeChecks) -> None:
     checks.reasons = ["brand a: no outcome yet", "brand b: no outcome yet"]
     answer = requests.get(f"{site.url}/-/ready", timeout=TIMEOUT)

@@ -150,6 +150,7 @@ class TestVenues:
             "last_success": "2023-11-14T22:13:08Z",
             "age_seconds": 12.0,
             "poll_interval_seconds": 30.0,
+            "stale_after_seconds": None,
             "outage": None,
             "open": True,
             "next_open": None,
