@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 import click
 
 from exporter.cli import options
+from exporter.cli.inbox import inbox
 from exporter.cli.serve import WebOptions, run
 from exporter.config import Settings
 from exporter.errors import ExporterError
@@ -36,10 +37,10 @@ def command(
 ) -> None:
     """Run the real exporter against a simulated Clopos; no credentials needed.
 
-    The simulator is a real HTTP server on loopback whose stations change by themselves.
+    The simulator is a real HTTP server on loopback whose stations change by themselves. Notifications are printed here.
     """
     addresses = [parse_address(text) for text in web_listen_address] or [_free_address()]
-    with simulate(SCENARIOS[scenario], seed=seed) as simulator:
+    with simulate(SCENARIOS[scenario], seed=seed) as simulator, inbox() as channel:
         settings = Settings.model_validate(
             {
                 "poll_interval": 2.0,
@@ -54,6 +55,8 @@ def command(
                     }
                     for brand in simulator.world.brands
                 ],
+                "incidents": {"delay": 5.0},
+                "notifications": {"group_wait": 2.0, "channels": [{"name": "terminal", "url": channel}]},
             }
         )
 

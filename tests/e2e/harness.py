@@ -157,11 +157,11 @@ class Exporter:
         draft.write_text(text)
         draft.replace(self.config_file)
 
-    def start(self) -> None:
+    def start(self, seconds: float = 20) -> None:
         """Start it, and return once it listens. The log goes on in the same file after a restart."""
         seen = self.log_file.stat().st_size if self.log_file.exists() else 0
         self.launch()
-        self._url = self.until(lambda: self._listening(seen), "an address to listen on", seconds=20)
+        self._url = self.until(lambda: self._listening(seen), "an address to listen on", seconds=seconds)
 
     def launch(self) -> None:
         """Start it, and do not wait for anything."""

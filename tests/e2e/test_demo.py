@@ -24,6 +24,9 @@ def test_the_demo_prints_addresses_that_work_and_lets_stations_change(tmp_path: 
         assert len(samples.all("clopos_station_active")) == 36
         assert samples.all("clopos_venue_open")
         exporter.until(lambda: exporter.events("station."), "a change")
+        exporter.until(
+            lambda: re.search(r"^  message    .+ inactive since ", exporter.errors, re.MULTILINE), "a message"
+        )
         exporter.send(signal.SIGINT)
         assert exporter.wait(5) == 0
     assert exporter.events()[-1]["event"] == "exporter.stopped"

@@ -259,7 +259,7 @@ def test_killed_at_any_moment_nothing_is_missing_and_nothing_invented(
     places = [(venue, station) for venue in ("1", "2") for station in ("1", "2", "3")]
     status = dict.fromkeys(places, 1)
     for _ in range(KILLS):
-        exporter.start()
+        exporter.start(seconds=90)
         end = time.monotonic() + chance.uniform(0.5, 4.0)
         before = len(service.seen)
         while time.monotonic() < end:
