@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import inspect
+import pydoc
 import re
 from pathlib import Path
 
@@ -40,3 +42,18 @@ def test_links_between_documents_lead_somewhere(document: Path) -> None:
     targets = re.findall(r"\]\((?!https?:|mailto:|#)([^)#]+)", document.read_text())
     missing = [target for target in targets if not (document.parent / target).exists()]
     assert not missing
+
+
+@pytest.mark.parametrize("path", ["poll", "scrape"])
+def test_the_paths_of_the_architecture_name_functions_that_exist_and_call_each_other_in_order(path: str) -> None:
+    text = (ROOT / "docs/architecture.md").read_text().partition(f"<!-- {path}:")[2].partition(f"<!-- {path} end")[0]
+    steps = re.findall(r"^\d\. `([\w.]+)`", text, re.MULTILINE)
+    functions = [pydoc.locate(step) for step in steps]
+    assert None not in functions
+    main = next(step for step in steps if step.startswith("exporter.app."))
+    owner = pydoc.locate(main.rpartition(".")[0])
+    source = inspect.getsource(owner)  # type: ignore[arg-type]
+    body = source.partition(f"def {main.rpartition('.')[2]}(")[2]
+    called = [f"{step.rpartition('.')[2]}(" for step in steps[steps.index(main) + 1 :]]
+    positions = [body.index(name) for name in called]
+    assert positions == sorted(positions)
