@@ -38,7 +38,7 @@ from tabulate import tabulate
 from benchmarks.measuring import percentile, resident_mb
 from benchmarks.served import view
 from exporter.clock import Clock
-from exporter.model import BrandState, Instant
+from exporter.model import BrandState, Incident, Instant
 from exporter.views import BrandView, VenueView
 from exporter.web.addresses import Address, listen
 from exporter.web.api import api_routes
@@ -325,6 +325,10 @@ class Source:
     def brands(self) -> list[BrandView]:
         """Return every brand."""
         return [BrandView(BrandState("openapitest", seen=True), interval=60.0)]
+
+    def incidents(self) -> list[Incident]:
+        """Return no incidents."""
+        return []
 
     def journal(self, **_: Any) -> list[Any]:
         """Return no changes."""

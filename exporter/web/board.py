@@ -11,8 +11,9 @@ from markupsafe import Markup
 
 from exporter.model import Instant, Kind, StationState, Venue, VenueKey
 from exporter.views import VenueView
-from exporter.web import troubles, words
-from exporter.web.troubles import RETIRED_SECONDS, Level, Trouble
+from exporter.web import troubles
+from exporter.web.troubles import Level, Trouble, is_current
+from exporter.web.words import Words
 
 LATE = 3
 """Poll intervals after which data counts as late."""
@@ -31,62 +32,78 @@ class Tile:
     total: int
     text: str
     html: tuple[Markup, Markup]
-    holds_until: float
+    is_late: bool
 
     @property
     def venue(self) -> Venue:
-        """Give the venue."""
+        """Return the venue."""
         return self.view.state.venue
 
     @property
     def rank(self) -> tuple[int, int, int, str, VenueKey]:
-        """Give what to sort by: worst first, then by name."""
+        """Return what to sort by: worst first, then by name."""
         levels = [trouble.level for trouble in self.troubles]
         urgent, notices = levels.count(Level.URGENT), levels.count(Level.NOTICE)
         return (-self.level, -urgent, -notices, self.venue.name.casefold(), self.venue.key)
 
-    def shows(self, view: VenueView, now: float) -> bool:
-        """Tell whether the tile still shows all of a view but its age."""
+    def shows(self, view: VenueView, *, is_late: bool) -> bool:
+        """Return whether the tile still shows all of a view but its age."""
         mine, new = self.view, view
         return (
             new.state.stations is mine.state.stations
+            and new.state.incidents is mine.state.incidents
+            and new.state.records is mine.state.records
             and (new.state.outage, new.state.venue) == (mine.state.outage, mine.state.venue)
-            and (new.stale, new.ignored, new.opening) == (mine.stale, mine.ignored, mine.opening)
-            and now < self.holds_until
+            and (new.stale, new.overdue, new.ignored, new.opening)
+            == (mine.stale, mine.overdue, mine.ignored, mine.opening)
+            and is_current(new) is is_current(mine)
+            and is_late is self.is_late
         )
 
-    def render(self, view: VenueView, now: Instant) -> Markup:
+    def render(self, view: VenueView, now: Instant, words: Words) -> Markup:
         """Put the age of the data in."""
         before, after = self.html
-        return before + _age(view, now) + after
+        return before + _age(view, now, words) + after
 
 
 class Board:
-    """Keep tiles between requests. `template` renders one from a venue's view, its level, troubles and an age."""
+    """Keep tiles between requests. `template` renders one."""
 
     def __init__(self, template: Callable[..., str]) -> None:
         self._template = template
         self._tiles: Mapping[VenueKey, Tile] = {}
+        self._with_brand = False
         self._gap = Markup(secrets.token_hex())  # noqa: S704 - hexadecimal digits
 
-    def tiles(self, views: Iterable[VenueView], now: float) -> list[Tile]:
-        """Give the tiles of all venues, worst first. `now` is epoch seconds."""
-        known = self._tiles
+    def tiles(self, views: Iterable[VenueView], now: Instant) -> list[Tile]:
+        """Return the tiles of all venues, worst first."""
+        views = list(views)
+        with_brand = len({view.state.venue.brand for view in views}) > 1
+        known = self._tiles if with_brand is self._with_brand else {}
+        self._with_brand = with_brand
         tiles = {}
         for view in views:
-            key = view.state.venue.key
+            key, late = view.state.venue.key, is_late(view, now)
             tile = known.get(key)
-            tiles[key] = tile if tile is not None and tile.shows(view, now) else self._make(view, now)
+            tiles[key] = tile if tile is not None and tile.shows(view, is_late=late) else self._make(view, is_late=late)
         self._tiles = tiles
         return sorted(tiles.values(), key=lambda tile: tile.rank)
 
-    def _make(self, view: VenueView, now: float) -> Tile:
-        found = troubles.station_troubles(view, now)
-        level = troubles.level(view, found)
-        venue, stations = view.state.venue, view.stations
+    def _make(self, view: VenueView, *, is_late: bool) -> Tile:
+        found = troubles.venue_troubles(view, is_late=is_late)
+        level = troubles.level(view, found, is_late=is_late)
+        venue, stations = view.state.venue, view.state.stations or {}
+        current = is_current(view) and not is_late
         active = sum(station_state.station.active is True for station_state in stations.values())
         html = self._template(
-            view=view, level=level, troubles=found, active=active, stations=in_order(stations), age=self._gap
+            view=view,
+            level=level,
+            troubles=found,
+            with_brand=self._with_brand,
+            current=current,
+            active=active,
+            stations=in_order(stations),
+            age=self._gap,
         )
         before, _, after = html.partition(str(self._gap))
         names = [
@@ -95,21 +112,20 @@ class Board:
             venue.brand,
             *(station_state.station.name for station_state in stations.values()),
         ]
-        retiring = [trouble.station_state.since + RETIRED_SECONDS for trouble in found]
         return Tile(
             view=view,
             level=level,
             troubles=found,
-            active=active,
-            total=len(stations),
+            active=active if current else 0,
+            total=len(stations) if current else 0,
             text=searchable("\n".join(names)),
             html=(Markup(before), Markup(after)),  # noqa: S704 - comes out of the template
-            holds_until=min((moment for moment in retiring if moment > now), default=float("inf")),
+            is_late=is_late,
         )
 
 
 def in_order(stations: Mapping[str, StationState]) -> list[StationState]:
-    """Give stations as people look for them: kitchen first, then by name."""
+    """Return stations as people look for them: kitchen first, then by name."""
     return sorted(
         stations.values(), key=lambda one: (one.station.kind is not Kind.KITCHEN, one.station.name.casefold())
     )
@@ -122,16 +138,13 @@ def searchable(text: str) -> str:
 
 
 def is_late(view: VenueView, now: Instant) -> bool:
-    """Tell whether polls should have brought newer data by now."""
+    """Return whether polls should have brought newer data by now."""
     return view.state.fresh_at is not None and now.monotonic - view.state.fresh_at > LATE * view.interval
 
 
-def _age(view: VenueView, now: Instant) -> Markup:
+def _age(view: VenueView, now: Instant, words: Words) -> Markup:
     if view.state.fresh_at is None:
-        return Markup('<span class="age">no data yet</span>')
-    text = words.duration(now.monotonic - view.state.fresh_at)
-    if is_late(view, now):
-        return Markup('<span class="age late">data is {} old</span>').format(text)
-    return Markup('<span class="age"><span class="vh">data is </span>{}<span class="vh"> old</span></span>').format(
-        text
-    )
+        return Markup('<span class="age">{}</span>').format(words.gettext("no data yet"))
+    age = words.duration(now.monotonic - view.state.fresh_at)
+    late = " late" if is_late(view, now) else ""
+    return Markup('<span class="age{}">{}</span>').format(late, words.gettext("read {age} ago", age=age))

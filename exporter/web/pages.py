@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import tzinfo
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
+from itertools import groupby
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from exporter.model import Instant, Kind, StationState
+from exporter.i18n import LANGUAGES
+from exporter.model import Incident, IncidentKind, Instant, Kind, StationState
+from exporter.texts import N_, texts_of
 from exporter.views import BrandView, VenueView
 from exporter.web import timeline, words
 from exporter.web.board import Board, Tile, in_order, is_late, searchable
+from exporter.web.language import COOKIE, NAMES, language_of
 from exporter.web.responses import Endpoint, compressed, href, one_at_a_time
 from exporter.web.source import Entry, Source
-from exporter.web.troubles import Level, blindnesses, station_troubles
+from exporter.web.troubles import Level, Quiet, Trouble, blindnesses, is_current, switched_at, venue_troubles
+from exporter.web.words import SHOWN_EVENTS, Words, words_of
 
 TILES = 48
 """Venues on the first page: a phone gets them at once, and the worst are among them."""
+
+MAX_TILES = 1000
+"""Venues on one page at most."""
 
 LISTED = 12
 """Troubles in full view; more of them are folded."""
@@ -33,21 +42,27 @@ JOURNAL = 5_000
 """Entries of one venue that its timelines are made of: more than a week of flapping."""
 
 SPANS = {
-    "day": (words.DAY, ("24 h ago", "18 h", "12 h", "6 h", "now")),
-    "week": (7 * words.DAY, ("7 days ago", "6", "5", "4", "3", "2", "1", "now")),
+    "day": (words.DAY, 6 * words.HOUR, N_("Day")),
+    "week": (7 * words.DAY, words.DAY, N_("Week")),
+    "month": (30 * words.DAY, 5 * words.DAY, N_("Month")),
 }
+"""What a timeline shows: seconds, seconds between its ticks, name."""
+
+REMEMBERED_SECONDS = 365 * words.DAY
+"""For how long a browser keeps the language that somebody chose."""
 
 STATIC = {"page.css": "text/css", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}
 FOREVER = "public, max-age=31536000, immutable"
 
 
 def page_routes(source: Source, *, telemetry_path: str = "/metrics") -> list[BaseRoute]:
-    """Give the routes of the pages and of what they load."""
+    """Return the routes of the pages and of what they load."""
     pages, serialized = _Pages(source, telemetry_path), one_at_a_time()
     return [
         Route("/", serialized(pages.overview)),
         Route("/venue", serialized(pages.venue)),
         Route("/changes", serialized(pages.changes)),
+        Route("/language", _choose_language),
         *(Route(f"/static/{name}", _static(name)) for name in STATIC),
     ]
 
@@ -56,38 +71,64 @@ class _Pages:
     """Render pages, in a worker thread."""
 
     def __init__(self, source: Source, telemetry_path: str) -> None:
-        self._source = source
-        self._templates = _templates(telemetry_path)
-        self._board = Board(self._templates.get_template("tile.html").render)
+        self._source, self._telemetry_path = source, telemetry_path
+        self._boards: dict[str, Board] = {}
 
     def overview(self, request: Request) -> Response:
         """Show everything at a glance."""
         source, now = self._source, self._source.now()
-        views, brands = source.venues(), source.brands()
-        tiles = self._board.tiles(views, now.wall)
+        words = words_of(language_of(request))
+        views, brands = source.venues(), sorted(source.brands(), key=lambda brand: brand.state.brand)
+        tiles = self._board(words.language).tiles(views, now)
         by_key = {view.state.venue.key: view for view in views}
         found = sorted(
             (trouble for tile in tiles for trouble in tile.troubles),
-            key=lambda trouble: (-trouble.level, -trouble.station_state.since),
+            key=lambda trouble: (-trouble.level, -trouble.since),
         )
-        wrong = [trouble for trouble in found if trouble.level > Level.QUIET]
+        bulks = [one for brand in brands for one in brand.state.incidents.values() if _is_bulk(one)]
+        blind = blindnesses(brands, views)
+        outage = next((one for one in blind if one.whole and len(one.views) == len(views)), None)
         search = Search(request.query_params)
         chosen = [tile for tile in tiles if search.wants(tile)]
+        urgent = [one for one in found if one.level is Level.URGENT]
+        notices = [one for one in found if one.level is Level.NOTICE]
+        totals = Totals(tiles, views, now)
+        service = _service_incidents(source.incidents(), brands)
+        mood = "fine"
+        for name, holds in (
+            ("blind", outage),
+            ("urgent", urgent or bulks),
+            ("blind", blind or totals.late),
+            ("notice", notices or service),
+            ("waiting", not totals.is_read or any(brand.state.venues is None for brand in brands)),
+        ):
+            if holds:
+                mood = name
+                break
         return self._page(
             request,
             "overview.html",
             now,
-            urgent=[trouble for trouble in wrong if trouble.level is Level.URGENT],
-            notices=[trouble for trouble in wrong if trouble.level is not Level.URGENT],
-            expected=[trouble for trouble in found if trouble.level is Level.QUIET],
-            blind=list(blindnesses(brands, views)),
+            mood=mood,
+            urgent=urgent,
+            notices=notices,
+            remembered=[one for one in found if one.quiet is Quiet.REMEMBERED],
+            expected=[one for one in found if one.quiet not in (None, Quiet.REMEMBERED)],
+            bulks=bulks,
+            blind=[one for one in blind if one is not outage],
+            outage=outage,
+            service=service,
             listed=LISTED,
             search=search,
             chosen=len(chosen),
-            tiles=[tile.render(by_key[tile.venue.key], now) for tile in chosen[: search.rows]],
-            totals=Totals(tiles, views, now),
-            brands=[Freshness(brand, views, now) for brand in sorted(brands, key=lambda brand: brand.state.brand)],
-            entries=source.journal(limit=CHANGES),
+            max_tiles=MAX_TILES,
+            tiles=[tile.render(by_key[tile.venue.key], now, words) for tile in chosen[: search.rows]],
+            totals=totals,
+            several=len(brands) > 1,
+            brands=[Freshness(brand, views, now) for brand in brands],
+            zone=_common_zone(views),
+            zones={view.state.venue.key: view.rules.time_zone for view in views},
+            entries=source.journal(limit=CHANGES, events=SHOWN_EVENTS),
         )
 
     def venue(self, request: Request) -> Response:
@@ -98,25 +139,31 @@ class _Pages:
         if view is None:
             return self._page(request, "missing.html", now, status=404, brand=brand, venue_id=venue_id)
         chosen = request.query_params.get("span", "day")
-        length, ticks = SPANS.get(chosen) or SPANS["day"]
+        length, step, _ = SPANS.get(chosen) or SPANS["day"]
         start = now.wall - length
         entries = source.journal(brand=brand, venue_id=venue_id, since=start, limit=JOURNAL)
         blind = timeline.blind_spans(entries, start, now.wall, blind_now=view.state.outage is not None)
-        stations = view.state.stations or {}
+        late = is_late(view, now)
+        current = is_current(view) and not late
+        seen_at = now.wall if current else view.state.last_success or start
         return self._page(
             request,
             "venue.html",
             now,
             view=view,
             age=None if view.state.fresh_at is None else now.monotonic - view.state.fresh_at,
-            late=is_late(view, now),
-            troubles=station_troubles(view, now.wall),
-            lines=[Line(station_state, entries, start, now.wall) for station_state in in_order(stations)],
+            late=late,
+            current=current,
+            troubles=venue_troubles(view, is_late=late),
+            lines=[Line(one, entries, start, now.wall, seen_at) for one in in_order(view.state.stations or {})],
             blind=[_rect(span, start, now.wall) for span in blind],
             span=chosen if chosen in SPANS else "day",
             spans=SPANS,
-            ticks=ticks,
-            entries=source.journal(brand=brand, venue_id=venue_id, limit=CHANGES),
+            ticks=[start + number * step for number in range(int(length // step) + 1)],
+            several=len(source.brands()) > 1,
+            zone=view.rules.time_zone,
+            zones={view.state.venue.key: view.rules.time_zone},
+            entries=source.journal(brand=brand, venue_id=venue_id, limit=CHANGES, events=SHOWN_EVENTS),
         )
 
     def changes(self, request: Request) -> Response:
@@ -124,21 +171,43 @@ class _Pages:
         filters: dict[str, Any] = {name: request.query_params.get(name) or None for name in ("brand", "venue_id")}
         before = request.query_params.get("before", "")
         cursor = int(before) if before.isascii() and before.isdigit() and len(before) <= len(str(2**62)) else None
-        entries = self._source.journal(**filters, before=cursor, limit=OLDER_CHANGES + 1)
+        entries = self._source.journal(**filters, before=cursor, limit=OLDER_CHANGES + 1, events=SHOWN_EVENTS)
         shown = entries[:OLDER_CHANGES]
+        views = self._source.venues()
+        zone, words = _common_zone(views), words_of(language_of(request))
         return self._page(
             request,
             "changes.html",
             self._source.now(),
             filters=filters,
-            entries=shown,
+            days=[
+                (day, list(entries))
+                for day, entries in groupby(shown, key=lambda entry: words.day(entry.observed_at, zone))
+            ],
+            several=len(self._source.brands()) > 1,
+            zone=zone,
+            zones={view.state.venue.key: view.rules.time_zone for view in views},
             older=shown[-1].id if len(entries) > len(shown) else None,
             first=cursor is None,
         )
 
+    def _board(self, language: str) -> Board:
+        if language not in self._boards:
+            self._boards[language] = Board(self._templates(language).get_template("tile.html").render)
+        return self._boards[language]
+
+    def _templates(self, language: str) -> Environment:
+        return _templates(self._telemetry_path, language)
+
     def _page(self, request: Request, template: str, now: Instant, *, status: int = 200, **context: Any) -> Response:
-        html = self._templates.get_template(template).render(now=now.wall, **context)
-        return compressed(request, html.encode(errors="replace"), "text/html", status=status)
+        language = language_of(request)
+        page = self._templates(language).get_template(template)
+        here = request.url.path.rpartition("/")[2] + (f"?{request.url.query}" if request.url.query else "")
+        html = page.render(now=now.wall, here=here, **{"zone": None, **context})
+        response = compressed(request, html.encode(errors="replace"), "text/html", status=status)
+        response.headers["Vary"] = "Accept-Encoding, Accept-Language, Cookie"
+        response.headers["Content-Language"] = language
+        return response
 
 
 class Search:
@@ -149,11 +218,13 @@ class Search:
         self.q = query.get("q", "")[:100]
         self.brand = query.get("brand", "")
         self.troubled = query.get("show") == "troubles"
-        self.rows = int(rows) if rows.isascii() and rows.isdigit() and len(rows) <= len("99999") else TILES
+        self.rows = TILES
+        if rows.isascii() and rows.isdigit():
+            self.rows = min(int(rows), MAX_TILES) if len(rows) <= len(str(MAX_TILES)) else MAX_TILES
         self._terms = searchable(self.q).split()
 
     def wants(self, tile: Tile) -> bool:
-        """Tell whether a venue is wanted."""
+        """Return whether a venue is wanted."""
         return (
             self.brand in ("", tile.venue.brand)
             and (not self.troubled or tile.level > Level.QUIET)
@@ -161,7 +232,7 @@ class Search:
         )
 
     def more(self, rows: int) -> str:
-        """Give the address of the same search with another number of venues."""
+        """Return the address of the same search with another number of venues."""
         show = "troubles" if self.troubled else None
         return href("./", q=self.q or None, brand=self.brand or None, show=show, rows=rows) + "#venues"
 
@@ -170,15 +241,18 @@ class Totals:
     """The figures under the headline."""
 
     def __init__(self, tiles: Sequence[Tile], views: Sequence[VenueView], now: Instant) -> None:
-        outages = [view.state.outage is not None for view in views]
-        known = [view.state.stations is not None for view in views]
         self.venues = len(views)
-        self.answering = sum(is_known and not is_lost for is_known, is_lost in zip(known, outages, strict=True))
-        self.waiting = sum(not is_known and not is_lost for is_known, is_lost in zip(known, outages, strict=True))
+        self.tried = sum(view.state.polled_at is not None for view in views)
+        self.read = sum(is_current(view) for view in views)
         self.stations = sum(tile.total for tile in tiles)
         self.active = sum(tile.active for tile in tiles)
         self.oldest = oldest(views, now)
-        self.late = sum(is_late(view, now) for view in views)
+        self.late = sum(view.state.outage is None and (view.overdue or is_late(view, now)) for view in views)
+
+    @property
+    def is_read(self) -> bool:
+        """Return whether every venue has been read, and there is one."""
+        return 0 < self.venues == self.read
 
 
 class Freshness:
@@ -190,23 +264,27 @@ class Freshness:
         self.name = brand.state.brand
         self.outage = brand.state.login_outage or brand.state.outage
         self.venues = len(mine)
-        self.answering = sum(view.state.outage is None and view.state.stations is not None for view in mine)
+        self.answering = sum(is_current(view) for view in mine)
         self.oldest = oldest(mine, now)
         self.interval = max((view.interval for view in mine), default=brand.interval)
-        self.late = any(is_late(view, now) for view in mine)
+        self.late = any(is_late(view, now) or view.overdue for view in mine)
 
 
 def oldest(views: Iterable[VenueView], now: Instant) -> float | None:
-    """Give the age of the oldest data in seconds; None where there is none."""
+    """Return the age of the oldest data in seconds; None where there is none."""
     return max((now.monotonic - at for view in views if (at := view.state.fresh_at) is not None), default=None)
 
 
 class Line:
     """The timeline of a station, as rectangles on a strip that is 1000 wide."""
 
-    def __init__(self, station_state: StationState, entries: Iterable[Entry], start: float, now: float) -> None:
+    def __init__(
+        self, station_state: StationState, entries: Iterable[Entry], start: float, now: float, seen_at: float
+    ) -> None:
         mine = [entry for entry in entries if entry.station_id == station_state.station.id]
-        spans = timeline.status_spans(station_state, mine, start, now)
+        spans = timeline.status_spans(station_state, mine, start, max(start, min(seen_at, now)))
+        if seen_at < now:
+            spans.append(timeline.Span(max(start, seen_at), now, None))
         disabled = [span for span in spans if span.active is False]
         self.station_state = station_state
         self.spans = [_rect(span, start, now) for span in spans]
@@ -215,6 +293,23 @@ class Line:
         self.share = timeline.share_active(spans)
         self.times = len(disabled)
         self.seconds = sum(span.end - span.start for span in disabled)
+
+
+def _is_bulk(incident: Incident) -> bool:
+    return incident.kind is IncidentKind.MANY_VENUES_INACTIVE
+
+
+def _service_incidents(incidents: Iterable[Incident], brands: Iterable[BrandView]) -> list[Incident]:
+    """Return what is wrong with the process and with tokens and clocks; outages have banners of their own."""
+    own = [incident for incident in incidents if incident.brand == ""]
+    kinds = (IncidentKind.TOKEN_EXPIRING, IncidentKind.CLOCK_SKEW)
+    return own + [one for brand in brands for one in brand.state.incidents.values() if one.kind in kinds]
+
+
+def _common_zone(views: Iterable[VenueView]) -> tzinfo | None:
+    """Return the time zone of all venues, None where they have several or none."""
+    zones = {view.rules.time_zone for view in views}
+    return zones.pop() if len(zones) == 1 else None
 
 
 def _rect(span: timeline.Span, start: float, now: float) -> dict[str, Any]:
@@ -230,7 +325,7 @@ def _rect(span: timeline.Span, start: float, now: float) -> dict[str, Any]:
 
 
 @cache
-def _templates(telemetry_path: str) -> Environment:
+def _templates(telemetry_path: str, language: str) -> Environment:
     templates = Environment(
         loader=PackageLoader("exporter.web"),
         autoescape=True,
@@ -238,16 +333,48 @@ def _templates(telemetry_path: str) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    own = words_of(language)
     # Addresses are relative, so that the pages work behind a proxy that serves them under a path of its own.
     templates.globals.update(
         metrics=telemetry_path.removeprefix("/"),
         static=lambda name: f"static/{name}?v={_digest(name)}",
         href=href,
-        words=words,
+        _=own.gettext,
+        ngettext=own.ngettext,
+        words=own,
+        iso=words.iso,
+        tone=words.tone,
+        reasons=words.REASONS,
+        incident_texts=words.INCIDENTS,
+        remedies=words.REMEDIES,
+        advice=_advice(own),
+        switched_at=switched_at,
+        language=language,
+        languages=NAMES,
         Level=Level,
         Kind=Kind,
+        Quiet=Quiet,
     )
     return templates
+
+
+def _advice(own: Words) -> Callable[[Trouble | Incident], str]:
+    def advice(about: Trouble | Incident) -> str:
+        incident = about if isinstance(about, Incident) else about.incident
+        return own.gettext(texts_of(incident).advice) if incident else ""
+
+    return advice
+
+
+async def _choose_language(request: Request) -> Response:
+    """Remember a language, and go back to where the reader was: a page of ours, whatever is asked for."""
+    chosen, page = request.query_params.get("to", ""), request.query_params.get("page", "")
+    path, _, query = page.partition("?")
+    back = page if path in ("venue", "changes") else f"./?{query}" if query and not path else "./"
+    response = RedirectResponse(back, 303)
+    if chosen in LANGUAGES:
+        response.set_cookie(COOKIE, chosen, REMEMBERED_SECONDS, path="", samesite="lax", httponly=True)
+    return response
 
 
 def _static(name: str) -> Endpoint:

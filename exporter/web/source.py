@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from exporter.journal import Entry
-from exporter.model import Event, Instant, Kind
+from exporter.model import Event, Incident, Instant, Kind
 from exporter.views import BrandView, VenueView
 
 __all__ = ["Entry", "Source"]
@@ -26,6 +26,9 @@ class Source(Protocol):
 
     def brands(self) -> Sequence[BrandView]:
         """Return every brand."""
+
+    def incidents(self) -> Sequence[Incident]:
+        """Return every incident that fires; those of the process itself have no brand."""
 
     def journal(
         self,

@@ -65,12 +65,18 @@ def _statuses(station_state: StationState, entries: Iterable[Entry]) -> Iterator
             case Event.STATION_ACTIVATED | Event.STATION_DEACTIVATED:
                 yield entry.observed_at, active
                 active = entry.event is Event.STATION_DEACTIVATED
-                known_since = entry.observed_at - entry.details.get("previous_for_seconds", 0.0)
+                known_since = entry.observed_at - _previous_seconds(entry)
             case Event.STATION_ADDED | Event.STATION_FOUND_INACTIVE | Event.STATION_REMOVED:
                 yield entry.observed_at, active
                 active, known_since = None, -math.inf
     yield known_since, active
     yield -math.inf, None
+
+
+def _previous_seconds(entry: Entry) -> float:
+    """Return how long the status before is known to have lasted."""
+    details = entry.details
+    return float(details.get("previous_for_seconds", details.get("previous_for_at_least_seconds", 0.0)))
 
 
 def _merged(spans: Iterable[Span]) -> Iterator[Span]:

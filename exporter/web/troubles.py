@@ -1,16 +1,31 @@
-"""What is wrong now, and how bad it is: pure, from views."""
+"""What is wrong now, and how bad it is, from the incidents and states in views: pure."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from enum import IntEnum
-from typing import NamedTuple
+from dataclasses import dataclass
+from enum import Enum, IntEnum
+from math import inf
 
-from exporter.model import Kind, Outage, Reason, StationState, Venue
+from exporter.model import Incident, IncidentKind, Kind, Outage, Reason, Severity, StationState
 from exporter.views import BrandView, VenueView
 
-RETIRED_SECONDS = 7 * 86_400.0
-"""A station disabled for longer was retired rather than switched off: the alerts are silent about it as well."""
+_INACTIVE = frozenset(
+    {IncidentKind.KITCHEN_STATION_INACTIVE, IncidentKind.STATION_INACTIVE, IncidentKind.STATION_NOT_READY}
+)
+_GROUPS = frozenset({IncidentKind.VENUE_NO_ACTIVE_STATION, IncidentKind.STATION_NOT_READY})
+
+_SILENT = frozenset(
+    {
+        Reason.CONNECTION,
+        Reason.GATEWAY,
+        Reason.GATEWAY_TIMEOUT,
+        Reason.TIMEOUT,
+        Reason.TLS,
+    }
+)
+"""Reasons that mean that Clopos does not answer at all."""
 
 
 class Level(IntEnum):
@@ -23,85 +38,215 @@ class Level(IntEnum):
     URGENT = 4
 
 
-class Trouble(NamedTuple):
-    """A station that gets no new orders, or whose status nobody can tell.
+class Quiet(Enum):
+    """Why nobody is alerted of a station that is off."""
 
-    `expected` says why it needs no attention, if so.
+    CLOSED = "closed"
+    IGNORED = "ignored"
+    RETIRED = "retired"
+    REMEMBERED = "remembered"
+    """It was off when it was seen last; nobody knows of now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Stations of a venue with one thing wrong, newest first, and the incident that says so, pending or firing.
+
+    `quiet` says why nobody is alerted, and `until` until when, epoch seconds, None where that is not known.
     """
 
     level: Level
-    venue: Venue
-    station_state: StationState
-    expected: str | None = None
+    view: VenueView
+    stations: tuple[StationState, ...]
+    kind: IncidentKind
+    incident: Incident | None = None
+    quiet: Quiet | None = None
+    until: float | None = None
+
+    @property
+    def key(self) -> str:
+        """Return what stays the same while it lasts."""
+        station = "" if self.is_venue else self.name_of.station.id if self.name_of else self.station_name
+        return f"{self.view.state.venue.brand}/{self.view.state.venue.id}/{station}/{self.kind}"
+
+    @property
+    def is_venue(self) -> bool:
+        """Return whether it is about all stations of the venue at once."""
+        return len(self.stations) > 1 and self.kind in _GROUPS
+
+    @property
+    def is_inactive(self) -> bool:
+        """Return whether it is about stations that are inactive."""
+        return self.kind in _INACTIVE or self.kind in _GROUPS
+
+    @property
+    def name_of(self) -> StationState | None:
+        """Return the station by whose name it goes, None where that is gone."""
+        return self.stations[0] if self.stations else None
+
+    @property
+    def station_name(self) -> str:
+        """Return the name of the station that it is about."""
+        if self.stations:
+            station = self.stations[0].station
+            return station.name.strip() or station.id
+        return (self.incident and (self.incident.station or self.incident.station_id)) or "?"
+
+    @property
+    def since(self) -> float:
+        """Return from when it holds, epoch seconds."""
+        if self.is_inactive and self.stations:
+            return min(switched_at(one)[0] for one in self.stations)
+        return self.incident.began_at if self.incident else inf
+
+    @property
+    def is_since_exact(self) -> bool:
+        """Return whether it began at `since` rather than before."""
+        return not self.is_inactive or all(switched_at(one)[1] for one in self.stations)
+
+    @property
+    def edited_at(self) -> float | None:
+        """Return when somebody edited the stations last, as Clopos says, epoch seconds."""
+        return max((at for one in self.stations if (at := one.station.updated_at) is not None), default=None)
 
 
-class Blindness(NamedTuple):
-    """Something that keeps us from seeing: the login of a brand, its list of venues, or some of its venues.
+@dataclass(frozen=True, slots=True)
+class Blindness:
+    """Something that keeps us from seeing: the login of a brand, its list of venues, or venues.
 
-    `venues` are those without data, of `total`; empty where it is about the brand itself.
+    `brands` are those it is about. `views` are the venues without data, of `total`; empty where it is about the brand
+    itself. `whole` says that no venue of the brands can be read.
     """
 
-    brand: str
+    brands: Sequence[str]
     outage: Outage
-    venues: Sequence[Venue] = ()
+    views: Sequence[VenueView] = ()
     total: int = 0
     login: bool = False
+    whole: bool = False
+
+    @property
+    def is_silent(self) -> bool:
+        """Return whether Clopos does not answer at all."""
+        return self.whole and self.outage.reason in _SILENT
 
 
-def station_troubles(view: VenueView, now: float) -> list[Trouble]:
-    """Give the troubles of a venue's stations, worst and newest first. `now` is epoch seconds."""
-    found = [
-        _judge(view, station_state, now)
-        for station_state in view.stations.values()
-        if station_state.station.active is not True
-    ]
-    return sorted(
-        found, key=lambda trouble: (-trouble.level, -trouble.station_state.since, trouble.station_state.station.name)
+def switched_at(one: StationState) -> tuple[float, bool]:
+    """Return from when the status of a station holds, epoch seconds, and whether it was seen to begin then."""
+    return one.since, one.last_transition == one.since
+
+
+def is_current(view: VenueView) -> bool:
+    """Return whether what is known of a venue is what holds now."""
+    state = view.state
+    return (
+        state.stations is not None
+        and state.polled_at is not None
+        and state.outage is None
+        and not (view.stale or view.overdue or state.restored)
     )
 
 
-def blindnesses(brands: Iterable[BrandView], venues: Iterable[VenueView]) -> Iterator[Blindness]:
-    """Yield what keeps us from seeing: for each brand its login, or its list of venues and each reason to lose some."""
+def venue_troubles(view: VenueView, *, is_late: bool = False) -> list[Trouble]:
+    """Return what is wrong with a venue's stations, worst and newest first; `is_late` is what `is_current` is not."""
+    found = list(_troubles(view))
+    if is_late or not is_current(view):
+        found = [
+            Trouble(Level.QUIET, view, one.stations, one.kind, one.incident, Quiet.REMEMBERED)
+            for one in found
+            if one.stations
+        ]
+    return sorted(found, key=lambda one: (-one.level, -one.since, one.station_name))
+
+
+def _troubles(view: VenueView) -> Iterator[Trouble]:
+    stations = view.state.stations or {}
+    off = {id_: one for id_, one in stations.items() if one.station.active is not True}
+    incidents = view.state.incidents.values()
+    for incident in incidents:  # of all stations at once
+        if incident.station_id is None and incident.kind in _GROUPS:
+            members = [off.pop(id_) for _, id_ in incident.members if id_ in off]
+            if members:
+                yield Trouble(_level(incident), view, _newest_first(members), incident.kind, incident)
+    for incident in incidents:
+        one = stations.get(incident.station_id or "")
+        if incident.kind is IncidentKind.STATION_UNCLEAR:
+            members = [stations[id_] for _, id_ in incident.members if id_ in stations]
+            for member in members:
+                off.pop(member.station.id, None)
+            yield Trouble(Level.NOTICE, view, _newest_first(members), incident.kind, incident)
+        elif incident.kind in _INACTIVE and one is not None and one.station.id in off:
+            yield Trouble(_level(incident), view, (off.pop(one.station.id),), incident.kind, incident)
+        elif incident.station_id is not None and incident.kind not in _INACTIVE:
+            yield Trouble(_level(incident), view, (one,) if one else (), incident.kind, incident)
+    for one in off.values():
+        yield _without_incident(view, one)
+
+
+def _without_incident(view: VenueView, one: StationState) -> Trouble:
+    record = view.state.records.get(one.station.id)
+    kind = IncidentKind.STATION_UNCLEAR if one.station.active is None else IncidentKind.STATION_INACTIVE
+    if one.station.id in view.ignored:
+        ends = [rule.until for rule in view.rules.ignore if rule.station in (one.station.id, one.station.name)]
+        until = max(ends, default=inf)
+        return Trouble(Level.QUIET, view, (one,), kind, None, Quiet.IGNORED, None if until == inf else until)
+    if record is not None and record.retired:
+        return Trouble(Level.QUIET, view, (one,), kind, None, Quiet.RETIRED)
+    if view.opening is not None and not view.opening.is_open:
+        return Trouble(Level.QUIET, view, (one,), kind, None, Quiet.CLOSED, view.opening.next_open)
+    # Decided in the next moment: nothing that is wrong is held back until then.
+    if one.station.kind is Kind.KITCHEN and one.station.active is False:
+        return Trouble(Level.URGENT, view, (one,), IncidentKind.KITCHEN_STATION_INACTIVE)
+    return Trouble(Level.NOTICE, view, (one,), kind)
+
+
+def _level(incident: Incident) -> Level:
+    return Level.URGENT if incident.severity is Severity.CRITICAL else Level.NOTICE
+
+
+def _newest_first(stations: Iterable[StationState]) -> tuple[StationState, ...]:
+    return tuple(sorted(stations, key=lambda one: (-one.since, one.station.name)))
+
+
+def blindnesses(brands: Iterable[BrandView], venues: Iterable[VenueView]) -> list[Blindness]:
+    """Return what keeps us from seeing, that of whole brands first: one for each outage."""
     by_brand: dict[str, list[VenueView]] = {}
     for view in venues:
         by_brand.setdefault(view.state.venue.brand, []).append(view)
-    for brand in brands:
-        state = brand.state
-        mine = by_brand.get(state.brand, [])
-        if state.login_outage is not None:
-            # The venues' outages follow from this one.
-            yield Blindness(state.brand, state.login_outage, total=len(mine), login=True)
-            continue
-        if state.outage is not None:
-            yield Blindness(state.brand, state.outage, total=len(mine))
-        lost: dict[Reason, list[VenueView]] = {}
-        for view in mine:
-            if view.state.outage is not None:
-                lost.setdefault(view.state.outage.reason, []).append(view)
-        for views in lost.values():
-            first = min((view.state.outage for view in views if view.state.outage), key=lambda outage: outage.since)
-            yield Blindness(state.brand, first, [view.state.venue for view in views], len(mine))
+    found = [one for brand in brands for one in _of_brand(brand, by_brand.get(brand.state.brand, []))]
+    silent = [one for one in found if one.is_silent]
+    if len(silent) > 1:  # Clopos is one service: whoever has several brands has one outage.
+        found = [one for one in found if not one.is_silent]
+        first = min((one.outage for one in silent), key=lambda outage: outage.since)
+        views = [view for one in silent for view in one.views]
+        names = [name for one in silent for name in one.brands]
+        found.append(Blindness(names, first, views, sum(one.total for one in silent), whole=True))
+    return sorted(found, key=lambda one: (not one.whole, -len(one.views)))
 
 
-def level(view: VenueView, troubles: Sequence[Trouble]) -> Level:
-    """Tell how bad it is with a venue."""
+def _of_brand(brand: BrandView, mine: Sequence[VenueView]) -> Iterator[Blindness]:
+    state, names = brand.state, [brand.state.brand]
+    if state.login_outage is not None:
+        # The venues' outages follow from this one.
+        yield Blindness(names, state.login_outage, mine, len(mine), login=True, whole=True)
+        return
+    lost = [view for view in mine if view.state.outage is not None]
+    outages = [view.state.outage for view in lost if view.state.outage is not None]
+    if outages and len(outages) == len(mine):
+        (reason, _), *_ = Counter(outage.reason for outage in outages).most_common(1)
+        first = min((one for one in outages if one.reason is reason), key=lambda outage: outage.since)
+        yield Blindness(names, first, lost, len(mine), whole=True)
+        return
+    if state.outage is not None:
+        yield Blindness(names, state.outage, total=len(mine), whole=not mine)
+    for reason in dict.fromkeys(outage.reason for outage in outages):
+        alike = [view for view in lost if view.state.outage is not None and view.state.outage.reason is reason]
+        first = min((view.state.outage for view in alike if view.state.outage), key=lambda outage: outage.since)
+        yield Blindness(names, first, alike, len(mine))
+
+
+def level(view: VenueView, troubles: Sequence[Trouble], *, is_late: bool = False) -> Level:
+    """Return how bad it is with a venue."""
     worst = troubles[0].level if troubles else Level.FINE
-    blind = view.stale or view.state.outage is not None
-    return max(worst, Level.BLIND) if blind else worst
-
-
-def _judge(view: VenueView, station_state: StationState, now: float) -> Trouble:
-    station, expected = station_state.station, None
-    if station.id in view.ignored:
-        expected = "left out of the alerts by the configuration"
-    elif view.opening is not None and not view.opening.is_open:
-        expected = "the venue is closed now"
-    elif station_state.status is False and now - station_state.since > RETIRED_SECONDS:
-        expected = "disabled for more than a week"
-    if expected is not None:
-        found = Level.QUIET
-    elif station.kind is Kind.KITCHEN and station.active is False:
-        found = Level.URGENT
-    else:
-        found = Level.NOTICE
-    return Trouble(found, view.state.venue, station_state, expected)
+    lost = view.state.outage is not None or view.stale or view.overdue or is_late
+    return max(worst, Level.BLIND) if lost else worst

@@ -1,11 +1,19 @@
-"""What pages say to people, in plain words."""
+"""What pages say to people, in plain words of their language."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
+from functools import cache, lru_cache
 from typing import Any
 
-from exporter.model import Event, Kind, Reason
+from babel.dates import format_skeleton
+from babel.numbers import format_decimal, format_percent
+from babel.units import format_unit
+from markupsafe import Markup
+
+from exporter.i18n import translations
+from exporter.model import Event, IncidentKind, Kind, Reason
+from exporter.texts import N_
 from exporter.web.source import Entry
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
@@ -13,52 +21,73 @@ MINUTE, HOUR, DAY = 60, 3600, 86_400
 _YEAR_1, _YEAR_9999 = -62_135_596_800.0, 253_402_300_799.0
 
 REASONS = {
-    Reason.BAD_REQUEST: "Clopos refuses the request",
-    Reason.CLIENT_DISABLED: "the Open API module is switched off in Clopos",
-    Reason.CONNECTION: "no connection to Clopos",
-    Reason.CREDENTIALS: "Clopos refuses the credentials",
-    Reason.FORBIDDEN: "the credentials may not read this",
-    Reason.GATEWAY: "the gateway of Clopos has trouble",
-    Reason.GATEWAY_TIMEOUT: "Clopos takes too long",
-    Reason.INCOMPLETE: "the list kept changing while it was read",
-    Reason.INTEGRATOR: "Clopos refuses the integrator",
-    Reason.INTERNAL: "a fault in the exporter",
-    Reason.MALFORMED: "the answer cannot be understood",
-    Reason.NOT_FOUND: "Clopos does not know this venue",
-    Reason.RATE_LIMITED: "the request quota is used up",
-    Reason.REDIRECTED: "Clopos sends us elsewhere",
-    Reason.TEST_MODE: "test and production are mixed up",
-    Reason.THROTTLED: "our own share of the request quota is used up",
-    Reason.TIMEOUT: "no answer in time",
-    Reason.TLS: "no secure connection to Clopos",
-    Reason.TOKEN: "the token is no longer good",
-    Reason.TOO_LARGE: "the answer is too large",
+    Reason.BAD_REQUEST: N_("Clopos refuses the request"),
+    Reason.CLIENT_DISABLED: N_("the Open API module is switched off in Clopos"),
+    Reason.CONNECTION: N_("no connection to Clopos"),
+    Reason.CREDENTIALS: N_("Clopos refuses the credentials"),
+    Reason.FORBIDDEN: N_("the credentials may not read this"),
+    Reason.GATEWAY: N_("the gateway of Clopos has trouble"),
+    Reason.GATEWAY_TIMEOUT: N_("Clopos takes too long"),
+    Reason.INCOMPLETE: N_("the list kept changing while it was read"),
+    Reason.INTEGRATOR: N_("Clopos refuses the integrator"),
+    Reason.INTERNAL: N_("a fault in the exporter"),
+    Reason.MALFORMED: N_("the answer cannot be understood"),
+    Reason.NOT_FOUND: N_("Clopos does not know this venue"),
+    Reason.RATE_LIMITED: N_("the request quota is used up"),
+    Reason.REDIRECTED: N_("Clopos sends us elsewhere"),
+    Reason.TEST_MODE: N_("test and production are mixed up"),
+    Reason.THROTTLED: N_("our own share of the request quota is used up"),
+    Reason.TIMEOUT: N_("no answer in time"),
+    Reason.TLS: N_("no secure connection to Clopos"),
+    Reason.TOKEN: N_("the token is no longer valid"),
+    Reason.TOO_LARGE: N_("the answer is too large"),
 }
 
-KINDS = {Kind.KITCHEN: "Kitchen", Kind.OTHER: "Other", Kind.UNKNOWN: "Unknown kind"}
+REMEDIES = {
+    Reason.BAD_REQUEST: N_("Check brand, integrator_id and venue ids in the configuration."),
+    Reason.CLIENT_DISABLED: N_("Switch the Open API module on again in the Clopos back office of this brand."),
+    Reason.CREDENTIALS: N_("Check client_id, client_secret and brand against the Clopos back office of this brand."),
+    Reason.FORBIDDEN: N_("Give the staff user behind the credentials the right to read stations and venues in Clopos."),
+    Reason.INTEGRATOR: N_("Check integrator_id with Clopos: it is refused for every brand."),
+    Reason.TEST_MODE: N_("Ask Clopos to put integrator and brand both in test mode or both in production."),
+    Reason.TOKEN: N_("Supply a new token, or client_id and client_secret instead."),
+}
+"""What a person should do about a failure that only a person can mend."""
+
+KINDS = {Kind.KITCHEN: N_("kitchen"), Kind.OTHER: N_("other"), Kind.UNKNOWN: N_("of unknown kind")}
+
+INCIDENTS = {
+    IncidentKind.PRINTING_DISABLED: N_("Prints no tickets since {since}."),
+    IncidentKind.STATION_FLAPPING: N_("Disabled and activated again and again in Clopos."),
+    IncidentKind.STATION_REMOVED: N_("Gone from Clopos since {since}."),
+    IncidentKind.STATION_UNCLEAR: N_("Clopos gives a status that is neither active nor inactive."),
+}
+"""What is said of an incident of a station that is not about being inactive."""
 
 _EVENTS = {
-    Event.STATION_ACTIVATED: "active again",
-    Event.STATION_ADDED: "added in Clopos",
-    Event.STATION_DEACTIVATED: "disabled in Clopos",
-    Event.STATION_FOUND_INACTIVE: "found disabled in Clopos",
-    Event.STATION_KIND_CHANGED: "changed its kind",
-    Event.STATION_PRINTING_DISABLED: "no longer prints tickets",
-    Event.STATION_PRINTING_ENABLED: "prints tickets again",
-    Event.STATION_REMOVED: "removed in Clopos",
-    Event.STATION_RENAMED: "renamed",
-    Event.STATION_TOUCHED: "edited in Clopos",
-    Event.VENUE_ADDED: "new venue",
-    Event.VENUE_LOST: "no data",
-    Event.VENUE_RECOVERED: "data again",
-    Event.VENUE_REMOVED: "venue removed",
-    Event.BRAND_LOGIN_FAILED: "login fails",
-    Event.BRAND_LOGIN_RECOVERED: "login works again",
-    Event.BRAND_DISCOVERY_FAILED: "the venue list cannot be read",
-    Event.BRAND_DISCOVERY_RECOVERED: "the venue list can be read again",
-    Event.INCIDENT_FIRING: "incident",
-    Event.INCIDENT_RESOLVED: "incident resolved",
+    Event.STATION_ACTIVATED: N_("active again"),
+    Event.STATION_ADDED: N_("added in Clopos"),
+    Event.STATION_DEACTIVATED: N_("disabled in Clopos"),
+    Event.STATION_FOUND_INACTIVE: N_("found disabled in Clopos"),
+    Event.STATION_KIND_CHANGED: N_("is now {now}, was {previous}"),
+    Event.STATION_PRINTING_DISABLED: N_("no longer prints tickets"),
+    Event.STATION_PRINTING_ENABLED: N_("prints tickets again"),
+    Event.STATION_REMOVED: N_("removed in Clopos"),
+    Event.STATION_RENAMED: N_("renamed, was “{previous}”"),
+    Event.STATION_TOUCHED: N_("edited in Clopos"),
+    Event.VENUE_ADDED: N_("new venue"),
+    Event.VENUE_LOST: N_("no data: {reason}"),
+    Event.VENUE_RECOVERED: N_("data again"),
+    Event.VENUE_REMOVED: N_("venue removed"),
+    Event.BRAND_LOGIN_FAILED: N_("login fails: {reason}"),
+    Event.BRAND_LOGIN_RECOVERED: N_("login works again"),
+    Event.BRAND_DISCOVERY_FAILED: N_("the venue list cannot be read"),
+    Event.BRAND_DISCOVERY_RECOVERED: N_("the venue list can be read again"),
+    Event.BRAND_VENUES_MISSING: N_("many venues are missing from the venue list"),
 }
+
+SHOWN_EVENTS = frozenset(_EVENTS)
+"""Incidents repeat what other events say: they are shown as what is wrong now."""
 
 _TONES = {
     Event.STATION_ACTIVATED: "good",
@@ -72,20 +101,112 @@ _TONES = {
     Event.BRAND_LOGIN_RECOVERED: "good",
 }
 
+_MAX_SHOWN_DAYS = 7
+"""Days from which on hours help nobody."""
 
-def duration(seconds: float) -> str:
-    """Say how long something takes or lasts, in at most two units."""
-    whole = max(0, round(seconds))
+
+class Words:
+    """Write for people in one of `exporter.i18n.LANGUAGES`; texts are markup, and what is put into them is escaped."""
+
+    def __init__(self, language: str) -> None:
+        self.language = language
+        self._catalogue = translations(language)
+
+    def gettext(self, text: str, **fields: Any) -> Markup:
+        """Return a text of the catalogue with its fields."""
+        return Markup(self._catalogue.gettext(text)).format(**fields)  # noqa: S704 - from the catalogue
+
+    def ngettext(self, one: str, many: str, count: int, **fields: Any) -> Markup:
+        """Return a text of the catalogue in the plural form of a count, which is its field `count` unless given."""
+        text = self._catalogue.ngettext(one, many, count)
+        return Markup(text).format(**{"count": self.number(count), **fields})  # noqa: S704 - from the catalogue
+
+    def number(self, value: int) -> str:
+        """Write a number."""
+        return format_decimal(value, locale=self.language)
+
+    def percent(self, share: float) -> str:
+        """Write a share, 0 to 1, as a percentage."""
+        return format_percent(share, "#,##0.0 %", locale=self.language)
+
+    def duration(self, seconds: float) -> str:
+        """Write how long something takes or lasts, in at most two units."""
+        whole = max(0, round(seconds))
+        if whole >= HOUR:
+            whole -= whole % MINUTE
+        return _duration(whole, self.language)
+
+    def clock(self, wall: float, now: float, zone: tzinfo | None) -> str:
+        """Write the time of day in a time zone, UTC where there is none, with the date unless it is today's."""
+        at, today = (moment(one).astimezone(zone or UTC) for one in (wall, now))
+        time = at.strftime("%H:%M") + ("" if zone else " UTC")
+        if at.date() == today.date():
+            return time
+        date = format_skeleton("MMMd" if at.year == today.year else "yMMMd", at, locale=self.language)
+        return f"{date} {time}"
+
+    def day(self, wall: float, zone: tzinfo | None) -> str:
+        """Write the day of a moment in a time zone, UTC where there is none."""
+        return str(format_skeleton("yMMMEd", moment(wall).astimezone(zone or UTC), locale=self.language))
+
+    def reason(self, value: Any) -> Markup:
+        """Return why a poll failed."""
+        known = value in Reason.__members__.values()
+        return self.gettext(REASONS[Reason(value)] if known else N_("the reason is not known"))
+
+    def kind(self, value: Any) -> Markup:
+        """Return what a station is."""
+        return self.gettext(KINDS[Kind(value)] if value in Kind.__members__.values() else KINDS[Kind.UNKNOWN])
+
+    def happened(self, entry: Entry) -> Markup:
+        """Return what happened, without the subject: that is the station, else the venue, else the brand."""
+        details = entry.details
+        fields = {
+            "now": self.kind(entry.kind),
+            "previous": details.get("previous", ""),
+            "reason": self.reason(details.get("reason")),
+        }
+        if entry.event is Event.STATION_KIND_CHANGED:
+            fields["previous"] = self.kind(details.get("previous"))
+        text = self.gettext(_EVENTS[entry.event], **fields)
+        lasted = self._lasted(entry)
+        return Markup("{}, {}").format(text, lasted) if lasted else text
+
+    def _lasted(self, entry: Entry) -> Markup | None:
+        details = entry.details
+        exact = details.get("previous_for_seconds", details.get("down_for_seconds"))
+        least = details.get("previous_for_at_least_seconds")
+        seconds = least if exact is None else exact
+        if not isinstance(seconds, int | float) or not seconds:
+            return None
+        duration = self.duration(seconds)
+        if exact is None:
+            return self.gettext("after at least {duration}", duration=duration)
+        return self.gettext("after {duration}", duration=duration)
+
+
+@cache
+def words_of(language: str) -> Words:
+    """Return the words of a language."""
+    return Words(language)
+
+
+@lru_cache(maxsize=4096)
+def _duration(whole: int, language: str) -> str:
     if whole < MINUTE:
-        return f"{whole} s"
-    if whole < HOUR:
-        return f"{whole // MINUTE} min"
-    if whole < DAY:
-        hours, minutes = whole // HOUR, whole % HOUR // MINUTE
-        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
-    days, hours = whole // DAY, whole % DAY // HOUR
-    words = "1 day" if days == 1 else f"{days:,} days"
-    return f"{words} {hours} h" if hours and days < 7 else words  # noqa: PLR2004 - hours of last week help nobody
+        parts = [(whole, "second")]
+    elif whole < HOUR:
+        parts = [(whole // MINUTE, "minute")]
+    elif whole < DAY:
+        parts = [(whole // HOUR, "hour"), (whole % HOUR // MINUTE, "minute")]
+    else:
+        days = whole // DAY
+        parts = [(days, "day"), (whole % DAY // HOUR if days < _MAX_SHOWN_DAYS else 0, "hour")]
+    return " ".join(
+        format_unit(number, f"duration-{unit}", "short", locale=language)
+        for index, (number, unit) in enumerate(parts)
+        if number or not index
+    )
 
 
 def moment(wall: float) -> datetime:
@@ -98,54 +219,6 @@ def iso(wall: float) -> str:
     return moment(wall).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def clock(wall: float) -> str:
-    """Write epoch seconds for people, in UTC; a script shows it in the reader's own time zone."""
-    return iso(wall).replace("T", " ").replace("Z", " UTC")
-
-
-def count(number: int, one: str, many: str | None = None) -> str:
-    """Write a number with its noun."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
-
-
-def times(number: int) -> str:
-    """Say how often."""
-    return {1: "once", 2: "twice"}.get(number, f"{number:,} times")
-
-
-def happened(entry: Entry) -> str:
-    """Say what happened, without the subject: that is the station, else the venue, else the brand."""
-    details = entry.details
-    text = _EVENTS[entry.event]
-    match entry.event:
-        case Event.STATION_RENAMED:
-            text = f"renamed, was “{details.get('previous', '')}”"
-        case Event.STATION_KIND_CHANGED:
-            text = f"is now {_kind(entry.kind)}, was {_kind(details.get('previous'))}"
-        case Event.STATION_ACTIVATED:
-            text += _after(details.get("previous_for_seconds"), " after {}")
-        case Event.STATION_DEACTIVATED:
-            text += _after(details.get("previous_for_seconds"), ", was active for {}")
-        case Event.VENUE_LOST | Event.BRAND_LOGIN_FAILED:
-            text += f": {reason(details.get('reason'))}"
-        case Event.VENUE_RECOVERED | Event.BRAND_LOGIN_RECOVERED:
-            text += _after(details.get("down_for_seconds"), " after {}")
-    return text
-
-
-def reason(value: Any) -> str:
-    """Say why a poll failed."""
-    return REASONS[Reason(value)] if value in Reason.__members__.values() else "the reason is not known"
-
-
 def tone(event: Event) -> str:
-    """Tell whether an event is good, bad, a warning, or neither."""
+    """Return whether an event is good, bad, a warning, or neither."""
     return _TONES.get(event, "plain")
-
-
-def _kind(value: Any) -> str:
-    return KINDS[Kind(value)].lower() if value in Kind.__members__.values() else "of unknown kind"
-
-
-def _after(seconds: Any, words: str) -> str:
-    return words.format(duration(seconds)) if isinstance(seconds, int | float) and seconds else ""

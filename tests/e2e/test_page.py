@@ -77,7 +77,7 @@ def test_pictures(stage: tuple[Simulator, Exporter], browser: Browser, tmp_path:
     page = context.new_page()
     page.goto(exporter.url + path.format(brand=simulator.world.brands[0]))
     expect(page.locator("#live-text")).to_contain_text("Live")
-    expect(page.get_by_text("No new orders go there.").first).to_be_visible()
+    expect(page.get_by_text("Clopos does not say who did that").first).to_be_visible()
     picture = Path(os.environ.get("SCREENSHOTS") or tmp_path) / f"{name}.png"
     page.screenshot(path=picture)
     context.close()
@@ -96,7 +96,7 @@ def test_a_station_that_is_switched_off_shows_without_a_reload(stage: tuple[Simu
     expect(card).to_have_count(0)
 
     simulator.world.set_status(brand, "2", "1", 0)
-    expect(card).to_contain_text("No new orders go there.", timeout=20_000)
+    expect(card).to_contain_text("Clopos does not say who did that", timeout=20_000)
     assert page.evaluate("window.untouched")
 
     simulator.world.set_status(brand, "2", "1", 1)

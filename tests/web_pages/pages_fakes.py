@@ -19,6 +19,8 @@ from exporter.model import (
     BrandState,
     Change,
     Event,
+    Incident,
+    IncidentKind,
     Instant,
     Kind,
     Outage,
@@ -57,9 +59,31 @@ def venue_view(id_: str, *stations: StationState, age: float = 12.0, **more: Any
         polls=1,
         last_success=NOW - age,
         fresh_at=MONOTONIC - age,
+        polled_at=MONOTONIC - age,
         outage=outage,
+        incidents={str(number): one for number, one in enumerate(more.pop("incidents", ()))},
+        records=more.pop("records", {}),
     )
     return VenueView(state, more.pop("interval", 30.0), **more)
+
+
+def incident(
+    kind: IncidentKind, one: StationState | None = None, *members: StationState, ago: float = 600.0, **more: Any
+) -> Incident:
+    """Make an incident of a venue that began some seconds ago and fires."""
+    station = one.station if one else None
+    return Incident(
+        kind,
+        kind.severity,
+        more.pop("brand", "tandir"),
+        NOW - ago,
+        station_id=station.id if station else None,
+        station=station.name if station else None,
+        station_kind=station.kind if station else None,
+        fired_at=more.pop("fired_at", NOW - ago + 60),
+        members=tuple(("7", member.station.id) for member in members),
+        **more,
+    )
 
 
 def outage(reason: Reason = Reason.GATEWAY_TIMEOUT, since: float = 180.0) -> Outage:
@@ -69,8 +93,12 @@ def outage(reason: Reason = Reason.GATEWAY_TIMEOUT, since: float = 180.0) -> Out
 
 def brand_view(brand: str = "tandir", **more: Any) -> BrandView:
     """Make a brand that works."""
+    venues = more.pop("venues", ())
     state = BrandState(
-        brand, (), seen=True, **{key: more.pop(key) for key in ("login_outage", "outage") if key in more}
+        brand,
+        venues,
+        seen=True,
+        **{key: more.pop(key) for key in ("login_outage", "outage", "incidents") if key in more},
     )
     return BrandView(state, **{"quota_limit": 300, "quota_remaining": 212, "interval": 30.0, **more})
 
@@ -82,6 +110,7 @@ class FakeSource:
     views: Sequence[VenueView] = ()
     brand_views: Sequence[BrandView] = ()
     wall: float = NOW
+    service_incidents: Sequence[Incident] = ()
     store: MemoryStore = field(default_factory=MemoryStore)
 
     @cached_property
@@ -101,6 +130,9 @@ class FakeSource:
 
     def brands(self) -> Sequence[BrandView]:
         return self.brand_views
+
+    def incidents(self) -> Sequence[Incident]:
+        return self.service_incidents
 
     def journal(self, **filters: Any) -> Sequence[Entry]:
         return self.store.journal(JournalQuery(**filters))
@@ -128,7 +160,7 @@ class Answer(NamedTuple):
     @property
     def text(self) -> str:
         """Give what a person reads, on one line."""
-        without = re.sub(r"<(svg|title|script)\b.*?</\1>", " ", self.html, flags=re.DOTALL)
+        without = re.sub(r"<(svg|title|script|button)\b.*?</\1>", " ", self.html, flags=re.DOTALL)
         return " ".join(html.unescape(re.sub(r"<[^>]*>", "", re.sub(r"</(p|li|h\d|dt|dd)>", " ", without))).split())
 
     @property

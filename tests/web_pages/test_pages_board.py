@@ -5,14 +5,17 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from pages_fakes import NOW, FakeSource, outage, station_state, venue_view
+from pages_fakes import MONOTONIC, NOW, FakeSource, outage, station_state, venue_view
 
-from exporter.model import Opening
+from exporter.model import Instant, Opening
 from exporter.views import VenueView
 from exporter.web.board import Board, searchable
+from exporter.web.troubles import Level
+from exporter.web.words import words_of
 
 DAY = 86_400.0
-VIEW = venue_view("7", station_state("1", "Grill", active=False, since=6 * DAY), name="Port")
+AT = Instant(NOW, MONOTONIC)
+VIEW = venue_view("7", station_state("1", "Grill", active=False, since=600.0), name="Port")
 
 
 class Template:
@@ -20,21 +23,23 @@ class Template:
 
     def __init__(self) -> None:
         self.rendered = 0
+        self.with_brand: list[bool] = []
 
     def __call__(self, **given: Any) -> str:
         self.rendered += 1
+        self.with_brand.append(given["with_brand"])
         return f"<{given['age']}>"
 
 
 def test_a_tile_is_rendered_once_while_nothing_but_its_age_changes() -> None:
     template = Template()
     board, source = Board(template), FakeSource()
-    (tile,) = board.tiles([VIEW], NOW)
-    assert "12 s" in tile.render(VIEW, source.now())
+    (tile,) = board.tiles([VIEW], source.now())
+    assert "12 sec" in tile.render(VIEW, source.now(), words_of("en"))
     later = replace(VIEW, state=replace(VIEW.state, polls=2, last_success=NOW + 20, fresh_at=VIEW.state.fresh_at + 20))  # type: ignore[operator]
     source.wall += 30
-    (tile,) = board.tiles([later], source.wall)
-    assert "22 s" in tile.render(later, source.now())
+    (tile,) = board.tiles([later], source.now())
+    assert "22 sec" in tile.render(later, source.now(), words_of("en"))
     assert template.rendered == 1
 
 
@@ -42,6 +47,9 @@ def test_a_tile_is_rendered_once_while_nothing_but_its_age_changes() -> None:
     "change",
     [
         lambda view: replace(view, stale=True),
+        lambda view: replace(view, overdue=True),
+        lambda view: replace(view, state=replace(view.state, incidents={})),
+        lambda view: replace(view, state=replace(view.state, restored=True)),
         lambda view: replace(view, ignored=frozenset({"1"})),
         lambda view: replace(view, opening=Opening(is_open=False, next_open=None, next_close=None)),
         lambda view: replace(view, state=replace(view.state, outage=outage())),
@@ -52,21 +60,29 @@ def test_a_tile_is_rendered_once_while_nothing_but_its_age_changes() -> None:
 def test_a_tile_is_rendered_anew_when_what_it_shows_changes(change: Callable[[VenueView], VenueView]) -> None:
     template = Template()
     board = Board(template)
-    board.tiles([VIEW], NOW)
-    board.tiles([change(VIEW)], NOW)
+    board.tiles([VIEW], AT)
+    board.tiles([change(VIEW)], AT)
     assert template.rendered == 2
 
 
-def test_a_station_retires_by_time_alone() -> None:
+def test_data_grows_old_by_time_alone() -> None:
     board = Board(Template())
-    (before,), (after,) = board.tiles([VIEW], NOW), board.tiles([VIEW], NOW + 1.5 * DAY)
-    assert before.level > after.level
+    (before,), (after,) = board.tiles([VIEW], AT), board.tiles([VIEW], Instant(NOW + DAY, MONOTONIC + DAY))
+    assert (before.level, after.level) == (Level.URGENT, Level.BLIND)
+
+
+def test_brands_are_named_as_soon_as_there_are_several() -> None:
+    template = Template()
+    board = Board(template)
+    board.tiles([VIEW], AT)
+    board.tiles([VIEW, venue_view("8", brand="plov")], AT)
+    assert template.with_brand == [False, True, True]
 
 
 def test_a_venue_that_is_gone_takes_its_tile_along() -> None:
     board = Board(Template())
-    board.tiles([VIEW], NOW)
-    assert board.tiles([], NOW) == []
+    board.tiles([VIEW], AT)
+    assert board.tiles([], AT) == []
     assert not board._tiles
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import gzip
 from dataclasses import replace
 from html.parser import HTMLParser
+from zoneinfo import ZoneInfo
 
 import pytest
-from pages_fakes import MONOTONIC, NOW, FakeSource, brand_view, get, outage, station_state, venue_view
+from pages_fakes import MONOTONIC, NOW, FakeSource, brand_view, get, incident, outage, station_state, venue_view
 
-from exporter.model import BrandState, Event, Kind, Opening, Reason, Venue, VenueState
-from exporter.views import BrandView, VenueView
+from exporter.hours import IgnoreRule
+from exporter.model import BrandState, Event, IncidentKind, Kind, Opening, Reason, Venue, VenueState
+from exporter.views import BrandView, VenueRules, VenueView
 
 DAY = 86_400.0
 GRILL = station_state("1", "Grill", active=False, since=1500.0)
@@ -25,8 +27,9 @@ def source(*views: VenueView, brands: tuple[BrandView, ...] = (brand_view(),)) -
 class TestOverview:
     def test_a_disabled_kitchen_station_comes_first_with_since_when_and_what_it_means(self) -> None:
         text = get(source(venue_view("7", GRILL, BAR, name="Port")), "/").text
-        assert "1 kitchen station is disabled" in text
-        assert "Grill Port · Kitchen Disabled in Clopos for 25 min. No new orders go there." in text
+        assert "1 kitchen station is off" in text
+        assert "Grill Port · kitchen Disabled in Clopos for at least 25 min." in text
+        assert "Clopos does not say who did that; last edited 21:48 UTC." in text
 
     def test_all_is_well(self) -> None:
         text = get(source(venue_view("7", BAR)), "/").text
@@ -34,26 +37,25 @@ class TestOverview:
         assert "Wrong now" not in text
 
     def test_before_the_first_answer(self) -> None:
-        waiting = VenueView(VenueState(Venue("tandir", "7", "Port")), 30.0)
-        for views in ((), (waiting,)):
-            assert "Waiting for the first answer of Clopos" in get(source(*views), "/").text
+        assert "Waiting for the first answer of Clopos" in get(source(brands=(brand_view(venues=None),)), "/").text
 
     def test_a_failing_login_says_what_a_person_should_do(self) -> None:
         failing = brand_view(login_outage=outage(Reason.CREDENTIALS))
         text = get(source(venue_view("7", BAR, outage=outage(Reason.CREDENTIALS)), brands=(failing,)), "/").text
-        assert "The login of tandir fails For 3 min: Clopos refuses the credentials." in text
-        assert Reason.CREDENTIALS.remedy in text
+        assert "The login of tandir fails since 22:10 UTC Reason: Clopos refuses the credentials." in text
+        assert "Check client_id, client_secret and brand" in text
 
     def test_a_venue_without_data_and_its_age(self) -> None:
         text = get(source(venue_view("7", BAR, name="Port", age=200.0, outage=outage())), "/").text
-        assert "No new data from Port For 3 min: Clopos takes too long." in text
-        assert "data is 3 min old" in text
+        assert "Clopos does not answer since 22:10 UTC" in text
+        assert "read 3 min ago" in text
 
     def test_what_is_expected_is_folded(self) -> None:
         closed = Opening(is_open=False, next_open=NOW + 3600, next_close=None)
         text = get(source(venue_view("7", GRILL, opening=closed)), "/").text
-        assert "1 station is disabled as expected" in text
-        assert "kitchen station is disabled" not in text
+        assert "Off, not alerting now: 1 station" in text
+        assert "closed until 23:13 UTC." in text
+        assert "kitchen station is off" not in text
 
     def test_the_worst_venue_is_the_first_on_the_board(self) -> None:
         html = get(source(venue_view("1", BAR, name="Aaa"), venue_view("2", GRILL, name="Zzz")), "/").html
@@ -69,30 +71,30 @@ class TestOverview:
     def test_the_quota_and_the_freshness_of_each_brand(self) -> None:
         brands = (brand_view("tandir"), brand_view("plov", quota_limit=None, quota_remaining=None))
         text = get(source(venue_view("7", BAR, age=34.0), brands=brands), "/").text
-        assert "Oldest data 34 s" in text
+        assert "Oldest data 34 sec" in text
         assert text.count("Requests left this minute") == 1
-        assert "212 of 300" in text
+        assert "212 / 300" in text
 
     def test_the_age_of_the_data_is_that_of_the_newest_poll(self) -> None:
         shown = source(venue_view("7", BAR))
-        assert "Oldest data 12 s" in get(shown, "/").text
+        assert "Oldest data 12 sec" in get(shown, "/").text
         state = shown.views[0].state
         shown.wall += 600
         shown.views = [replace(shown.views[0], state=replace(state, fresh_at=MONOTONIC + 595))]
-        assert "Oldest data 5 s" in get(shown, "/").text
+        assert "Oldest data 5 sec" in get(shown, "/").text
 
     def test_polls_that_stand_still_are_seen(self) -> None:
         shown = source(venue_view("7", BAR))
         shown.wall += 600
         text = get(shown, "/").text
         assert "The data of 1 venue is old" in text
-        assert "Oldest data 10 min, late" in text
+        assert "Oldest data 10 min" in text
 
     def test_changes_in_words(self) -> None:
         shown = source(venue_view("7", GRILL, name="Port"))
         shown.tell(Event.STATION_DEACTIVATED, 1500.0, shown.views[0], GRILL, detected="after_restart")
         text = get(shown, "/").text
-        assert "Grill disabled in Clopos (while the exporter was not running) 25 min ago · Port" in text
+        assert "Grill disabled in Clopos (while the exporter was not running) 21:48 UTC · 25 min ago · Port" in text
 
     def test_nothing_is_called_offline(self) -> None:
         html = get(source(venue_view("7", GRILL, outage=outage())), "/").html.lower()
@@ -100,6 +102,127 @@ class TestOverview:
 
     def test_data_is_never_kept_by_a_browser(self) -> None:
         assert get(source(), "/").headers["cache-control"] == "no-store"
+
+
+class TestHonesty:
+    """Nothing on the page says more than is known."""
+
+    def test_the_first_round_counts_and_is_not_green(self) -> None:
+        unread = [
+            replace(venue_view(str(number), BAR), state=VenueState(Venue("tandir", str(number), "")))
+            for number in range(425)
+        ]
+        read = [venue_view(str(number), BAR) for number in range(500, 575)]
+        answer = get(source(*read, *unread), "/")
+        assert "75 of 500 venues read so far" in answer.text
+        assert 'class="now waiting"' in answer.html
+
+    def test_what_an_earlier_process_knew_is_not_green(self) -> None:
+        view = venue_view("7", BAR)
+        restored = replace(view, state=replace(view.state, polled_at=None, restored=True))
+        assert "0 of 1 venue read so far" in get(source(restored), "/").text
+
+    def test_no_incident_is_pending_where_it_is_green(self) -> None:
+        pending = incident(IncidentKind.PRINTING_DISABLED, BAR, fired_at=None)
+        answer = get(source(venue_view("7", BAR, incidents=[pending])), "/")
+        assert 'class="now notice"' in answer.html
+        assert "Prints no tickets since 22:03 UTC." in answer.text
+
+    @pytest.mark.parametrize("path", ["/", "/venue?brand=tandir&venue_id=7"])
+    def test_before_opening_a_station_that_is_off_is_not_ready_and_amber(self, path: str) -> None:
+        soon = Opening(is_open=False, next_open=NOW + 1200, next_close=None)
+        not_ready = incident(IncidentKind.STATION_NOT_READY, GRILL)
+        answer = get(source(venue_view("7", GRILL, opening=soon, incidents=[not_ready])), path)
+        assert "1 station is not ready for opening" in answer.text
+        assert "Not ready for opening at 22:33 UTC." in answer.text
+        assert 'class="now notice"' in answer.html
+
+    def test_nobody_claims_to_know_why_a_station_is_off(self) -> None:
+        rules = VenueRules(ignore=(IgnoreRule("1", NOW + 5 * DAY),))
+        text = get(source(venue_view("7", GRILL, ignored=frozenset({"1"}), rules=rules)), "/").text
+        assert "Off, not alerting now: ignored until Nov 19 22:13 UTC." in text
+        assert "purpose" not in text
+
+    @pytest.mark.parametrize("stale", [False, True])
+    def test_an_outage_is_one_banner_with_what_was_known_below_in_grey(self, *, stale: bool) -> None:
+        firing = [incident(IncidentKind.KITCHEN_STATION_INACTIVE, GRILL)]
+        views = [
+            venue_view(str(number), GRILL, age=900.0, outage=outage(), stale=stale, incidents=firing)
+            for number in range(3)
+        ]
+        answer = get(source(*views), "/")
+        assert answer.html.count("Clopos does not answer since") == 1
+        assert "Known before, not confirmed now" in answer.text
+        assert answer.text.count("Was disabled in Clopos when it was last seen. Last seen 21:58 UTC.") == 3
+        for claim in ("Orders for it", "kitchen station is off", "Stations active", "Wrong now", "0 / 0"):
+            assert claim not in answer.text
+
+    def test_where_nothing_is_shown_nothing_is_said_of_it(self) -> None:
+        unknown = VenueView(VenueState(Venue("tandir", "7", "Port"), outage=outage()), 30.0)
+        text = get(source(unknown), "/").text
+        assert "What is below" not in text
+        assert "Stations active" not in text
+
+    def test_a_duration_is_a_minimum_unless_the_change_was_seen(self) -> None:
+        seen = replace(GRILL, last_transition=GRILL.since)
+        assert "Disabled in Clopos for at least 25 min." in get(source(venue_view("7", GRILL)), "/").text
+        assert "Disabled in Clopos since 21:48 UTC (25 min)." in get(source(venue_view("7", seen)), "/").text
+
+    @pytest.mark.parametrize(
+        ("kind", "details", "text"),
+        [
+            (IncidentKind.RELOAD_FAILED, {}, "The new configuration has faults and is not in force"),
+            (IncidentKind.STATE_UNAVAILABLE, {}, "The state cannot be written since 22:03 UTC"),
+            (IncidentKind.LOG_UNAVAILABLE, {}, "The log cannot be written since 22:03 UTC"),
+            (IncidentKind.CHANNEL_DOWN, {"channel": "shift"}, "Messages to the channel shift are not delivered since"),
+        ],
+    )
+    def test_what_is_wrong_with_the_exporter_itself_is_shown(
+        self, kind: IncidentKind, details: dict[str, str], text: str
+    ) -> None:
+        shown = source(venue_view("7", BAR))
+        shown.service_incidents = [incident(kind, brand="", details=details)]
+        answer = get(shown, "/")
+        assert text in answer.text
+        assert "The exporter itself needs a look" in answer.text
+        assert 'class="now notice"' in answer.html
+
+
+class TestCards:
+    def test_a_card_says_what_to_do_and_can_be_copied_for_a_chat(self) -> None:
+        firing = incident(IncidentKind.KITCHEN_STATION_INACTIVE, GRILL)
+        baku = VenueRules(time_zone=ZoneInfo("Asia/Baku"))
+        answer = get(source(venue_view("7", GRILL, name="Port", incidents=[firing], rules=baku)), "/")
+        assert "Switch it on in the Clopos back office" in answer.text
+        assert 'data-copy="Port: Grill. Disabled in Clopos for at least 25 min. Orders for it' in answer.html
+        assert "last edited 01:48." in answer.text
+
+    def test_a_venue_with_everything_off_is_one_card(self) -> None:
+        stations = [station_state(str(number), active=False) for number in range(8)]
+        group = incident(IncidentKind.VENUE_NO_ACTIVE_STATION, None, *stations)
+        answer = get(source(venue_view("7", *stations, name="Gənclik Mall", incidents=[group])), "/")
+        assert "Gənclik Mall: all 8 stations are off" in answer.text
+        assert answer.html.count('<li class="trouble ') == 1
+        assert "8 kitchen stations are off" in answer.text
+
+    def test_the_headline_counts_stations_and_venues(self) -> None:
+        views = [venue_view(str(number), GRILL) for number in range(3)]
+        assert "3 kitchen stations are off, 3 venues" in get(source(*views), "/").text
+
+    def test_brands_are_named_where_there_are_several(self) -> None:
+        views = (venue_view("1", GRILL, name="Port"), venue_view("1", GRILL, name="Port", brand="plov"))
+        answer = get(source(*views, brands=(brand_view(), brand_view("plov"))), "/")
+        assert "Port · plov · kitchen" in answer.text
+        assert answer.html.count('<p class="where"><bdi>plov</bdi></p>') == 1
+
+    def test_a_blank_name_is_the_id(self) -> None:
+        blank = station_state("11", "  ", active=False)
+        answer = get(source(venue_view("77", blank, name=" ")), "/")
+        assert '<bdi class="name">77</bdi>' in answer.html
+        assert '<bdi class="name">11</bdi>' in answer.html
+
+    def test_only_with_trouble_on_a_healthy_board_says_so(self) -> None:
+        assert "No venue has trouble now." in get(source(venue_view("7", BAR)), "/?show=troubles").text
 
 
 class TestSearch:
@@ -129,8 +252,18 @@ class TestSearch:
     )
     def test_what_is_found(self, query: str, found: set[str]) -> None:
         html = get(source(*self.VIEWS, brands=(brand_view("tandir"), brand_view("plov"))), f"/{query}").html
-        board = html[html.index('data-key="tiles"') : html.index('id="changes"')]
+        board = html[html.index('data-part="board"') : html.index('id="changes"')]
         assert {view.state.venue.id for view in self.VIEWS if f"venue_id={view.state.venue.id}" in board} == found
+
+    def test_nobody_gets_more_venues_than_a_page_can_hold(self) -> None:
+        views = [venue_view(str(number)) for number in range(1200)]
+        assert get(source(*views), "/?rows=99999").html.count('<li class="tile ') == 1000
+
+    def test_500_venues_of_20_stations_are_a_small_page(self) -> None:
+        stations = [station_state(str(number), f"Station {number}") for number in range(20)]
+        views = [venue_view(str(number), *stations, name=f"Restaurant {number}") for number in range(500)]
+        page = get(source(*views), "/?rows=500", accept_encoding="gzip")
+        assert len(page.body) < 150_000
 
     def test_a_large_chain_is_shown_in_parts(self) -> None:
         views = [venue_view(str(number), BAR, name=f"Venue {number}") for number in range(500)]
@@ -142,29 +275,29 @@ class TestSearch:
 
 class TestVenue:
     def shown(self) -> FakeSource:
-        shown = source(venue_view("7", GRILL, BAR, name="Port", opening=Opening(True, None, NOW + 7200)))  # noqa: FBT003
+        grill = replace(GRILL, last_transition=GRILL.since)
+        shown = source(venue_view("7", grill, BAR, name="Port", opening=Opening(True, None, NOW + 7200)))  # noqa: FBT003
         shown.tell(Event.STATION_ACTIVATED, 9000.0, shown.views[0], GRILL, previous_for_seconds=600.0)
         shown.tell(Event.STATION_DEACTIVATED, 1500.0, shown.views[0], GRILL, previous_for_seconds=7500.0)
         return shown
 
     def test_stations_with_their_last_day(self) -> None:
         answer = get(self.shown(), "/venue?brand=tandir&venue_id=7")
-        assert "Grill Disabled in Clopos for 25 min. No new orders go there. Kitchen · prints tickets" in answer.text
-        assert "disabled twice, 35 min in all" in answer.text
-        assert "data is 12 s old, asked for every 30 s · open now, closes in 2 h" in answer.text
-        assert 'aria-label="Grill, last day: ' in answer.html
+        assert "Grill Disabled in Clopos since 21:48 UTC (25 min)." in answer.text
+        assert "disabled 2 times, 35 min" in answer.text
+        assert "read 12 sec ago · asked every 30 sec · open until Nov 15 00:13 UTC" in answer.text
+        assert 'aria-label="Grill: ' in answer.html
 
-    def test_the_last_week(self) -> None:
-        assert 'aria-label="Grill, last week: ' in get(self.shown(), "/venue?brand=tandir&venue_id=7&span=week").html
-
-    def test_an_unknown_span_is_a_day(self) -> None:
-        assert ", last day: " in get(self.shown(), "/venue?brand=tandir&venue_id=7&span=century").html
+    @pytest.mark.parametrize(("span", "shown"), [("week", "Week"), ("month", "Month"), ("century", "Day")])
+    def test_a_longer_time(self, span: str, shown: str) -> None:
+        html = get(self.shown(), f"/venue?brand=tandir&venue_id=7&span={span}").html
+        assert f"aria-current=true>{shown}<" in html
 
     def test_stale_stations_are_still_there_as_last_known(self) -> None:
         lost = venue_view("7", GRILL, name="Port", age=900.0, stale=True, outage=outage())
         text = get(source(lost), "/venue?brand=tandir&venue_id=7").text
-        assert "No new data for 3 min: Clopos takes too long." in text
-        assert "Grill Disabled in Clopos for 25 min" in text
+        assert "No new data since 22:10 UTC: Clopos takes too long." in text
+        assert "Grill Was disabled in Clopos when it was last seen. Last seen 21:58 UTC." in text
 
     @pytest.mark.parametrize("query", ["", "?brand=tandir", "?brand=tandir&venue_id=8", "?brand=plov&venue_id=7"])
     def test_an_unknown_venue(self, query: str) -> None:
@@ -189,7 +322,7 @@ class TestChanges:
         for view in shown.views:
             shown.tell(Event.STATION_TOUCHED, 60.0, view, GRILL)
         text = get(shown, "/changes?brand=tandir&venue_id=8").text
-        assert "Changes of Mall" in text
+        assert "Changes: Mall" in text
         assert "Port" not in text
 
     @pytest.mark.parametrize("before", ["x", "-1", "", "9" * 40, "²"])
@@ -256,6 +389,6 @@ def test_a_page_follows_the_state() -> None:
     shown = source(venue_view("7", station_state("1", "Grill"), name="Port"))
     assert "Nothing is wrong" in get(shown, "/").text
     shown.views = [venue_view("7", GRILL, name="Port")]
-    assert "1 kitchen station is disabled" in get(shown, "/").text
+    assert "1 kitchen station is off" in get(shown, "/").text
     shown.views = [replace(shown.views[0], stale=True)]
-    assert "No fresh data" in get(shown, "/").text
+    assert "No new data" in get(shown, "/").text

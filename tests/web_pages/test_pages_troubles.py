@@ -3,88 +3,117 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from pages_fakes import NOW, brand_view, outage, station_state, venue_view
+from pages_fakes import NOW, brand_view, incident, outage, station_state, venue_view
 
-from exporter.model import Kind, Opening, Reason
-from exporter.web.troubles import Blindness, Level, blindnesses, level, station_troubles
+from exporter.hours import IgnoreRule
+from exporter.model import IncidentKind, Kind, Opening, Reason, StationRecord
+from exporter.views import VenueRules
+from exporter.web.troubles import Level, Quiet, blindnesses, level, venue_troubles
 
-DAY = 86_400.0
 OFF = station_state("1", "Grill", active=False, since=600.0)
+BAR = station_state("2", "Bar", active=False, since=900.0, kind=Kind.OTHER)
 CLOSED = Opening(is_open=False, next_open=NOW + 60, next_close=None)
-OPEN = Opening(is_open=True, next_open=None, next_close=NOW + 60)
 
 
 def test_an_active_station_is_no_trouble() -> None:
     view = venue_view("7", station_state("1"))
-    assert station_troubles(view, NOW) == []
+    assert venue_troubles(view) == []
     assert level(view, []) is Level.FINE
 
 
 @pytest.mark.parametrize(
-    ("one", "expected"),
+    ("kind", "expected"),
     [
-        (OFF, Level.URGENT),
-        (station_state("1", active=False, kind=Kind.OTHER), Level.NOTICE),
-        (station_state("1", active=False, kind=Kind.UNKNOWN), Level.NOTICE),
-        (station_state("1", active=None), Level.NOTICE),
-        (station_state("1", active=False, since=8 * DAY), Level.QUIET),
+        (IncidentKind.KITCHEN_STATION_INACTIVE, Level.URGENT),
+        (IncidentKind.STATION_INACTIVE, Level.NOTICE),
+        (IncidentKind.STATION_NOT_READY, Level.NOTICE),
     ],
 )
-def test_how_much_a_station_matters(one, expected: Level) -> None:  # type: ignore[no-untyped-def]
-    (trouble,) = station_troubles(venue_view("7", one), NOW)
-    assert trouble.level is expected
+@pytest.mark.parametrize("fired_at", [None, NOW])
+def test_an_incident_says_how_much_a_station_matters_pending_or_firing(
+    kind: IncidentKind, expected: Level, fired_at: float | None
+) -> None:
+    (trouble,) = venue_troubles(venue_view("7", OFF, incidents=[incident(kind, OFF, fired_at=fired_at)]))
+    assert (trouble.level, trouble.kind, trouble.quiet) == (expected, kind, None)
 
 
-def test_a_closed_venue_needs_no_kitchen() -> None:
-    (trouble,) = station_troubles(venue_view("7", OFF, opening=CLOSED), NOW)
-    assert (trouble.level, trouble.expected) == (Level.QUIET, "the venue is closed now")
-    assert station_troubles(venue_view("7", OFF, opening=OPEN), NOW)[0].level is Level.URGENT
+def test_all_stations_at_once_are_one_trouble() -> None:
+    group = incident(IncidentKind.VENUE_NO_ACTIVE_STATION, None, OFF, BAR)
+    single = incident(IncidentKind.KITCHEN_STATION_INACTIVE, OFF, covered=True)
+    (trouble,) = venue_troubles(venue_view("7", OFF, BAR, incidents=[single, group]))
+    assert trouble.is_venue
+    assert {one.station.id for one in trouble.stations} == {"1", "2"}
 
 
-def test_an_ignored_station_is_quiet() -> None:
-    (trouble,) = station_troubles(venue_view("7", OFF, ignored=frozenset({"1"})), NOW)
-    assert trouble.level is Level.QUIET
+def test_why_nobody_is_alerted() -> None:
+    ignored = VenueRules(ignore=(IgnoreRule("Grill", NOW + 5),))
+    retired = {"1": StationRecord(retired=True)}
+    found = [
+        venue_troubles(venue_view("7", OFF, opening=CLOSED)),
+        venue_troubles(venue_view("7", OFF, ignored=frozenset({"1"}), rules=ignored)),
+        venue_troubles(venue_view("7", OFF, records=retired)),
+    ]
+    assert [(one.quiet, one.until) for (one,) in found] == [
+        (Quiet.CLOSED, NOW + 60),
+        (Quiet.IGNORED, NOW + 5),
+        (Quiet.RETIRED, None),
+    ]
+    assert all(one.level is Level.QUIET for (one,) in found)
+
+
+@pytest.mark.parametrize("lost", [{"outage": outage()}, {"stale": True}, {"overdue": True}])
+def test_what_is_only_remembered_is_no_trouble_of_now(lost: dict[str, object]) -> None:
+    view = venue_view("7", OFF, incidents=[incident(IncidentKind.KITCHEN_STATION_INACTIVE, OFF)], **lost)
+    (trouble,) = venue_troubles(view)
+    assert (trouble.level, trouble.quiet) == (Level.QUIET, Quiet.REMEMBERED)
+    assert level(view, [trouble]) is Level.BLIND
+
+
+def test_a_status_that_is_unclear_is_one_trouble() -> None:
+    odd = station_state("1", active=None)
+    assert [one.kind for one in venue_troubles(venue_view("7", odd))] == [IncidentKind.STATION_UNCLEAR]
+    unclear = incident(IncidentKind.STATION_UNCLEAR, None, odd)
+    assert len(venue_troubles(venue_view("7", odd, incidents=[unclear]))) == 1
 
 
 def test_the_worst_and_newest_come_first() -> None:
-    older = station_state("2", active=False, since=900.0)
-    other = station_state("3", active=False, since=10.0, kind=Kind.OTHER)
-    found = station_troubles(venue_view("7", other, older, OFF), NOW)
-    assert [trouble.station_state.station.id for trouble in found] == ["1", "2", "3"]
+    older = station_state("3", active=False, since=1200.0)
+    found = venue_troubles(venue_view("7", BAR, older, OFF))
+    assert [trouble.stations[0].station.id for trouble in found] == ["1", "3", "2"]
 
 
-def test_stale_values_are_no_trouble_of_a_station_but_of_our_view() -> None:
-    view = venue_view("7", OFF, stale=True)
-    assert station_troubles(view, NOW) == []
-    assert level(view, []) is Level.BLIND
-
-
-def test_a_disabled_kitchen_is_worse_than_no_data() -> None:
-    view = venue_view("7", OFF, outage=outage())
-    assert level(view, station_troubles(view, NOW)) is Level.URGENT
-
-
-def test_a_login_that_fails_is_told_once_for_all_venues() -> None:
+def test_a_login_that_fails_is_said_once_for_all_venues() -> None:
     failing = outage(Reason.CREDENTIALS)
     views = [venue_view(str(number), outage=outage(Reason.CREDENTIALS)) for number in range(3)]
-    assert list(blindnesses([brand_view(login_outage=failing)], views)) == [
-        Blindness("tandir", failing, total=3, login=True)
-    ]
+    (one,) = blindnesses([brand_view(login_outage=failing)], views)
+    assert (one.outage, one.login, one.whole, one.total) == (failing, True, True, 3)
 
 
 def test_a_list_of_venues_that_cannot_be_read() -> None:
     failing = outage(Reason.FORBIDDEN)
-    assert list(blindnesses([brand_view(outage=failing)], [])) == [Blindness("tandir", failing)]
+    (one,) = blindnesses([brand_view(outage=failing)], [])
+    assert (one.outage, one.views) == (failing, ())
 
 
-def test_lost_venues_are_told_together_by_reason_since_the_first() -> None:
+def test_lost_venues_are_said_together_by_reason_since_the_first() -> None:
     views = [
         venue_view("1", outage=outage(since=10.0)),
         venue_view("2", outage=outage(since=20.0)),
         venue_view("3", outage=outage(Reason.NOT_FOUND)),
         venue_view("4"),
-        replace(venue_view("5", brand="plov", outage=outage())),
     ]
     first, second = blindnesses([brand_view()], views)
-    assert (first.outage, [venue.id for venue in first.venues], first.total) == (outage(since=20.0), ["1", "2"], 4)
-    assert [venue.id for venue in second.venues] == ["3"]
+    assert (first.outage, len(first.views), first.total) == (outage(since=20.0), 2, 4)
+    assert [view.state.venue.id for view in second.views] == ["3"]
+
+
+def test_one_outage_of_clopos_is_one_whatever_it_does_to_each_venue_and_brand() -> None:
+    views = [
+        venue_view("1", outage=outage(Reason.TIMEOUT)),
+        venue_view("2", outage=outage(Reason.TIMEOUT)),
+        venue_view("3", outage=outage(Reason.GATEWAY)),
+        replace(venue_view("4", brand="plov", outage=outage(Reason.CONNECTION, since=500.0))),
+    ]
+    (one,) = blindnesses([brand_view(), brand_view("plov")], views)
+    assert one.is_silent
+    assert (one.total, one.outage.since) == (4, NOW - 500)

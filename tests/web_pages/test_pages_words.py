@@ -1,33 +1,38 @@
 from __future__ import annotations
 
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
-from pages_fakes import FakeSource, station_state, venue_view
+from pages_fakes import NOW, FakeSource, station_state, venue_view
 
+from exporter.i18n import LANGUAGES
 from exporter.model import Event, Kind, Reason
 from exporter.web import words
+from exporter.web.words import SHOWN_EVENTS, words_of
+
+EN = words_of("en")
 
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
-        (-5, "0 s"),
-        (0.4, "0 s"),
-        (59.4, "59 s"),
+        (-5, "0 sec"),
+        (0.4, "0 sec"),
+        (59.4, "59 sec"),
         (60, "1 min"),
         (3599, "59 min"),
-        (3600, "1 h"),
-        (3660, "1 h 1 min"),
-        (86_399, "23 h 59 min"),
+        (3600, "1 hr"),
+        (3660, "1 hr 1 min"),
+        (86_399, "23 hr 59 min"),
         (86_400, "1 day"),
-        (90_000, "1 day 1 h"),
+        (90_000, "1 day 1 hr"),
         (8 * 86_400 + 7200, "8 days"),
         (1000 * 86_400, "1,000 days"),
     ],
 )
 def test_durations(seconds: float, text: str) -> None:
-    assert words.duration(seconds) == text
+    assert EN.duration(seconds) == text
 
 
 @pytest.mark.parametrize(
@@ -41,16 +46,17 @@ def test_any_time_can_be_written(wall: float, text: str) -> None:
 @pytest.mark.parametrize(
     ("event", "details", "text"),
     [
-        (Event.STATION_DEACTIVATED, {"previous_for_seconds": 7200.0}, "disabled in Clopos, was active for 2 h"),
-        (Event.STATION_ACTIVATED, {"previous_for_seconds": 300.0}, "active again after 5 min"),
+        (Event.STATION_DEACTIVATED, {"previous_for_seconds": 7200.0}, "disabled in Clopos, after 2 hr"),
+        (Event.STATION_ACTIVATED, {"previous_for_seconds": 300.0}, "active again, after 5 min"),
         (Event.STATION_ACTIVATED, {}, "active again"),
+        (Event.STATION_ACTIVATED, {"previous_for_at_least_seconds": 300.0}, "active again, after at least 5 min"),
         (Event.STATION_FOUND_INACTIVE, {}, "found disabled in Clopos"),
         (Event.STATION_RENAMED, {"previous": "Old"}, "renamed, was “Old”"),
         (Event.STATION_KIND_CHANGED, {"previous": "other"}, "is now kitchen, was other"),
         (Event.STATION_KIND_CHANGED, {"previous": 7}, "is now kitchen, was of unknown kind"),
         (Event.VENUE_LOST, {"reason": "gateway_timeout"}, "no data: Clopos takes too long"),
         (Event.VENUE_LOST, {"reason": "of a later version"}, "no data: the reason is not known"),
-        (Event.VENUE_RECOVERED, {"down_for_seconds": 61.0}, "data again after 1 min"),
+        (Event.VENUE_RECOVERED, {"down_for_seconds": 61.0}, "data again, after 1 min"),
         (Event.BRAND_LOGIN_FAILED, {"reason": "credentials"}, "login fails: Clopos refuses the credentials"),
     ],
 )
@@ -58,20 +64,33 @@ def test_what_happened(event: Event, details: dict[str, Any], text: str) -> None
     source = FakeSource()
     one = station_state("1", "Grill")
     source.tell(event, 10.0, venue_view("7", one), one, **details)
-    assert words.happened(source.journal()[0]) == text
+    assert EN.happened(source.journal()[0]) == text
 
 
-def test_every_event_every_reason_and_every_kind_has_words_and_none_says_offline() -> None:
-    source = FakeSource()
-    for event in Event:
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_event_every_reason_and_every_kind_has_words_and_none_says_offline(language: str) -> None:
+    source, words = FakeSource(), words_of(language)
+    for event in SHOWN_EVENTS:
         source.tell(event, 10.0, None, None, reason="tls", previous="kitchen")
     said = [words.happened(entry) for entry in source.journal(limit=100)]
-    said += [words.reason(reason.value) for reason in Reason] + [words.KINDS[kind] for kind in Kind]
-    assert len(set(said)) == len(Event) + len(Reason) + len(Kind)
-    assert not any(word in " ".join(said).lower() for word in ("offline", "down "))
+    said += [words.reason(reason.value) for reason in Reason] + [words.kind(kind) for kind in Kind]
+    assert len(set(said)) == len(SHOWN_EVENTS) + len(Reason) + len(Kind)
+    assert not any(word in " ".join(said).lower() for word in ("offline", "down ", "офлайн", "oflayn"))
 
 
-def test_counts_and_times() -> None:
-    assert words.count(1, "venue") == "1 venue"
-    assert words.count(1200, "venue") == "1,200 venues"
-    assert [words.times(number) for number in (1, 2, 3)] == ["once", "twice", "3 times"]
+def test_every_event_but_those_of_incidents_is_shown() -> None:
+    assert {Event.INCIDENT_FIRING, Event.INCIDENT_RESOLVED} == frozenset(Event) - SHOWN_EVENTS
+
+
+@pytest.mark.parametrize(
+    ("language", "text"), [("en", "2 hr 5 min"), ("ru", "2 ч 5 мин"), ("az", "2 saat 5 dəq"), ("uz", "2 soat 5 daq")]
+)
+def test_durations_in_every_language(language: str, text: str) -> None:
+    assert words_of(language).duration(7500.0).replace("\xa0", " ").replace(".", "") == text
+
+
+def test_a_time_is_that_of_the_venue_with_the_date_unless_it_is_today() -> None:
+    baku = ZoneInfo("Asia/Baku")
+    assert EN.clock(NOW, NOW, None) == "22:13 UTC"
+    assert EN.clock(NOW, NOW, baku) == "02:13"
+    assert EN.clock(NOW - 86_400, NOW, baku) == "Nov 14 02:13"

@@ -1,81 +1,88 @@
-// Keeps the page fresh: asks the server for it again and changes only what differs, so that the reader's place, focus,
-// selection and opened parts stay. Without this script the page is as good as a reload.
+// Keeps the page fresh: asks the server for it again and replaces the parts that differ, so that the reader's place,
+// focus and opened parts stay. Without this script the page is as good as a reload. All texts come from the page.
 "use strict";
 
 (() => {
   const EVERY = 5000;
   const PATIENCE = 20000;
   const TYPING = 200;
+  const COPIED = 2000;
 
-  const live = document.getElementById("live");
-  const said = document.getElementById("live-text");
-  const pause = document.getElementById("pause");
-  const form = document.getElementById("search");
+  const byId = (id) => document.getElementById(id);
+  const live = byId("live");
+  const pause = byId("pause");
+  const form = byId("search");
+  const main = byId("main");
+  const language = document.documentElement.lang;
 
-  const clock = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
-  let freshAt = performance.now();
+  const clock = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short" });
+  const time = new Intl.DateTimeFormat(language, { timeStyle: "medium" });
+  let answeredAt = new Date();
   let paused = false;
   let lost = false;
   let timer = 0;
   let asking = null;
 
+  // Times of venues come in the venue's time zone; others in UTC, which the reader's own is nicer than.
   function localize(root) {
-    for (const time of root.querySelectorAll("time[datetime]")) {
-      const local = clock.format(new Date(time.dateTime));
-      if ("clock" in time.dataset) time.textContent = local;
-      else time.title = local;
-    }
+    for (const one of root.querySelectorAll("time[data-utc]")) one.textContent = clock.format(new Date(one.dateTime));
+    for (const button of root.querySelectorAll("button.copy")) button.hidden = false;
   }
 
-  const keyOf = (node) => (node.nodeType === 1 ? node.dataset.key || node.id || null : null);
-  const alike = (one, other) =>
-    one.nodeType === other.nodeType && one.nodeName === other.nodeName && keyOf(one) === keyOf(other);
+  const parts = (root) => [...root.querySelectorAll("[data-part]")];
+  const names = (root) => parts(root).map((part) => part.dataset.part).join();
+  const placeOf = (node) => {
+    const keyed = node && node.closest("[data-key]");
+    return keyed && { key: keyed.dataset.key, part: keyed.closest("[data-part]").dataset.part };
+  };
+  const find = (place) =>
+    place && main.querySelector(`[data-part="${place.part}"] [data-key="${CSS.escape(place.key)}"]`);
 
-  function morph(old, fresh) {
+  function replace(old, fresh) {
     if (old.isEqualNode(fresh)) return;
-    if (old.nodeType !== 1) {
-      if (old.data !== fresh.data) old.data = fresh.data;
-      return;
-    }
-    // What somebody opened, typed or chose is theirs.
-    const theirs = { DETAILS: ["open"], INPUT: ["value", "checked"], OPTION: ["selected"], BUTTON: ["hidden"] }[old.nodeName] || [];
-    for (const { name } of [...old.attributes]) {
-      if (!fresh.hasAttribute(name) && !theirs.includes(name)) old.removeAttribute(name);
-    }
-    for (const { name, value } of fresh.attributes) {
-      if (old.getAttribute(name) !== value && !theirs.includes(name)) old.setAttribute(name, value);
-    }
-    const wanted = new Set(Array.from(fresh.children, keyOf));
-    const keyed = new Map();
-    for (const child of [...old.children]) {
-      const key = keyOf(child);
-      if (key && wanted.has(key)) keyed.set(key, child);
-      else if (key) child.remove();
-    }
-    let at = old.firstChild;
-    for (const next of [...fresh.childNodes]) {
-      const key = keyOf(next);
-      let match = key ? keyed.get(key) : at;
-      if (match && !alike(match, next)) match = null;
-      if (!match) old.insertBefore(next, at);
-      else {
-        if (match === at) at = at.nextSibling;
-        else old.insertBefore(match, at);
-        morph(match, next);
+    const open = new Set([...old.querySelectorAll("details[open]")].map((fold) => fold.dataset.key));
+    const focused = old.contains(document.activeElement) ? document.activeElement : null;
+    const place = placeOf(focused);
+    const top = focused && focused.getBoundingClientRect().top;
+    for (const fold of fresh.querySelectorAll("details")) fold.open = open.has(fold.dataset.key);
+    old.replaceWith(fresh);
+    if (!focused) return;
+    const same = [...(find(place) || fresh).querySelectorAll(focused.localName)];
+    const next = same.find((node) => node.textContent === focused.textContent) || same[0];
+    if (!next) return;
+    next.focus({ preventScroll: true });
+    scrollBy(0, next.getBoundingClientRect().top - top);
+  }
+
+  function update(page) {
+    const before = byId("headline").textContent;
+    const fresh = page.getElementById("main");
+    localize(fresh);
+    if (!String(getSelection()) || names(main) !== names(fresh)) {
+      if (names(main) === names(fresh)) {
+        const news = parts(fresh);
+        parts(main).forEach((old, index) => replace(old, news[index]));
+      } else if (form && form.contains(document.activeElement)) {
+        return; // Nobody is interrupted; the next answer comes soon.
+      } else {
+        location.reload();
       }
     }
-    while (at) {
-      const gone = at;
-      at = at.nextSibling;
-      gone.remove();
-    }
+    document.title = page.title;
+    const now = byId("headline").textContent;
+    if (now !== before) byId("announcement").textContent = now.trim();
   }
 
-  function say() {
-    const seconds = Math.round((performance.now() - freshAt) / 1000);
-    const age = seconds < 2 ? "now" : seconds < 60 ? `${seconds} s ago` : `${Math.floor(seconds / 60)} min ago`;
-    live.dataset.state = paused ? "still" : lost ? "lost" : "on";
-    said.textContent = `${paused ? "Paused" : lost ? "No answer" : "Live"} · ${age}`;
+  function show() {
+    const at = time.format(answeredAt);
+    const state = paused ? "still" : lost ? "lost" : "on";
+    live.dataset.state = state;
+    byId("live-text").textContent = `${live.dataset[state]} · ${at}`;
+    // What nobody confirms any more loses its colours, and a headline says so above the old one.
+    document.body.classList.toggle("without-answer", lost);
+    byId("lost").hidden = !lost;
+    byId("lost-headline").textContent = lost ? live.dataset.headline.replace("{time}", at) : "";
+    byId("lost-below").textContent = lost ? live.dataset.below : "";
   }
 
   async function refresh() {
@@ -88,13 +95,8 @@
       if (!answer.ok && answer.status !== 404) throw new Error(String(answer.status));
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       if (mine !== asking) return;
-      localize(page);
-      const focused = document.activeElement;
-      morph(document.getElementById("main"), page.getElementById("main"));
-      // Something that changed its place lost the focus on the way.
-      if (focused !== document.activeElement && focused.isConnected) focused.focus({ preventScroll: true });
-      document.title = page.title;
-      freshAt = performance.now();
+      update(page);
+      answeredAt = new Date();
       lost = false;
     } catch {
       if (mine !== asking) return;
@@ -103,7 +105,7 @@
       clearTimeout(patience);
       if (mine === asking) {
         asking = null;
-        say();
+        show();
         schedule();
       }
     }
@@ -122,18 +124,41 @@
     refresh();
   }
 
+  async function copy(button) {
+    const text = button.dataset.copy;
+    try {
+      await navigator.clipboard.writeText(text);
+    } catch {
+      // Browsers offer their clipboard over HTTPS only.
+      const area = document.createElement("textarea");
+      area.value = text;
+      button.after(area);
+      area.select();
+      document.execCommand("copy");
+      area.remove();
+      button.focus({ preventScroll: true });
+    }
+    const label = button.textContent;
+    button.textContent = button.dataset.done;
+    byId("announcement").textContent = button.dataset.done;
+    setTimeout(() => (button.textContent = label), COPIED);
+  }
+
   localize(document);
-  say();
+  show();
   schedule();
-  setInterval(say, 1000);
 
   pause.hidden = false;
   pause.addEventListener("click", () => {
     paused = !paused;
     pause.setAttribute("aria-pressed", String(paused));
-    say();
+    show();
     if (paused) schedule();
     else refresh();
+  });
+  main.addEventListener("click", (event) => {
+    const button = event.target.closest("button.copy");
+    if (button) copy(button);
   });
   document.addEventListener("visibilitychange", () => {
     if (document.hidden) clearTimeout(timer);
@@ -142,7 +167,7 @@
   if (form) {
     let typing = 0;
     // What is typed is searched for at once.
-    document.getElementById("submit").hidden = true;
+    byId("submit").hidden = true;
     form.addEventListener("input", () => {
       clearTimeout(typing);
       typing = setTimeout(search, TYPING);
