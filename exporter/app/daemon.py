@@ -16,6 +16,7 @@ from exporter import __version__
 from exporter.app import translate
 from exporter.app.brand import BrandMonitor, Intervals, Services
 from exporter.app.notifications import StationNames, channel_settings, check_channels, goes_on, problems, routes
+from exporter.app.others import OtherBrands
 from exporter.app.ownership import Ownership
 from exporter.app.registry import ViewRegistry
 from exporter.app.service import SERVICE, ServiceMonitor
@@ -90,7 +91,7 @@ class Daemon:
         self._heartbeat: Heartbeat | None = None
         self._first_round = False
         self.telemetry = Telemetry(
-            self.brands,
+            self._brands_here,
             lambda: self.store.up,
             lambda: output.up,
             incidents=self.incidents,
@@ -116,7 +117,9 @@ class Daemon:
             owns=self._may_poll,
         )
         self._ownership: Ownership | None = None
+        self._others: OtherBrands | None = None
         if isinstance(self.store, PostgreSQLStore):
+            self._others = OtherBrands(self.store, clock, lambda: self.settings)
             self._ownership = Ownership(
                 self.store,
                 clock,
@@ -141,14 +144,27 @@ class Daemon:
 
     def venues(self) -> Sequence[VenueView]:
         """Return the view of every venue."""
-        return self.registry.venues()
+        here = self.registry.venues()
+        return here if self._others is None else [*here, *self._others.venues()]
 
     def venues_from(self, key: tuple[str, ...], limit: int) -> Sequence[VenueView]:
         """Return the views of the first venues whose keys are not before a key, in the order of keys."""
-        return self.registry.venues_from(key, limit)
+        here = self.registry.venues_from(key, limit)
+        return here if self._others is None else self._others.merged(here, key, limit)
 
     def brands(self) -> Sequence[BrandView]:
-        """Return the view of every brand."""
+        """Return the view of every brand, also of those that other processes poll."""
+        if self._others is None:
+            return self._brands_here()
+        others = self._others.brands()
+        mine = dict(self._brands)
+        return [
+            *(brand.view() for brand in mine.values()),
+            *(view for view in others if view.state.brand not in mine),
+        ]
+
+    def _brands_here(self) -> Sequence[BrandView]:
+        """Return the views of the brands that are polled here; of others only that they are not."""
         monitors = dict(self._brands)
         others = [] if self._ownership is None else [brand.brand for brand in self.settings.brands]
         return [
@@ -292,13 +308,13 @@ class Daemon:
     def _problems(self) -> Sequence[str]:
         return [
             *self.not_ready(),
-            *problems(self.store.up, self._notifier.states(), self.brands(), self.venues()),
+            *problems(self.store.up, self._notifier.states(), self._brands_here(), self.registry.venues()),
         ]
 
     def _log_first_round(self) -> None:
         """Log once that everything was read: a healthy start is a line too."""
-        venues = self.venues()
-        listed = sum(len(brand.state.venues or ()) for brand in self.brands())
+        venues = self.registry.venues()
+        listed = sum(len(brand.state.venues or ()) for brand in self._brands_here())
         if self._first_round or self.not_ready() or len(venues) < listed or any(view.up is None for view in venues):
             return
         self._first_round = True

@@ -16,11 +16,12 @@ from tabulate import tabulate
 
 from exporter.cli import options
 from exporter.clock import format_duration, iso
+from exporter.config.settings import State
 from exporter.config.values import seconds
 from exporter.errors import ExporterError, StoreError
 from exporter.journal import Entry, JournalQuery
 from exporter.model import Event
-from exporter.store import read_journal
+from exporter.store import read_journal, read_shared_journal
 
 
 def _moment(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> float | None:
@@ -79,10 +80,14 @@ def command(
     limit: int,
     output: str,
 ) -> None:
-    """Print what changed, newest last, from the journal in the state file; the daemon may run meanwhile."""
-    path = state_path or options.settings(config_file).state.path
-    if path is None:
-        raise ExporterError("no state path is configured, so nothing is kept: set state.path, or give --state.path")
+    """Print what changed, newest last, from the journal in the state file or database; the daemon may run meanwhile."""
+    state = State() if state_path else options.settings(config_file).state
+    path = state_path or state.path
+    url = state.url.get_secret_value() if state.url else None
+    if path is None and not url:
+        raise ExporterError(
+            "no state path or URL is configured, so nothing is kept: set state.path, or give --state.path"
+        )
     query = JournalQuery(
         brand=brand,
         venue_id=venue,
@@ -92,10 +97,10 @@ def command(
         limit=limit,
     )
     try:
-        entries = read_journal(path, query)[::-1]
+        entries = _read(path, url, query)[::-1]
     except StoreError as error:
-        raise ExporterError(f"{path}: {error}") from error
-    if brand is not None and not entries and not read_journal(path, JournalQuery(brand=brand, limit=1)):
+        raise ExporterError(f"{path or 'the database'}: {error}") from error
+    if brand is not None and not entries and not _read(path, url, JournalQuery(brand=brand, limit=1)):
         raise click.BadParameter(f"the journal holds no event of {options.visible(brand)!r}", param_hint="--brand")
     if output == "json":
         for entry in entries:
@@ -105,6 +110,10 @@ def command(
     else:
         headers = ("TIME", "EVENT", "BRAND", "VENUE", "STATION", "DETAILS")
         click.echo(tabulate(map(_row, entries), headers, "plain", disable_numparse=True))
+
+
+def _read(path: Path | None, url: str | None, query: JournalQuery) -> list[Entry]:
+    return read_journal(path, query) if path else read_shared_journal(url or "", query)
 
 
 def _row(entry: Entry) -> tuple[str, ...]:

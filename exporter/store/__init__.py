@@ -8,9 +8,18 @@ from exporter.clock import Clock
 from exporter.store.file import read_journal
 from exporter.store.memory import MemoryStore
 from exporter.store.postgresql import PostgreSQLStore
+from exporter.store.postgresql import read_journal as read_shared_journal
 from exporter.store.sqlite import SQLiteStore
 
-__all__ = ["MemoryStore", "PostgreSQLStore", "SQLiteStore", "Store", "open_store", "read_journal"]
+__all__ = [
+    "MemoryStore",
+    "PostgreSQLStore",
+    "SQLiteStore",
+    "Store",
+    "open_store",
+    "read_journal",
+    "read_shared_journal",
+]
 
 Store = MemoryStore
 """What every store can do; those that write elsewhere extend the one in memory."""

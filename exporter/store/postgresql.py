@@ -213,6 +213,32 @@ class PostgreSQLStore(MemoryStore):
                 [(brand, self.member, lease.fence) for brand, lease in leases.items()],
             )
 
+    def read_changed(
+        self, brands: Collection[str], since: int
+    ) -> tuple[dict[str, tuple[BrandState, list[VenueState]]], int]:
+        """Read those of some brands that were written since an earlier call; 0 reads all. Raises StoreError.
+
+        Also returns what to pass the next time: the oldest transaction under way, as what it writes is not seen yet.
+        """
+        with self._reader.transaction(LOAD_SECONDS) as connection:
+            (horizon,) = connection.execute(
+                "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint & 4294967295"
+            ).fetchone()
+            changed = connection.execute(
+                "SELECT brand FROM brands WHERE brand = ANY(?) AND xmin::text::bigint >= ? UNION "
+                "SELECT brand FROM venues WHERE brand = ANY(?) AND xmin::text::bigint >= ?",
+                (list(brands), since, list(brands), since),
+            ).fetchall()
+            now = self._clock.now()
+            found = {
+                brand: (
+                    next(rows.read_brands(connection, brand), BrandState(brand)),
+                    list(rows.read_venues(connection, now, brand)),
+                )
+                for (brand,) in changed
+            }
+        return found, horizon
+
     def forget(self, brand: str) -> None:
         """Drop what memory has of a brand whose lease is lost: its next owner goes on from the database."""
         with self._writing:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -65,3 +66,16 @@ def test_a_process_that_ends_hands_over_at_once(simulator: Simulator, start: Sta
     wait_until(lambda: bool(owned(first) and owned(second)) and owned(first) | owned(second) == brands)
     first.stop()
     assert wait_until(lambda: owned(second) == brands) < 4.0
+
+
+@pytest.mark.slow
+def test_every_process_shows_all_brands_and_is_ready(simulator: Simulator, start: Start) -> None:
+    brands = set(simulator.world.brands)
+    first, second = start("first"), start("second")
+    wait_until(lambda: bool(owned(first) and owned(second)) and owned(first) | owned(second) == brands)
+
+    def shown(exporter: Exporter) -> set[str]:
+        return {row["brand"] for row in json.loads(exporter.get("/api/v1/venues").body)["data"]}
+
+    wait_until(lambda: shown(first) == shown(second) == brands)
+    wait_until(lambda: first.get("/-/ready").status == second.get("/-/ready").status == 200)

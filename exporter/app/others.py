@@ -1,0 +1,98 @@
+"""What readers see of the brands that other processes poll: read from the database when somebody looks."""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from threading import Lock
+
+import structlog
+
+from exporter.app import translate
+from exporter.clock import Clock
+from exporter.config import Settings
+from exporter.errors import StoreError
+from exporter.model import BrandState, Instant, VenueKey, VenueState
+from exporter.store import PostgreSQLStore
+from exporter.views import BrandView, VenueRules, VenueView
+
+AGE_SECONDS = 2.0
+"""How old what is shown of other processes' brands may be, beyond what their owners have written."""
+
+
+class OtherBrands:
+    """Keep views of the configured brands that this process does not poll."""
+
+    def __init__(self, store: PostgreSQLStore, clock: Clock, settings: Callable[[], Settings]) -> None:
+        self._store, self._clock, self._settings = store, clock, settings
+        self._log = structlog.get_logger(__name__)
+        self._lock = Lock()
+        self._due = -math.inf
+        self._horizon = 0
+        self._read_for: Settings | None = None
+        self._views: dict[str, dict[VenueKey, VenueView]] = {}
+        self._brands: dict[str, BrandState] = {}
+
+    def brands(self) -> Sequence[BrandView]:
+        """Return the view of every brand that is not polled here."""
+        self._refresh()
+        return [
+            BrandView(self._brands.get(brand.brand) or BrandState(brand.brand), owned=False)
+            for brand in self._settings().brands
+            if not self._store.owns(brand.brand)
+        ]
+
+    def venues(self) -> Sequence[VenueView]:
+        """Return the views of their venues, in the order of keys."""
+        self._refresh()
+        now = self._clock.now()
+        return [
+            view.refreshed(now) if view.valid_until <= now.monotonic else view
+            for _, view in sorted(
+                (key, view)
+                for brand, views in list(self._views.items())
+                if not self._store.owns(brand)
+                for key, view in views.items()
+            )
+        ]
+
+    def merged(self, own: Sequence[VenueView], key: tuple[str, ...], limit: int) -> Sequence[VenueView]:
+        """Return the first venues whose keys are not before a key, of these and a process's own sorted ones."""
+        others = [view for view in self.venues() if view.state.venue.key >= key]
+        return list(heapq.merge(own, others, key=lambda view: view.state.venue.key))[:limit]
+
+    def _refresh(self) -> None:
+        with self._lock:
+            now, settings = self._clock.now(), self._settings()
+            if settings is not self._read_for:
+                self._horizon, self._read_for, self._due = 0, settings, -math.inf
+            if now.monotonic < self._due:
+                return
+            self._due = now.monotonic + AGE_SECONDS
+            names = [brand.brand for brand in settings.brands if not self._store.owns(brand.brand)]
+            # A brand that was polled here meanwhile is read whole when it is another's.
+            missing = [name for name in names if name not in self._views]
+            try:
+                found, self._horizon = self._store.read_changed(names, 0 if missing else self._horizon)
+            except StoreError as error:
+                self._log.debug("store.unreadable", problem=str(error))
+                return
+            self._views = {name: views for name, views in self._views.items() if name in names}
+            for name, (brand, venues) in found.items():
+                self._brands[name] = replace(brand, seen=True)
+                self._views[name] = self._views_of(name, venues, settings, now)
+
+    @staticmethod
+    def _views_of(
+        name: str, venues: Sequence[VenueState], settings: Settings, now: Instant
+    ) -> dict[VenueKey, VenueView]:
+        brand = next(brand for brand in settings.brands if brand.brand == name)
+        views = {}
+        for state in venues:
+            rules: VenueRules = translate.rules(brand, state.venue.id, settings.stale_after)
+            # As its owner sees it: polled, with the outage that is stored.
+            polled = replace(state, polls=1, restored=False)
+            views[state.venue.key] = VenueView.at(polled, rules, settings.poll_interval, now)
+        return views
