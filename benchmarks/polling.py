@@ -52,7 +52,7 @@ def _calm(brand: Fleet, seconds: float) -> Iterator[Figure]:
     interval = brand.daemon.brands()[0].interval or 0.0
     delays = _delays(brand, since)
     request = max(state.last_duration or 0.0 for state in brand.daemon.store.venues())
-    name = f"a change in Clopos is told, p99 of {len(delays)}, within interval and request"
+    name = f"a change in Clopos is logged, p99 of {len(delays)}, within interval and request"
     yield Figure.at_most(name, percentile(delays, 99), interval + request, "{:.1f} s")
 
 
@@ -123,13 +123,13 @@ def _refused(what: str, fleet: Fleet, since: float = 0.0) -> Figure:
 
 
 def _delays(brand: Fleet, since: float) -> list[float]:
-    """Give for every status change that was told how long after it happened that was, seconds."""
+    """Return how long after it happened every status change was logged, seconds."""
     happened: dict[tuple[str, str | None, Event], list[float]] = {}
     for mutation in brand.simulator.world.mutations(0):
         happened.setdefault((mutation.venue, mutation.station, mutation.event), []).append(mutation.at)
     delays = []
-    for told in brand.daemon.store.journal(JournalQuery(limit=10_000)):
-        if told.event in _STATUS and told.observed_at >= since:
-            causes = happened[str(told.venue_id), told.station_id, told.event]
-            delays.append(told.observed_at - max(at for at in causes if at <= told.observed_at))
+    for entry in brand.daemon.store.journal(JournalQuery(limit=10_000)):
+        if entry.event in _STATUS and entry.observed_at >= since:
+            causes = happened[str(entry.venue_id), entry.station_id, entry.event]
+            delays.append(entry.observed_at - max(at for at in causes if at <= entry.observed_at))
     return delays

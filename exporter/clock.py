@@ -10,7 +10,7 @@ from exporter.model import Instant
 
 
 class Clock:
-    """Tell the time on both clocks and wait on the monotonic one.
+    """Read both clocks, and wait on the monotonic one.
 
     `speed` lets time run faster than outside: at 60, waiting for a minute takes a second. Monotonic time never jumps;
     wall time follows the system's clock at speed 1 and is derived from monotonic time otherwise.
@@ -21,21 +21,21 @@ class Clock:
         self._began = Instant(time.time(), time.monotonic())
 
     def wall(self) -> float:
-        """Give epoch seconds."""
+        """Return epoch seconds."""
         if self.speed == 1.0:
             return time.time()
         return self._began.wall + (time.monotonic() - self._began.monotonic) * self.speed
 
     def monotonic(self) -> float:
-        """Give monotonic seconds; only differences mean anything."""
+        """Return monotonic seconds; only differences mean anything."""
         return time.monotonic() * self.speed
 
     def now(self) -> Instant:
-        """Give the moment on both clocks."""
+        """Return the moment on both clocks."""
         return Instant(self.wall(), self.monotonic())
 
     def wait(self, event: Event, seconds: float) -> bool:
-        """Wait until the event is set or the seconds of this clock are over; tell whether it is set."""
+        """Wait until the event is set or the seconds of this clock are over; return whether it is set."""
         return event.wait(max(0.0, seconds) / self.speed)
 
 

@@ -30,28 +30,28 @@ class Exporter:
         self._clock, self._limits = clock, limits
 
     def poll(self) -> None:
-        """Take the next turn, and let Clopos answer at once."""
+        """Take the next slot, and let Clopos answer at once."""
         self._clock.forward(self.rounds.next_at() - self._clock.monotonic())
         venue = self.rounds.take()
         assert venue is not None
         self.quota.acquire(NEVER)
         self.polls[venue.id].append(self._clock.monotonic())
         refusal = self._limits.admit(IP, BRAND)
-        told = self._limits.record(IP, BRAND, 429 if refusal else 200)
-        assert told is not None
+        headers = self._limits.record(IP, BRAND, 429 if refusal else 200)
+        assert headers is not None
         if refusal is not None:
             self.refused += 1
             self.quota.rate_limited(refusal.reset)
         else:
-            self.quota.update(*told)
+            self.quota.update(*headers)
         self.rounds.done(venue, 1)
 
     def per_minute(self, since: float, until: float) -> float:
-        """Give how many polls a minute there were between two monotonic times."""
+        """Return how many polls a minute there were between two monotonic times."""
         return sum(since <= at < until for times in self.polls.values() for at in times) / (until - since) * 60
 
     def gaps(self, since: float) -> list[float]:
-        """Give the seconds between polls of the same venue."""
+        """Return the seconds between polls of the same venue."""
         return [b - a for times in self.polls.values() for a, b in pairwise(at for at in times if at >= since)]
 
 
@@ -64,7 +64,7 @@ class Fleet:
         self.exporters = [Exporter(self.clock, self.limits, venues=300, share=share) for share in shares]
 
     def run(self, minutes: float) -> float:
-        """Let so many minutes pass and give the monotonic time at which they began."""
+        """Let so many minutes pass and return the monotonic time at which they began."""
         since = self.clock.monotonic()
         while self.clock.monotonic() < since + minutes * 60:
             min(self.exporters, key=lambda exporter: exporter.rounds.next_at()).poll()

@@ -25,7 +25,7 @@ _LOGGED_EVERY = 60.0
 
 
 class PollLoop:
-    """Poll the venues of a brand in turn, and renew the list of them.
+    """Poll the venues of a brand by weighted round robin, and renew the list of them.
 
     `poll` is called with a venue and returns how many requests it took, None where it failed. `discover` returns the
     venues to poll, None where it failed. Both run on the worker pool. `stale_after` bounds how long a venue of little
@@ -90,7 +90,7 @@ class PollLoop:
         return self._round.probing
 
     def set_weight(self, venue_id: str, weight: float) -> None:
-        """Give a venue another weight, as `weights.weight` computes it."""
+        """Set the weight of a venue, as `weights.weight` computes it."""
         self._round.set_weight(venue_id, weight)
 
     def start(self, known: Iterable[Venue] = ()) -> None:

@@ -69,7 +69,7 @@ class _Slot:
 
 
 class RoundRobin:
-    """Hand out venues when their slot comes: heavier ones more often, equal ones in turn.
+    """Hand out venues when their slot comes: heavier ones more often, equal ones one after another.
 
     A slot is due an interval after its last; the one due first is next, and they come at even distances, as many as the
     quota allows. After a hang or an outage the round goes on where it was, at the same rate. The interval of a venue
@@ -163,7 +163,7 @@ class RoundRobin:
                 self._per_second = None
 
     def set_weight(self, venue_id: str, weight: float) -> None:
-        """Give a venue another weight, as `weights.weight` computes it."""
+        """Set the weight of a venue, as `weights.weight` computes it."""
         with self._lock:
             slot = self._slots.get(venue_id)
             if slot is not None and slot.weight != weight:

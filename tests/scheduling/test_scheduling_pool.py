@@ -28,7 +28,7 @@ def pool() -> WorkerPool:
 
 @pytest.fixture
 def hang() -> Iterator[Callable[[], object]]:
-    """Give a call that hangs until the test is over."""
+    """Return a call that hangs until the test is over."""
     go = Event()
     yield lambda: go.wait(30)
     go.set()

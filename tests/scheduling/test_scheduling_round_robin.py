@@ -161,7 +161,7 @@ def test_no_burst_follows_a_hold_and_nobody_waits_longer_for_it_than_it_took(
     limiter.held_until = clock.monotonic() + 120
     simulation.run(120 + 60)
     gaps = simulation.gaps()
-    assert min(gaps[1:]) == pytest.approx(0.5, rel=0.05), "one turn is made up for and no more"
+    assert min(gaps[1:]) == pytest.approx(0.5, rel=0.05), "one slot is made up for and no more"
     assert len(simulation.starts) == 60
     assert max(map(len, simulation.starts.values())) - min(map(len, simulation.starts.values())) <= 1
 
@@ -260,7 +260,7 @@ def test_turns_wait_for_the_quota(rounds: RoundRobin, limiter: FakeLimiter, cloc
 
 @pytest.fixture
 def chain(clock: FakeClock, limiter: FakeLimiter) -> Simulation:
-    """Give 100 open venues and 200 closed ones, whose values are shown for half an hour."""
+    """Return 100 open venues and 200 closed ones, whose values are shown for half an hour."""
     rounds = RoundRobin(clock, limiter, 5.0, stale_after=1800.0)
     rounds.set_venues(venues(300))
     simulation = Simulation(clock, rounds)
