@@ -210,7 +210,7 @@ def configure(level: str = "info", fmt: str | None = None, stream: TextIO | None
     output = Output(stream)
     render: tuple[Processor, ...] = (_head, structlog.processors.format_exc_info, *_renderers(fmt, stream))
     structlog.configure(
-        processors=render,
+        processors=list(render),
         wrapper_class=structlog.make_filtering_bound_logger(lowest),
         logger_factory=lambda *_: output,
         cache_logger_on_first_use=False,

@@ -107,7 +107,7 @@ def state(daemon: Daemon) -> VenueState:
 
 
 def told(daemon: Daemon) -> list[Entry]:
-    return daemon.store.journal(JournalQuery())
+    return [entry for entry in daemon.store.journal(JournalQuery()) if "incident" not in entry.details]
 
 
 def requests(simulator: Simulator, endpoint: str) -> int:

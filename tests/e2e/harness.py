@@ -155,6 +155,7 @@ class Exporter:
         text = config if isinstance(config, str) else yaml.safe_dump(dict(config), allow_unicode=True)
         draft = self.config_file.with_suffix(".new")
         draft.write_text(text)
+        draft.chmod(0o600)
         draft.replace(self.config_file)
 
     def start(self, seconds: float = 20) -> None:

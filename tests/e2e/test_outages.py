@@ -98,7 +98,7 @@ def test_a_hanging_venue_delays_no_other(simulator: Simulator, start: Start) -> 
 
 def test_a_clopos_that_cannot_be_reached_at_all_says_why(simulator: Simulator, tmp_path: Path) -> None:
     brands = [
-        {**brand_section(simulator, BRAND), "brand": name, "base_url": url}
+        {**brand_section(simulator, BRAND), "brand": name, "base_url": url, "allow_insecure_base_url": True}
         for name, url in (
             ("no-name", "http://clopos.invalid/open-api/v2"),
             ("no-tls", simulator.url.replace("http:", "https:")),

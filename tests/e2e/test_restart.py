@@ -49,7 +49,8 @@ def test_what_happened_meanwhile_is_told_once_after_the_start(simulator: Simulat
     exporter.stop()
     exporter.start()
     exporter.until_polled(2)
-    assert [event["event"] for event in exporter.events()[silent:]] == ["exporter.stopped", "exporter.started"]
+    events = [event["event"] for event in exporter.events()[silent:]]
+    assert events == ["exporter.stopped", "exporter.started", "exporter.first_round"]
 
 
 def test_the_last_values_are_there_before_the_first_poll(simulator: Simulator, start: Start) -> None:
