@@ -221,10 +221,11 @@ class Daemon:
 
     def stop(self) -> None:
         """Cut what is under way, store and emit what there is, and close."""
-        self._stopping.set()
         if self._ownership is not None:
+            # Before anything else is cut: polls that end at once would keep the scheduler from starting a brand.
             self._ownership.stop(STOP_SECONDS)
         with self._reloading:  # A reload under way would start brands anew.
+            self._stopping.set()
             self._scheduler.shutdown()
             for brand in self._brands.values():
                 brand.stop()

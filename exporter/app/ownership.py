@@ -104,6 +104,8 @@ class Ownership:
         ]
         taken = self._store.acquire(wanted[:MOST_MOVES]) if wanted else []
         for brand in taken:
+            if self._stopping.is_set():
+                return False
             self._log.info("brand.owned", brand=brand, taken_over=self._store.taken_over(brand))
             self._take(brand)
         return bool(taken) and len(wanted) > MOST_MOVES
