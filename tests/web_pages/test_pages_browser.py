@@ -160,8 +160,11 @@ def test_a_server_that_does_not_answer_is_said(
     page = open_page(f"{serve(source)}/")
     page.route("**/*", lambda route: route.abort("timedout"))
     expect(page.locator("#live-text")).to_contain_text("No answer", timeout=10_000)
+    expect(page.locator("#lost-headline")).to_contain_text("This page gets no answer since")
+    expect(page.locator("body")).to_have_class("without-answer")
     page.unroute("**/*")
     expect(page.locator("#live-text")).to_contain_text("Live", timeout=10_000)
+    expect(page.locator("#lost")).to_be_hidden()
     assert all("ERR_TIMED_OUT" in complaint for complaint in complaints)
     complaints.clear()
 
@@ -170,8 +173,8 @@ def test_without_a_script_it_is_read_and_searched_all_the_same(
     serve: Callable[[FakeSource], str], open_page: Callable[..., Page], source: FakeSource
 ) -> None:
     page = open_page(f"{serve(source)}/", java_script_enabled=False)
-    expect(page.get_by_role("heading", level=1)).to_contain_text("kitchen stations are disabled")
-    expect(page.locator("#live-text")).to_contain_text("2023-11-14 22:13:20 UTC")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("kitchen stations are off")
+    expect(page.locator("#live-text")).to_contain_text("22:13 UTC")
     page.get_by_role("searchbox").fill("port")
     page.get_by_role("button", name="Search").click()
     expect(page.locator(".tile")).to_have_count(1)
@@ -183,7 +186,7 @@ def test_times_are_shown_in_the_readers_own_time_zone(
     serve: Callable[[FakeSource], str], open_page: Callable[..., Page], source: FakeSource
 ) -> None:
     page = open_page(f"{serve(source)}/changes", timezone_id="Asia/Baku", locale="en-GB")
-    assert page.locator(".change time").last.get_attribute("title") == "15 Nov 2023, 01:48:20"
+    assert "15, 2023" in page.locator(".change time").last.inner_text()
 
 
 def test_the_keyboard_leads_past_the_header(
