@@ -96,16 +96,19 @@ class PollLoop:
     def start(self, known: Iterable[Venue] = ()) -> None:
         """Begin: venues that are known from before are polled while the first discovery is under way."""
         self._round.set_venues(known)
-        with self._lock:
-            if self._stopped:
-                return
-            self._scheduler.schedule(self._discovery_job, lambda: self._discover_at, self._start_discovery)
-            self._scheduler.schedule(self._poll_job, self._next_poll, self._start_poll)
+        # Not under our lock: the scheduler's thread waits for that while it holds its own.
+        self._scheduler.schedule(self._discovery_job, lambda: self._discover_at, self._start_discovery)
+        self._scheduler.schedule(self._poll_job, self._next_poll, self._start_poll)
+        if self._stopped:  # Meanwhile, or before.
+            self._remove_jobs()
 
     def stop(self) -> None:
         """Start nothing any more; what is under way is left to end."""
         with self._lock:
             self._stopped = True
+        self._remove_jobs()
+
+    def _remove_jobs(self) -> None:
         for job in (self._poll_job, self._discovery_job):
             self._scheduler.remove(job)
 

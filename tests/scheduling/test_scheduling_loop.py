@@ -410,3 +410,18 @@ def test_brands_that_hang_leave_a_healthy_one_its_polls(scheduler: ManualSchedul
     assert len(healthy.polled) >= 0.95 * 10 * 120 / 30
     for loop in loops:
         loop.stop()
+
+
+def test_the_scheduler_is_never_waited_for_under_the_lock_that_its_jobs_take(
+    loop: PollLoop, scheduler: ManualScheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    locked: list[bool] = []
+    schedule = scheduler.schedule
+
+    def observed(name: str, next_at: Callable[[], float], run: Callable[[], None]) -> None:
+        locked.append(loop._lock.locked())
+        schedule(name, next_at, run)
+
+    monkeypatch.setattr(scheduler, "schedule", observed)
+    loop.start(venues(1))
+    assert locked == [False, False]
