@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -79,3 +80,18 @@ def test_every_process_shows_all_brands_and_is_ready(simulator: Simulator, start
 
     wait_until(lambda: shown(first) == shown(second) == brands)
     wait_until(lambda: first.get("/-/ready").status == second.get("/-/ready").status == 200)
+
+
+@pytest.mark.slow
+def test_a_stopped_process_is_taken_over_and_gives_up_when_it_goes_on(simulator: Simulator, start: Start) -> None:
+    brands = set(simulator.world.brands)
+    first = start("first")
+    wait_until(lambda: owned(first) == brands)
+    first.send(signal.SIGSTOP)
+    second = start("second")
+    try:
+        assert wait_until(lambda: owned(second) == brands) < TAKEOVER_SECONDS
+    finally:
+        first.send(signal.SIGCONT)
+    assert first.until_event("brand.lease_lost")
+    wait_until(lambda: not owned(first) & owned(second) and owned(first) | owned(second) == brands)
