@@ -79,7 +79,7 @@ class PostgreSQL:
     def sql(self, statement: str, database: str = "postgres") -> str:
         """Run a statement as the superuser, and return its rows."""
         command = [
-            self._programs / "psql", "-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres", "-d", database,
+            str(self._programs / "psql"), "-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres", "-d", database,
             "-qAtX", "-c", statement,
         ]  # fmt: skip
         return subprocess.run(command, check=True, capture_output=True, text=True, timeout=PATIENCE).stdout.strip()

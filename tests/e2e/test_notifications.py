@@ -165,7 +165,7 @@ def test_what_was_over_before_anybody_could_be_notified_is_one_message(
 def test_telegram_gets_one_message_whatever_it_answered_before(
     simulator: Simulator, tmp_path: Path, telegram: Telegram
 ) -> None:
-    refusals = (
+    refusals: tuple[Any, ...] = (
         error(429, "Too Many Requests: retry after 1", retry_after=1),
         error(400, f"{telegram.TOKEN}"),
         (502, {}),

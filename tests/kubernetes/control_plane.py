@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -224,7 +225,7 @@ class ControlPlane:
                 self.api.create(definition)
                 names.append(definition["metadata"]["name"])
         for name in names:
-            wait_for(name, lambda name=name: self._established(name))
+            wait_for(name, partial(self._established, name))
 
     def _established(self, name: str) -> bool:
         path = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{name}"
@@ -236,7 +237,7 @@ class _Loader(yaml.CSafeLoader):
     """Read `=`, an operator in some definitions, as text; YAML 1.1 has a type of its own for it."""
 
 
-_Loader.add_constructor("tag:yaml.org,2002:value", _Loader.construct_yaml_str)
+_Loader.add_constructor("tag:yaml.org,2002:value", yaml.constructor.SafeConstructor.construct_yaml_str)  # type: ignore[type-var]
 
 
 class Kubelet(threading.Thread):

@@ -125,7 +125,7 @@ def test_it_goes_over_between_all_its_shapes_and_back(helm: Helm, namespace: str
         helm.upgrade(namespace, values)
         workloads = [name for name in helm.names(namespace) if name[0] in ("Deployment", "StatefulSet")]
         assert workloads == [(kind, FULL_NAME)], what
-        wait_for(f"{pods} pods: {what}", lambda pods=pods: len(helm.running(namespace)) == pods)
+        wait_for(f"{pods} pods: {what}", lambda pods=pods: len(helm.running(namespace)) == pods)  # type: ignore[misc]
         assert "Succeeded" in helm.test(namespace), what
     at_last = helm.names(namespace)
     for revision in (3, 6, 11):  # sharded, shared, and as it was last; Helm keeps ten revisions
@@ -133,7 +133,7 @@ def test_it_goes_over_between_all_its_shapes_and_back(helm: Helm, namespace: str
         _, _, kind, pods = steps[revision - 1]
         workloads = [name for name in helm.names(namespace) if name[0] in ("Deployment", "StatefulSet")]
         assert workloads == [(kind, FULL_NAME)]
-        wait_for(f"{pods} pods", lambda pods=pods: len(helm.running(namespace)) == pods)
+        wait_for(f"{pods} pods", lambda pods=pods: len(helm.running(namespace)) == pods)  # type: ignore[misc]
     assert helm.names(namespace) == at_last
 
 
@@ -286,7 +286,7 @@ class TestOperator:
 
     @pytest.fixture
     def configuration(self, control_plane: ControlPlane, namespace: str) -> Callable[[], str]:
-        selectors = {
+        selectors: dict[str, Any] = {
             f"{kind}{what}Selector": {}
             for kind in ("serviceMonitor", "podMonitor", "scrapeConfig", "rule")
             for what in ("", "Namespace")

@@ -289,7 +289,7 @@ def test_known_venues_are_polled_while_the_first_discovery_hangs(
 
 
 @pytest.fixture
-def no_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bool]]:
+def no_threads(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Let no thread start for as long as the list that is given holds something."""
     refuse, start = [True], Thread.start
 

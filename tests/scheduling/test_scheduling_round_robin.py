@@ -296,8 +296,8 @@ def test_when_many_venues_open_at_once_nobody_waits_longer_than_the_new_interval
 ) -> None:
     chain.run(100)
     began = clock.monotonic()
-    for id_ in range(100, 300):
-        chain.rounds.set_weight(str(id_), OPEN)
+    for number in range(100, 300):
+        chain.rounds.set_weight(str(number), OPEN)
     chain.run(160)
     for id_ in map(str, range(300)):
         starts = [start for start in chain.starts[id_] if start >= began]
@@ -367,10 +367,10 @@ def test_a_brand_whose_polls_all_fail_is_probed_and_is_whole_an_interval_after_a
 ) -> None:
     rounds.set_venues(venues(100))
     simulation.run(60)
-    assert not rounds.probing
+    before = rounds.probing
     simulation.requests = lambda _: None
     simulation.run(90)
-    assert rounds.probing
+    assert (before, rounds.probing) == (False, True)
     simulation.forget_starts()
     simulation.run(600)
     assert len(simulation.all_starts) == pytest.approx(600 / PROBE_SECONDS, abs=2)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from pages_fakes import NOW, brand_view, incident, outage, station_state, venue_view
@@ -62,7 +63,7 @@ def test_why_nobody_is_alerted() -> None:
 
 
 @pytest.mark.parametrize("lost", [{"outage": outage()}, {"stale": True}, {"overdue": True}])
-def test_what_is_only_remembered_is_no_trouble_of_now(lost: dict[str, object]) -> None:
+def test_what_is_only_remembered_is_no_trouble_of_now(lost: dict[str, Any]) -> None:
     view = venue_view("7", OFF, incidents=[incident(IncidentKind.KITCHEN_STATION_INACTIVE, OFF)], **lost)
     (trouble,) = venue_troubles(view)
     assert (trouble.level, trouble.quiet) == (Level.QUIET, Quiet.REMEMBERED)
