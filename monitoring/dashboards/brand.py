@@ -8,10 +8,16 @@ from grafana_foundation_sdk.models import units
 from monitoring.dashboards import kit
 from monitoring.dashboards.kit import STATION, VENUE, query
 
-BRAND = '{brand=~"$brand"}'
-LOST = f"station:clopos_station_lost:minutes{BRAND}"
+ALL = 'brand=~"$brand"'
+BRAND = f"{{{ALL}}}"
 OPEN = f"station:clopos_station_active:open{BRAND}"
+INACTIVE = "clopos_station_inactive_open_seconds_total"
 TURNS = f"clopos_station_transitions_total{BRAND}"
+
+
+def lost(matchers: str, window: str) -> str:
+    """Return the minutes of opening hours that each station lost; exporters of the same brand count once."""
+    return f"max by ({STATION}, kind) (increase({INACTIVE}{{{matchers}}}[{window}])) / 60"
 
 
 def build() -> Dashboard:
@@ -38,10 +44,7 @@ def build() -> Dashboard:
             kit.number(
                 "Kitchen minutes lost",
                 "Minutes of opening hours in which kitchen stations were inactive, added up.",
-                query(
-                    'sum(sum_over_time(station:clopos_station_lost:minutes{brand=~"$brand",kind="kitchen"}[$__range]))',
-                    now=True,
-                ),
+                query(f"""sum({lost('brand=~"$brand",kind="kitchen"', "$__range")}) or vector(0)""", now=True),
                 unit=units.Minutes,
                 width=6,
             )
@@ -50,10 +53,7 @@ def build() -> Dashboard:
             kit.number(
                 "Other minutes lost",
                 "The same for all other stations.",
-                query(
-                    'sum(sum_over_time(station:clopos_station_lost:minutes{brand=~"$brand",kind!="kitchen"}[$__range]))',
-                    now=True,
-                ),
+                query(f"""sum({lost('brand=~"$brand",kind!="kitchen"', "$__range")}) or vector(0)""", now=True),
                 unit=units.Minutes,
                 width=6,
             )
@@ -75,9 +75,7 @@ def build() -> Dashboard:
                 "Minutes lost by venue",
                 "The twenty venues whose stations lost most minutes of opening hours.",
                 query(
-                    kit.named(
-                        f"topk(20, sum by ({VENUE}) (sum_over_time({LOST}[$__range])) > 0)", BRAND, venue_only=True
-                    ),
+                    kit.named(f"topk(20, sum by ({VENUE}) ({lost(ALL, '$__range')}) > 0)", BRAND, venue_only=True),
                     "{{venue}}",
                     now=True,
                 ),
@@ -90,7 +88,7 @@ def build() -> Dashboard:
                 "Worst stations",
                 "The twenty stations that lost most minutes of opening hours.",
                 query(
-                    kit.named(f"topk(20, sum by ({STATION}, kind) (sum_over_time({LOST}[$__range])) > 0)", BRAND),
+                    kit.named(f"topk(20, {lost(ALL, '$__range')} > 0)", BRAND),
                     rows=True,
                 ),
                 {"brand": "Brand", "venue": "Venue", "station": "Station", "kind": "Kind", "Value": "Minutes lost"},
@@ -102,7 +100,7 @@ def build() -> Dashboard:
             kit.lines(
                 "Minutes lost an hour",
                 "Minutes of opening hours that stations lost within the hour before, by kind.",
-                query(f"sum by (kind) (sum_over_time({LOST}[1h]))", "{{kind}}"),
+                query(f"sum by (kind) ({lost(ALL, '1h')})", "{{kind}}"),
                 unit=units.Minutes,
                 stacked=True,
             )

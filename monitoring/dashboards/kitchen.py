@@ -21,9 +21,7 @@ or on ({VENUE}) 2 + max by ({VENUE}) ({KITCHEN})
 or on ({VENUE}) 1 + max by ({VENUE}) ({OPEN}{BRAND} == 0)
 or on ({VENUE}) 0 * {UP}"""
 
-NOT_READY = f"""station:clopos_station_active:watched{BRAND} == 0
-and on ({VENUE}) venue:clopos_venue_open:current == 0
-and on ({VENUE}) clopos_venue_next_open_timestamp_seconds - time() < 1800"""
+NOT_READY = 'incident:clopos_incident:seen_timestamp_seconds{brand=~"$brand",kind="station_not_ready"}'
 
 SINCE = f"""1000 * (
   max by ({STATION}, venue, station, kind) (clopos_station_last_transition_timestamp_seconds{BRAND})
@@ -93,11 +91,7 @@ def build() -> Dashboard:
             kit.rows(
                 "Firing alerts",
                 "What fires now for the restaurants, critical first.",
-                query(
-                    f"{kit.named(FIRING, BRAND)}\nor on (alertname, {STATION})\n"
-                    f"{kit.named(FIRING, BRAND, venue_only=True)}\nor on (alertname, {STATION})\n{FIRING}",
-                    rows=True,
-                ),
+                query(FIRING, rows=True),
                 {
                     "severity": "Severity",
                     "alertname": "Alert",
@@ -131,8 +125,8 @@ def build() -> Dashboard:
             kit.rows(
                 "Not ready for opening",
                 "Stations that are inactive although their venue opens within half an hour.",
-                query(kit.named(f"({NOT_READY}) + 1", BRAND), rows=True),
-                {"brand": "Brand", "venue": "Venue", "station": "Station", "kind": "Kind"},
+                query(NOT_READY, rows=True),
+                {"brand": "Brand", "venue": "Venue", "station": "Station"},
                 first="venue",
             )
         )

@@ -140,7 +140,11 @@ def build() -> Dashboard:
                 "Minutes lost",
                 "Minutes of opening hours of the chosen time in which the station was inactive.",
                 query(
-                    kit.named(f"sum_over_time(station:clopos_station_lost:minutes{STATION}[$__range])", STATION),
+                    kit.named(
+                        f"max by ({kit.STATION})"
+                        f" (increase(clopos_station_inactive_open_seconds_total{STATION}[$__range])) / 60",
+                        STATION,
+                    ),
                     "{{station}}",
                     now=True,
                 ),

@@ -6,8 +6,9 @@ from monitoring.rules import recording, service, stations
 from monitoring.rules.model import Alert, Group
 
 GROUPS = (
-    Group("clopos-stations", "30s", (*recording.FAST, *stations.ALERTS)),
-    Group("clopos-service", f"{recording.INTERVAL}s", (*recording.SLOW, *recording.POLLS, *service.ALERTS)),
+    Group("clopos-stations", "30s", (*recording.INCIDENTS, *stations.ALERTS)),
+    Group("clopos-service", "60s", (*recording.POLLS, *service.ALERTS)),
+    Group("clopos-dashboards", "60s", recording.STATIONS),
 )
 
 ALERTS = tuple(rule for group in GROUPS for rule in group.rules if isinstance(rule, Alert))

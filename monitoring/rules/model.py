@@ -7,7 +7,8 @@ from enum import StrEnum
 from textwrap import dedent
 from typing import Any
 
-from monitoring.rules.texts import fill
+from exporter.model import IncidentKind, Topic
+from monitoring.rules.texts import fill, short
 
 RUNBOOKS = "https://clopos-exporter.example.com/runbooks"
 """Where docs/runbooks is published: put your own address here, or into the Helm chart's values."""
@@ -25,7 +26,7 @@ class Severity(StrEnum):
 
 
 class Scope(StrEnum):
-    """What an alert is about: a wider one inhibits the narrower ones under it."""
+    """What an alert is about."""
 
     STATION = "station"
     VENUE = "venue"
@@ -48,6 +49,18 @@ _DASHBOARDS = {
     Scope.EXPORTER: "clopos-exporter",
 }
 
+_SCOPES = {
+    IncidentKind.VENUE_NO_ACTIVE_STATION: Scope.VENUE,
+    IncidentKind.STATION_UNCLEAR: Scope.VENUE,
+    IncidentKind.VENUE_DATA_STALE: Scope.VENUE,
+    IncidentKind.MANY_VENUES_INACTIVE: Scope.BRAND,
+    IncidentKind.BRAND_UNREACHABLE: Scope.BRAND,
+    IncidentKind.LOGIN_FAILING: Scope.BRAND,
+    IncidentKind.TOKEN_EXPIRING: Scope.BRAND,
+    IncidentKind.CLOCK_SKEW: Scope.BRAND,
+}
+"""The scopes of incidents that are not about one station."""
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
@@ -58,7 +71,7 @@ class Record:
     why: str
 
     def as_dict(self) -> dict[str, Any]:
-        """Give the rule as a rule file holds it."""
+        """Return the rule as a rule file holds it."""
         return {"record": self.name, "expr": _trim(self.expr)}
 
 
@@ -67,6 +80,7 @@ class Alert:
     """An alerting rule.
 
     `meaning` is one sentence for the index of the runbooks; `summary` and `description` may use the words of `texts`.
+    Alerts for the restaurants carry the short texts of their runbook in Azerbaijani and Russian.
     """
 
     name: str
@@ -82,12 +96,12 @@ class Alert:
 
     @property
     def dashboard_url(self) -> str:
-        """Give the address of the dashboard that shows more, its variables filled in."""
+        """Return the address of the dashboard that shows more, its variables filled in."""
         page = _DASHBOARDS[self.scope] if self.dashboard is None else self.dashboard
         return f"{GRAFANA}/d/{page}"
 
     def as_dict(self) -> dict[str, Any]:
-        """Give the rule as a rule file holds it."""
+        """Return the rule as a rule file holds it."""
         return {
             "alert": self.name,
             "expr": _trim(self.expr),
@@ -96,6 +110,7 @@ class Alert:
             "annotations": {
                 "summary": fill(self.summary),
                 "description": fill(self.description),
+                **({} if self.audience is Audience.IT else {lang: short(self.name, lang) for lang in ("az", "ru")}),
                 "runbook_url": f"{RUNBOOKS}/{self.name}.md",
                 "dashboard_url": self.dashboard_url,
             },
@@ -111,8 +126,28 @@ class Group:
     rules: tuple[Record | Alert, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """Give the group as a rule file holds it."""
+        """Return the group as a rule file holds it."""
         return {"name": self.name, "interval": self.interval, "rules": [rule.as_dict() for rule in self.rules]}
+
+
+def incident(kind: IncidentKind, name: str, meaning: str, summary: str, **more: str) -> Alert:
+    """Return the alert of a kind of incidents: the exporter decides, and with that also the delay and the hours.
+
+    Its description is the short text of its runbook, unless `more` has one.
+    """
+    stations = kind.topic is Topic.STATIONS
+    return Alert(
+        name=name,
+        meaning=meaning,
+        expr=f'incident:clopos_incident:seen_timestamp_seconds{{kind="{kind}"}} > 0',
+        wait=None,
+        severity=Severity(kind.severity),
+        scope=_SCOPES.get(kind, Scope.STATION),
+        audience=Audience.BUSINESS if stations else Audience.IT,
+        summary=summary,
+        description=more.get("description") or f"{summary}. {short(name, 'en')}",
+        dashboard=None if stations else "clopos-exporter?var-brand={{ $labels.brand | urlquery }}",
+    )
 
 
 def _trim(expr: str) -> str:

@@ -1,136 +1,89 @@
-"""Recording rules: every question about a station or venue gets one answer, whatever happens to the exporter.
+"""Recording rules: which incidents hold, whichever exporter says so, and what dashboards sum up over time.
 
-Several exporters may watch the same brand, a name may change, an exporter may be restarted, Clopos may not answer. The
-rules below take all that away, so that an alert or a panel needs no more than a comparison:
-
-- one series per identity: `brand, venue_id` and, for stations, `station_id`. Names are for people; they are looked up
-  when a text is written, so that a renamed station keeps its alert.
-- unknown is absent. A status that is neither on nor off has no sample.
-- short gaps are bridged: what was last known stays for HOLD while nobody knows better.
+Exporters decide what is wrong. Several may watch the same brand, be restarted or not be scraped; these rules make one
+series of each incident out of that, so that an alert needs no more than a comparison.
 """
 
 from __future__ import annotations
 
 from monitoring.rules.model import Record
 
-HOLD = "5m"
-INTERVAL = 60
-"""Seconds between two evaluations of the slow group, each of which adds this much to what it counts."""
+BRIDGED = 15 * 60
+"""Seconds for which an incident is kept while no exporter is scraped that would know."""
 
-RETIRED_AFTER = 7 * 86400
-"""Seconds of opening hours after which an inactive station is taken for retired."""
+_INCIDENT = "incident:clopos_incident:seen_timestamp_seconds"
+_LABELS = "brand, venue_id, venue, station_id, station, kind"
 
-LONG_AGO = 14 * 86400
-"""A station that is first seen inactive, last edited this many seconds ago, counts as retired from the start."""
-
-
-def _current(metric: str, why: str) -> Record:
-    return Record(
-        f"station:{metric}:current",
-        f"""
-        max by (brand, venue_id, station_id, kind) (
-          {metric} and ignoring (station_id, station, kind) (clopos_venue_up == 1)
-        ) >= 0
-        or
-        (
-          max by (brand, venue_id, station_id, kind) (last_over_time({metric}[{HOLD}])) >= 0
-          unless on (brand, venue_id) (venue:clopos_venue_up:max == 1)
-        )
-        """,
-        why,
-    )
-
-
-FAST = (
+INCIDENTS = (
     Record(
         "venue:clopos_venue_up:max",
         "max by (brand, venue_id) (clopos_venue_up)",
         "A venue is up when any exporter reads it.",
     ),
     Record(
-        "venue:clopos_venue_open:current",
+        _INCIDENT,
         f"""
-        max by (brand, venue_id) (clopos_venue_open)
+        time() * max by ({_LABELS}) (
+          clopos_incident and on (job, instance, brand, venue_id) clopos_venue_up == 1
+          or
+          clopos_incident{{venue_id!=""}} unless on (brand, venue_id) venue:clopos_venue_up:max == 1
+          or
+          clopos_incident{{venue_id=""}} and on (job, instance, brand) clopos_brand_up == 1
+          or
+          clopos_incident{{venue_id="",brand!=""}} unless on (brand) clopos_brand_up == 1
+        )
         or
-        max by (brand, venue_id) (last_over_time(clopos_venue_open[{HOLD}]))
+        (
+          {_INCIDENT}{{venue_id!=""}} > time() - {BRIDGED}
+          unless on (brand, venue_id) venue:clopos_venue_up:max
+        )
         or
-        1 + 0 * max by (brand, venue_id) (last_over_time(clopos_venue_up[{HOLD}]))
+        ({_INCIDENT}{{venue_id=""}} > time() - {BRIDGED} unless on (brand) clopos_brand_up)
         """,
-        "A venue without opening hours is always open.",
+        "When an incident was last said to fire. Exporters that can read the venue, or the brand, are believed; "
+        "if none can, all are. Where no exporter is scraped, what was said before holds for a quarter of an hour.",
     ),
-    _current(
-        "clopos_station_active",
-        "Only exporters that can read the venue are believed; without any, the last value holds for a while.",
-    ),
-    _current("clopos_station_printable", "The same for printing."),
+)
+
+STATIONS = (
     Record(
-        "station:clopos_station_active:watched",
-        f"""
-        station:clopos_station_active:current
-        unless on (brand, venue_id, station_id) last_over_time(clopos_station_ignored[{HOLD}]) == 1
-        unless on (brand, venue_id, station_id) station:clopos_station_inactive_open:seconds > {RETIRED_AFTER}
-        """,
-        "Stations that count: neither ignored by the configuration nor retired.",
+        "venue:clopos_venue_open:current",
+        "max by (brand, venue_id) (clopos_venue_open) or 1 + 0 * max by (brand, venue_id) (clopos_venue_up)",
+        "A venue without opening hours is always open.",
     ),
     Record(
         "station:clopos_station_active:open",
-        "station:clopos_station_active:watched and on (brand, venue_id) venue:clopos_venue_open:current == 1",
-        "The same in opening hours only: its average over time is the availability.",
-    ),
-)
-
-SLOW = (
-    Record(
-        "station:clopos_station_inactive_open:seconds",
-        f"""
+        """
+        max by (brand, venue_id, station_id, kind) (clopos_station_active) >= 0
+        and on (brand, venue_id) venue:clopos_venue_open:current == 1
+        unless on (brand, venue_id, station_id) clopos_station_ignored == 1
+        unless on (brand, venue_id, station_id)
         (
-          (
-            last_over_time(station:clopos_station_inactive_open:seconds[2d])
-            or on (brand, venue_id, station_id)
-            (
-              {RETIRED_AFTER + 86400} * (
-                time() - max by (brand, venue_id, station_id) (clopos_station_updated_timestamp_seconds)
-                > bool {LONG_AGO}
-              )
-              unless on (brand, venue_id, station_id)
-              max_over_time(station:clopos_station_active:current[1h:5m]) == 1
-            )
-            or on (brand, venue_id, station_id)
-            0 * max by (brand, venue_id, station_id) (station:clopos_station_active:current)
-          )
-          + on (brand, venue_id) group_left ()
-          {INTERVAL} * venue:clopos_venue_open:current
-          and on (brand, venue_id, station_id)
-          station:clopos_station_active:current == 0
-        )
-        or on (brand, venue_id, station_id)
-        (
-          0 * (last_over_time(station:clopos_station_inactive_open:seconds[2d]) > 0)
-          and on (brand, venue_id, station_id)
-          station:clopos_station_active:current == 1
+          clopos_station_active == 0
+          and on (brand, venue_id, station_id) time() - clopos_station_updated_timestamp_seconds > 1209600
         )
         """,
-        "How long a station has been inactive, counted in opening hours only, since it was active last. "
-        "It adds to its own last value, which costs less than to look back for weeks and outlives any retention. "
-        "One that is inactive and long unedited when first seen starts beyond the limit.",
-    ),
-    Record(
-        "station:clopos_station_lost:minutes",
-        f"{INTERVAL / 60:g} * (station:clopos_station_active:open == bool 0)",
-        "Minutes of opening hours that an inactive station lost: sum it over any time.",
+        "For dashboards: 1 active, 0 inactive, in opening hours, without stations that are ignored, or inactive and "
+        "unedited for 14 days. Its average over time is the availability.",
     ),
 )
 
-WINDOWS = ("5m", "30m", "1h", "6h")
-POLLS = tuple(
+POLLS = (
     Record(
-        f"brand:clopos_venue_poll_failures:ratio_rate{window}",
-        f"""
-        sum by (brand) (rate(clopos_venue_poll_failures_total[{window}]))
+        "brand:clopos_venue_poll_failures:ratio_rate5m",
+        """
+        sum by (brand) (rate(clopos_venue_poll_failures_total[5m]))
         /
-        sum by (brand) (rate(clopos_venue_polls_total[{window}]))
+        sum by (brand) (rate(clopos_venue_polls_total[5m]))
         """,
-        f"The share of polls that failed in the last {window}.",
-    )
-    for window in WINDOWS
+        "The share of polls that failed in the last 5m. The longer ones are averages of it.",
+    ),
+    *(
+        Record(
+            f"brand:clopos_venue_poll_failures:ratio_rate{window}",
+            f"avg_over_time(brand:clopos_venue_poll_failures:ratio_rate5m[{window}])",
+            f"The share of polls that failed in the last {window}.",
+        )
+        for window in ("30m", "1h", "6h")
+    ),
 )

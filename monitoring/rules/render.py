@@ -23,12 +23,24 @@ def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
 
 
+class _Inline(dict[str, str]):
+    """A mapping on one line."""
+
+
+def _inline(dumper: yaml.SafeDumper, mapping: _Inline) -> yaml.MappingNode:
+    return dumper.represent_mapping("tag:yaml.org,2002:map", mapping, flow_style=True)
+
+
 _Dumper.add_representer(str, _text)
+_Dumper.add_representer(_Inline, _inline)
 
 
 def rule_file() -> str:
     """Render the rule file: what Prometheus loads, and what the Helm chart makes a PrometheusRule of."""
     document: dict[str, Any] = {"groups": [group.as_dict() for group in GROUPS]}
+    for rule in (rule for group in document["groups"] for rule in group["rules"]):
+        if "labels" in rule:
+            rule["labels"] = _Inline(rule["labels"])
     body = yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=_WIDTH)
     for record in (rule for group in GROUPS for rule in group.rules if isinstance(rule, Record)):
         line = f"  - record: {record.name}\n"

@@ -1,42 +1,75 @@
-"""Alerts for those who run the exporter."""
+"""Alerts for those who run the exporter: kinds of incidents, and what only Prometheus can see."""
 
 from __future__ import annotations
 
-from exporter.model import Reason
-from monitoring.rules.model import Alert, Audience, Scope, Severity
+from exporter.model import IncidentKind
+from monitoring.rules.model import Alert, Audience, Scope, Severity, incident
 
-FOR_A_PERSON = "|".join(reason for reason in Reason if reason.is_configuration)
-
-ALERTS = (
-    Alert(
-        name="CloposVenueDataStale",
-        meaning="A venue has not been read for five of its poll intervals.",
-        expr="""
-        time() - max by (brand, venue_id) (clopos_venue_last_success_timestamp_seconds)
-        > on (brand, venue_id)
-        5 * max by (brand, venue_id) (clopos_venue_poll_interval_seconds)
-        or
-        (
-          venue:clopos_venue_up:max == 0
-          unless on (brand, venue_id) clopos_venue_last_success_timestamp_seconds
-        )
-        """,
-        wait="3m",
-        severity=Severity.WARNING,
-        scope=Scope.VENUE,
-        audience=Audience.IT,
-        summary="The stations of <venue> are not known",
+INCIDENTS = (
+    incident(
+        IncidentKind.VENUE_DATA_STALE,
+        "CloposVenueDataStale",
+        "A venue has not been read for long.",
+        "The stations of <venue> are not known",
         description="""
-        The exporter has not been able to read the stations of <venue> (<brand>) for much longer than its poll interval;
-        what is shown of them is old, and their alerts are held back. See the exporter's log for venue.lost.
+        The exporter has not been able to read the stations of <venue> (<brand>) for long: what is shown of them is old.
+        See the exporter's log for venue.lost.
         """,
     ),
+    incident(
+        IncidentKind.STATION_UNCLEAR,
+        "CloposStationUnclear",
+        "What Clopos says of stations of a venue cannot be understood.",
+        "The status of stations of <venue> is unclear",
+        description="""
+        Clopos lists stations of <venue> (<brand>) with a status, kind or row that the exporter cannot understand: they
+        do not alert. Look at them in the Clopos back office.
+        """,
+    ),
+    incident(
+        IncidentKind.BRAND_UNREACHABLE,
+        "CloposBrandUnreachable",
+        "Clopos does not answer for a brand.",
+        "Clopos cannot be reached for <brand>",
+        description="""
+        Nothing new is known of the stations of <brand>. See the exporter's page and its log for the reason; check
+        Clopos and the network between.
+        """,
+    ),
+    incident(
+        IncidentKind.LOGIN_FAILING,
+        "CloposLoginFailing",
+        "Clopos refuses the credentials of a brand, which only a person can mend.",
+        "Clopos refuses the credentials of <brand>",
+        description="""
+        Clopos refuses the login of <brand>, and asking again will not help. The log event brand.login_failed says what
+        to do: usually to check client_id, client_secret and integrator_id, or that the Open API module is switched on.
+        """,
+    ),
+    incident(
+        IncidentKind.TOKEN_EXPIRING,
+        "CloposTokenExpiring",
+        "The token of a brand ends soon and cannot be renewed.",
+        "The token of <brand> expires soon",
+        description="Supply a new token for <brand>, or client_id and client_secret instead.",
+    ),
+    incident(
+        IncidentKind.CLOCK_SKEW,
+        "CloposClockSkew",
+        "The clock of the exporter differs from that of Clopos.",
+        "The clock of the exporter of <brand> is wrong",
+        description="Synchronise the clock of its machine: until then, times and opening hours are wrong.",
+    ),
+)
+
+ALERTS = (
+    *INCIDENTS,
     Alert(
         name="CloposVenueMissing",
         meaning="A venue that was watched within the last twelve hours is no longer listed by Clopos.",
         expr="""
         (
-          max by (brand, venue_id) (max_over_time(venue:clopos_venue_up:max[12h:10m])) == 1
+          max_over_time(venue:clopos_venue_up:max[12h:30m]) == 1
           unless on (brand, venue_id) clopos_venue_poll_interval_seconds
         )
         and on (brand)
@@ -46,46 +79,11 @@ ALERTS = (
         severity=Severity.WARNING,
         scope=Scope.VENUE,
         audience=Audience.IT,
-        summary="<venue> is no longer watched",
+        summary="Venue <venue> of <brand> is no longer watched",
         description="""
-        <venue> (<brand>) was watched today, and Clopos no longer lists it, or the configuration no longer names it,
-        while the brand answers. If it was closed for good, this ends by itself after twelve hours.
+        Venue <venue> (<brand>) was watched today, and Clopos no longer lists it, or the configuration no longer names
+        it, while the brand answers. If it was closed for good, this ends by itself after twelve hours.
         """,
-    ),
-    Alert(
-        name="CloposBrandUnreachable",
-        meaning="Login or venue discovery of a brand does not work.",
-        expr="max by (brand) (clopos_brand_up) == 0",
-        wait="5m",
-        severity=Severity.CRITICAL,
-        scope=Scope.BRAND,
-        audience=Audience.IT,
-        summary="Clopos cannot be asked for <brand>",
-        description="""
-        Login or venue discovery of <brand> has been failing: nothing new is known of its stations, and their alerts are
-        held back. See the exporter's page and its log for the reason; check Clopos and the way to it.
-        """,
-        dashboard="clopos-exporter?var-brand={{ $labels.brand | urlquery }}",
-    ),
-    Alert(
-        name="CloposLoginFailing",
-        meaning="Clopos refuses the credentials of a brand, which only a person can mend.",
-        expr=f"""
-        max by (brand) (clopos_brand_up) == 0
-        and on (brand)
-        sum by (brand) (increase(clopos_exporter_poll_failures_total{{reason=~"{FOR_A_PERSON}"}}[10m])) > 0
-        """,
-        wait="2m",
-        severity=Severity.CRITICAL,
-        scope=Scope.BRAND,
-        audience=Audience.IT,
-        summary="Clopos refuses the credentials of <brand>",
-        description="""
-        Clopos refuses what the exporter presents for <brand>, and asking again will not help. The log event
-        brand.login_failed says what to do: usually to check client_id, client_secret and integrator_id, or that the
-        Open API module is switched on for the brand.
-        """,
-        dashboard="clopos-exporter?var-brand={{ $labels.brand | urlquery }}",
     ),
     Alert(
         name="CloposQuotaNearlyExhausted",
@@ -184,9 +182,159 @@ ALERTS = (
         """,
     ),
     Alert(
+        name="CloposExporterLogDown",
+        meaning="An exporter cannot write its log.",
+        expr="""
+        clopos_exporter_log_up == 0
+        """,
+        wait="5m",
+        severity=Severity.WARNING,
+        scope=Scope.EXPORTER,
+        audience=Audience.IT,
+        summary="The exporter <instance> cannot write its log",
+        description="""
+        Look at what reads the output of <instance>: what is not written yet is written later.
+        """,
+    ),
+    Alert(
+        name="CloposNotificationChannelDown",
+        meaning="Messages to a notification channel are not delivered.",
+        expr="""
+        clopos_exporter_notification_channel_up == 0
+        """,
+        wait="5m",
+        severity=Severity.WARNING,
+        scope=Scope.EXPORTER,
+        audience=Audience.IT,
+        summary="Messages of <instance> to the channel <channel> are not delivered",
+        description="""
+        `clopos-exporter notify` says why. Messages are kept meanwhile and sent later, up to their max_age.
+        """,
+    ),
+    Alert(
+        name="CloposShardMissing",
+        meaning="A shard is not scraped: nobody watches its brands.",
+        expr="""
+        count by (job) (count_values by (job) ("shard", clopos_exporter_shard_ordinal))
+        < on (job)
+        max by (job) (clopos_exporter_total_shards)
+        """,
+        wait="5m",
+        severity=Severity.CRITICAL,
+        scope=Scope.EXPORTER,
+        audience=Audience.IT,
+        summary="Only <value> shards of {{ $labels.job }} are scraped",
+        description="""
+        Fewer shards are scraped than there are to be: nobody watches the brands of those that are missing.
+        """,
+    ),
+    Alert(
+        name="CloposBrandVanished",
+        meaning="A brand that was watched within the last six hours is watched by no exporter.",
+        expr="""
+        group by (brand) (last_over_time(clopos_brand_up[6h]))
+        unless on (brand) clopos_brand_up
+        and on () group (clopos_exporter_build_info)
+        """,
+        wait="10m",
+        severity=Severity.CRITICAL,
+        scope=Scope.BRAND,
+        audience=Audience.IT,
+        summary="<brand> is no longer watched",
+        description="""
+        No exporter serves metrics of <brand> any more, though one did within six hours. If it was taken out of the
+        configuration on purpose, this ends by itself.
+        """,
+        dashboard="clopos-exporter?var-brand={{ $labels.brand | urlquery }}",
+    ),
+    Alert(
+        name="CloposBrandOwners",
+        meaning="A brand is polled by none of the processes that share it, or by two.",
+        expr="""
+        max by (job, brand) (clopos_exporter_brand_owned) == 0
+        or
+        sum by (job, brand) (clopos_exporter_brand_owned) > 1
+        and on (job) clopos_exporter_brand_owned == 0
+        """,
+        wait="3m",
+        severity=Severity.CRITICAL,
+        scope=Scope.BRAND,
+        audience=Audience.IT,
+        summary="<brand> is polled by <value> processes in place of one",
+        description="""
+        The processes of {{ $labels.job }} share their brands, and each is polled by exactly one. Check that all of them
+        reach the same database, and the clocks of their machines.
+        """,
+        dashboard="clopos-exporter?var-brand={{ $labels.brand | urlquery }}",
+    ),
+    Alert(
+        name="CloposPollsLate",
+        meaning="Polls of a brand start late or are skipped.",
+        expr="""
+        max by (brand) (clopos_exporter_poll_lag_seconds) > 60
+        or
+        sum by (brand) (increase(clopos_exporter_polls_skipped_total[10m])) > 10
+        """,
+        wait="10m",
+        severity=Severity.WARNING,
+        scope=Scope.BRAND,
+        audience=Audience.IT,
+        summary="Polls of <brand> start late",
+        description="""
+        Polls of <brand> start late or are skipped: what is shown is older than the poll interval. Check the load of the
+        machine and how fast Clopos answers, and how many venues share the quota.
+        """,
+        dashboard="clopos-exporter?var-brand={{ $labels.brand | urlquery }}",
+    ),
+    Alert(
+        name="CloposExporterCrashLooping",
+        meaning="An exporter was started again and again.",
+        expr="""
+        changes(process_start_time_seconds[30m]) > 2
+        and on (job, instance) last_over_time(clopos_exporter_build_info[30m])
+        """,
+        wait="1m",
+        severity=Severity.WARNING,
+        scope=Scope.EXPORTER,
+        audience=Audience.IT,
+        summary="The exporter <instance> restarted <value> times within half an hour",
+        description="""
+        See the last lines of its log before each start, and whether its memory limit is reached.
+        """,
+    ),
+    Alert(
+        name="CloposReplicasDiffer",
+        meaning="Exporters of the same brand have different venues or opening hours.",
+        expr="""
+        count by (brand) (
+          max by (brand, venue_id) (clopos_venue_open) != min by (brand, venue_id) (clopos_venue_open)
+        )
+        or
+        max by (brand) (count by (brand, job, instance) (clopos_venue_poll_interval_seconds))
+        != min by (brand) (count by (brand, job, instance) (clopos_venue_poll_interval_seconds))
+        """,
+        wait="15m",
+        severity=Severity.WARNING,
+        scope=Scope.BRAND,
+        audience=Audience.IT,
+        summary="The exporters of <brand> have different configurations",
+        description="""
+        Exporters of <brand> do not agree on its venues or on which of them are open. Give all of them the same
+        configuration.
+        """,
+        dashboard="clopos-exporter?var-brand={{ $labels.brand | urlquery }}",
+    ),
+    Alert(
         name="CloposExporterDown",
-        meaning="Prometheus cannot scrape an exporter that it scraped within the last day.",
-        expr="up == 0 and on (job, instance) last_over_time(clopos_exporter_build_info[1d])",
+        meaning="Prometheus cannot scrape an exporter, or a target of a job that is named after it.",
+        # The alert keeps itself going, so that it outlasts the day; a job of this name need never have been up.
+        expr="""
+        up{job=~"clopos.*|.+-clopos-exporter"} == 0
+        or
+        up == 0
+        and on (job, instance)
+        (last_over_time(clopos_exporter_build_info[1d]) or ALERTS{alertname="CloposExporterDown"})
+        """,
         wait="3m",
         severity=Severity.CRITICAL,
         scope=Scope.EXPORTER,
@@ -194,7 +342,7 @@ ALERTS = (
         summary="The exporter <instance> cannot be scraped",
         description="""
         Prometheus has not reached <instance> for three minutes. Without another exporter for its brands,
-        nothing is known of their stations and no station alert can fire.
+        nothing is known of their stations and no change of a station alerts.
         """,
     ),
     Alert(
@@ -208,7 +356,18 @@ ALERTS = (
         summary="No Clopos exporter is being scraped",
         description="""
         Prometheus has no series of any Clopos exporter: it is not running, or no longer among the scrape targets.
-        Nothing is known of any station and no station alert can fire.
+        Nothing is known of any station and no change of a station alerts.
         """,
+    ),
+    Alert(
+        name="CloposWatchdog",
+        meaning="Fires always: its absence means that alerts do not arrive.",
+        expr="vector(1) == 1",
+        wait=None,
+        severity=Severity.INFO,
+        scope=Scope.EXPORTER,
+        audience=Audience.IT,
+        summary="Alerts arrive",
+        description="Fires always. Route it to something that warns you when it stops.",
     ),
 )

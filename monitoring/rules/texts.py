@@ -1,36 +1,23 @@
-"""The words in angle brackets that alerts use, as Prometheus templates.
-
-Alerts carry ids only, so that a renamed station keeps its alert; names are looked up when a text is written.
-"""
+"""The texts of alerts: words in angle brackets as Prometheus templates, and the short texts of the runbooks."""
 
 from __future__ import annotations
 
+import re
+from functools import cache
+from pathlib import Path
 
-def _name(metric: str, label: str, *keys: str) -> str:
-    matchers = ",".join(f"{key}=%[{number}]q" for number, key in enumerate(keys, 1))
-    values = " ".join(f"$labels.{key}" for key in keys)
-    # What is there now stands first; a name from before is for what has gone.
-    query = f"{metric}{{{matchers}}} or last_over_time({metric}{{{matchers}}}[12h])"
-    found, otherwise = f'. | first | label "{label}"', f"{label} {{{{ $labels.{keys[-1]} }}}}"
-    return f'{{{{ with printf "{query}" {values} | query }}}}{{{{ {found} }}}}{{{{ else }}}}{otherwise}{{{{ end }}}}'
-
-
-_AFFECTED = (
-    r"topk(20, group by (venue) (clopos_venue_up{brand=%[1]q}"
-    r" and on (brand, venue_id) station:clopos_station_active:open{brand=%[1]q,kind=\"kitchen\"} == 0))"
-)
+RUNBOOKS_FOLDER = Path(__file__).parents[2] / "docs/runbooks"
 
 _WORDS = {
-    "<venue>": _name("clopos_venue_up", "venue", "brand", "venue_id"),
-    "<station>": _name("clopos_station_active", "station", "brand", "venue_id", "station_id"),
+    "<venue>": "{{ or $labels.venue $labels.venue_id }}",
+    "<station>": "{{ or $labels.station $labels.station_id }}",
     "<brand>": "{{ $labels.brand }}",
     "<instance>": "{{ $labels.instance }}",
+    "<channel>": "{{ $labels.channel }}",
     "<value>": "{{ $value }}",
     "<percentage>": "{{ $value | humanizePercentage }}",
-    "<affected>": f'{{{{ range $index, $found := printf "{_AFFECTED}" $labels.brand | query | sortByLabel "venue" }}}}'
-    "{{ if $index }}, {{ end }}{{ $found.Labels.venue }}{{ end }}",
-    "<ignore>": "If it is meant to be off, ask IT to list it under ignore_stations.",
 }
+_HEADINGS = {"en": "In short", "az": "Qısaca", "ru": "Коротко"}
 
 
 def fill(text: str) -> str:
@@ -38,3 +25,14 @@ def fill(text: str) -> str:
     for word, template in _WORDS.items():
         text = text.replace(word, template)
     return " ".join(text.split())
+
+
+@cache
+def short(alert: str, language: str) -> str:
+    """Return what an alert's runbook says to a shift manager, on one line."""
+    text = (RUNBOOKS_FOLDER / f"{alert}.md").read_text(encoding="utf-8")
+    found = re.search(rf"^## {_HEADINGS[language]}\n(.*?)^## ", text, re.DOTALL | re.MULTILINE)
+    if found is None:
+        message = f"{alert}.md has no section {_HEADINGS[language]!r}"
+        raise ValueError(message)
+    return " ".join(found[1].split())

@@ -12,27 +12,25 @@ from monitoring.rules import ALERTS
 from monitoring.rules.model import Scope
 
 MUTED = (
-    ("CloposManyVenuesInactive", "CloposVenueNoActiveStation"),
-    ("CloposManyVenuesInactive", "CloposKitchenStationInactive"),
-    ("CloposBrandUnreachable", "CloposVenueDataStale"),
-    ("CloposBrandUnreachable", "CloposKitchenStationInactive"),
-    ("CloposBrandUnreachable", "CloposPollErrorBudgetBurn"),
     ("CloposLoginFailing", "CloposBrandUnreachable"),
-    ("CloposLoginFailing", "CloposStationInactive"),
-    ("CloposVenueNoActiveStation", "CloposKitchenStationInactive"),
+    ("CloposLoginFailing", "CloposVenueDataStale"),
+    ("CloposBrandUnreachable", "CloposVenueDataStale"),
+    ("CloposBrandUnreachable", "CloposPollErrorBudgetBurn"),
     ("CloposVenueNoActiveStation", "CloposVenueNoPrintingStation"),
     ("CloposVenueNoPrintingStation", "CloposStationPrintingDisabled"),
-    ("CloposVenueDataStale", "CloposStationInactive"),
-    ("CloposVenueMissing", "CloposStationDisappeared"),
-    ("CloposKitchenStationInactive", "CloposStationFlapping"),
     ("CloposExporterAbsent", "CloposExporterDown"),
 )
 HEARD = (
+    ("CloposManyVenuesInactive", "CloposKitchenStationInactive"),
+    ("CloposManyVenuesInactive", "CloposVenueNoActiveStation"),
+    ("CloposBrandUnreachable", "CloposKitchenStationInactive"),
+    ("CloposLoginFailing", "CloposStationInactive"),
+    ("CloposVenueDataStale", "CloposStationInactive"),
+    ("CloposVenueMissing", "CloposStationDisappeared"),
     ("CloposKitchenStationInactive", "CloposVenueNoActiveStation"),
+    ("CloposKitchenStationInactive", "CloposStationFlapping"),
     ("CloposVenueDataStale", "CloposBrandUnreachable"),
-    ("CloposVenueNoPrintingStation", "CloposKitchenStationInactive"),
     ("CloposQuotaNearlyExhausted", "CloposKitchenStationInactive"),
-    ("CloposHoursMissing", "CloposKitchenStationInactive"),
     ("CloposPollErrorBudgetBurn", "CloposKitchenStationInactive"),
 )
 

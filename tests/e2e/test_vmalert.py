@@ -42,7 +42,7 @@ def test_it_evaluates_every_rule_and_pages_for_a_kitchen_station(program: Callab
         Vmalert(vmalert, tmp_path / "vmalert", store, alerts) as engine,
     ):
         exporter.until_ready(2)
-        until(lambda: store.query("station:clopos_station_active:open"), "recorded series", 60)
+        until(lambda: store.query("venue:clopos_venue_up:max"), "recorded series", 60)
         began = time.monotonic()
         kitchen = next(iter(store.query('clopos_station_active{kind="kitchen"}')))["metric"]
         world.set_status(kitchen["brand"], kitchen["venue_id"], kitchen["station_id"], 0)
