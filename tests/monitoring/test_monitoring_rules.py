@@ -10,7 +10,7 @@ import pytest
 from rule_cases import BY_KIND, CASES, OFF, off
 from rule_worlds import Case, World
 
-from exporter.metrics.families import FAMILIES
+from exporter.metrics.families import FAMILIES, INCIDENT_FAMILIES
 from exporter.metrics.telemetry import Telemetry
 from exporter.model import IncidentKind, Topic
 from monitoring.rules import ALERTS, GROUPS
@@ -123,7 +123,7 @@ LATER = {"clopos_exporter_notification_channel_up": {"channel"}}
 
 def served() -> dict[str, set[str]]:
     """Return every metric that the exporter serves, with its labels."""
-    names = {family.name: set(family.scope.label_names) for family in FAMILIES}
+    names = {family.name: set(family.scope.label_names) for family in (*FAMILIES, *INCIDENT_FAMILIES)}
     telemetry = Telemetry(lambda: (), lambda: True, log_up=lambda: True)
     own = re.findall(r"^# TYPE (\S+) ", telemetry.text(frozenset(), openmetrics=False).decode(), re.MULTILINE)
     return names | {name: {"brand", "reason", "endpoint", "code"} for name in own} | LATER
