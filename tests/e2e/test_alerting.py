@@ -139,7 +139,8 @@ def test_clopos_that_does_not_answer_is_told_to_it_and_to_nobody_else(stage: Sta
     with stage.simulator.faults.during("status", code=503):
         stage.receiver.wait_for("tandir-group", began)
         time.sleep(25)  # longer than the last values are shown
-        assert "CloposVenueDataStale" in stage.prometheus.firing()
+        assert "CloposBrandUnreachable" in stage.prometheus.firing()
+        assert "CloposVenueDataStale" not in stage.prometheus.firing(), "one message for all of it"
         assert stage.receiver.since(began) == []
         assert stage.receiver.since(began, "#it") != []
     stage.exporter.until_event("venue.recovered", seconds=60)

@@ -55,7 +55,9 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory, program: Callable[..., 
         simulator = stack.enter_context(Simulator(world, tiers=Tiers(brand=1000)))
         brand = {**simulator.credentials(BRAND), "base_url": simulator.url, "requests_per_minute": 300}
         brand |= {"opening_hours": hours, "time_zone": "UTC", "venue_overrides": overrides}
-        config = configuration(simulator, brands=[brand], state={"path": str(folder / "state.db")})
+        config = configuration(
+            simulator, brands=[brand], state={"path": str(folder / "state.db")}, incidents={"delay": "5s"}
+        )
         exporter = stack.enter_context(Exporter(folder / "exporter", config))
         exporter.until_ready(3, seconds=60)
         server = stack.enter_context(Prometheus(found, folder / "prometheus", [exporter.url]))
