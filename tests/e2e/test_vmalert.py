@@ -35,7 +35,7 @@ def test_it_evaluates_every_rule_and_pages_for_a_kitchen_station(program: Callab
     world = World.generate(venues=2, stations=4)
     with (
         Simulator(world, tiers=Tiers(brand=1000)) as simulator,
-        Exporter(tmp_path / "exporter", configuration(simulator)) as exporter,
+        Exporter(tmp_path / "exporter", configuration(simulator, incidents={"delay": "5s"})) as exporter,
         Receiver() as receiver,
         Alertmanager(alertmanager, tmp_path / "alertmanager", receiver) as alerts,
         Prometheus(prometheus, tmp_path / "prometheus", [exporter.url], has_rules=False) as store,

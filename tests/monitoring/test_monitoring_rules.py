@@ -77,7 +77,7 @@ def test_an_alert_is_seen_to_fire_and_to_stay_silent(alert: Alert) -> None:
 def test_the_watchdog_fires_in_an_empty_world(tmp_path: Path, program: Program) -> None:
     asked = {"expr": 'count(ALERTS{alertname="CloposWatchdog",alertstate="firing"})', "eval_time": "1m"}
     asked |= {"exp_samples": [{"labels": "{}", "value": 1}]}  # type: ignore[dict-item]
-    test = {"interval": "1m", "input_series": [], "promql_expr_test": [asked]}
+    test: dict[str, object] = {"interval": "1m", "input_series": [], "promql_expr_test": [asked]}
     run(program("promtool"), "test", "rules", write([test], tmp_path))
 
 

@@ -113,8 +113,9 @@ class TestContainer:
         assert list(config["ExposedPorts"]) == ["10110/tcp"]
         assert engine.inspect(image)["Healthcheck"]["Test"] == ["CMD", "clopos-exporter", "healthcheck"]
 
-    def test_it_adds_less_than_60_megabytes_to_its_base(self, engine: Engine, image: str) -> None:
-        assert engine.inspect(image)["Size"] - engine.inspect(BASE)["Size"] < 60_000_000
+    def test_it_adds_less_than_120_megabytes_to_its_base(self, engine: Engine, image: str) -> None:
+        # Nearly half is what notifications (Apprise, Babel) and PostgreSQL (psycopg) need: no extra image for them.
+        assert engine.inspect(image)["Size"] - engine.inspect(BASE)["Size"] < 120_000_000
 
     def test_the_same_input_gives_the_same_digest(
         self, engine: Engine, image: str, context: Path, tmp_path: Path
