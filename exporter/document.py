@@ -49,7 +49,7 @@ class Document:
         self._origins: dict[Keys, Origin] = {(): origin}
 
     def origin(self, keys: Keys) -> Origin:
-        """Give the origin of a value, or of the nearest thing around it where there is no such value."""
+        """Return the origin of a value, or of the nearest thing around it where there is no such value."""
         while keys not in self._origins:
             keys = keys[:-1]
         return self._origins[keys]

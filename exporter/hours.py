@@ -74,7 +74,7 @@ class Hours:
         self._known = (inf, -inf, Opening(is_open=False, next_open=None, next_close=None))
 
     def at(self, wall: float) -> Opening:
-        """Tell whether the venue is open at `wall`, and when that changes next; all in epoch seconds.
+        """Return whether the venue is open at `wall`, and when that changes next; all in epoch seconds.
 
         An answer is kept for as long as it holds, so that asking at every scrape costs next to nothing.
         """
@@ -223,7 +223,7 @@ def _spans(times: str) -> tuple[_Span, ...]:
 
 
 def zone(name: str | None) -> tzinfo:
-    """Give the time zone of an IANA name, UTC for None; raise ValueError with a sentence for an unknown one."""
+    """Return the time zone of an IANA name, UTC for None; raise ValueError with a sentence for an unknown one."""
     if name is None:
         return UTC
     try:
@@ -233,7 +233,7 @@ def zone(name: str | None) -> tzinfo:
 
 
 def expires(opening: Opening) -> float:
-    """Give the epoch second until which an opening holds, infinity where it never changes."""
+    """Return the epoch second until which an opening holds, infinity where it never changes."""
     return min((moment for moment in (opening.next_open, opening.next_close) if moment is not None), default=inf)
 
 
@@ -251,12 +251,12 @@ class IgnoreRule(NamedTuple):
 
 
 def end_of(day: date, time_zone: str | None) -> float:
-    """Give the epoch second at which a day ends in a time zone, which is when an `until` date is over."""
+    """Return the epoch second at which a day ends in a time zone, which is when an `until` date is over."""
     return datetime.combine(day + timedelta(days=1), time(), zone(time_zone)).timestamp()
 
 
 def ignored(stations: Mapping[str, StationState], rules: Iterable[IgnoreRule], wall: float) -> frozenset[str]:
-    """Give the ids of the stations that a rule names now, by id or by the name they have now."""
+    """Return the ids of the stations that a rule names now, by id or by the name they have now."""
     named = {rule.station for rule in rules if wall < rule.until}
     if not named:
         return frozenset()
@@ -266,5 +266,5 @@ def ignored(stations: Mapping[str, StationState], rules: Iterable[IgnoreRule], w
 
 
 def next_ignore_change(rules: Iterable[IgnoreRule], wall: float) -> float:
-    """Give the epoch second at which the next rule ends, infinity where none does."""
+    """Return the epoch second at which the next rule ends, infinity where none does."""
     return min((rule.until for rule in rules if wall < rule.until), default=inf)

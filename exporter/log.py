@@ -278,7 +278,7 @@ def _json(_: WrappedLogger, __: str, fields: EventDict) -> str:
 
 
 def _plain(value: object) -> object:
-    """Give what JSON can say of a value: null for NaN and infinity, `repr` for what it cannot hold at all."""
+    """Return what JSON can say of a value: null for NaN and infinity, `repr` for what it cannot hold at all."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
     try:

@@ -60,7 +60,7 @@ class Reason(StrEnum):
 
     @property
     def is_configuration(self) -> bool:
-        """Tell whether only a person can mend it, so that asking again soon is of no use."""
+        """Return whether only a person can mend it, so that asking again soon is of no use."""
         return self in _REMEDIES
 
 
@@ -111,7 +111,7 @@ class Venue:
 
     @property
     def key(self) -> VenueKey:
-        """Give what stays the same when the venue is renamed."""
+        """Return what stays the same when the venue is renamed."""
         return (self.brand, self.id)
 
 
@@ -408,7 +408,7 @@ class VenueState:
 
     @property
     def up(self) -> bool | None:
-        """Tell whether the last poll was complete; None before the first."""
+        """Return whether the last poll was complete; None before the first."""
         return None if not self.polls else self.outage is None
 
 
@@ -432,7 +432,7 @@ class BrandState:
 
     @property
     def up(self) -> bool | None:
-        """Tell whether login and venue discovery work; None before the first outcome."""
+        """Return whether login and venue discovery work; None before the first outcome."""
         return None if not self.seen else self.login_outage is None and self.outage is None
 
 

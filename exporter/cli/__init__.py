@@ -31,7 +31,7 @@ class Commands(click.Group):
     """Import a command when it is called: a health check every few seconds must not load the whole daemon."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Give the names in the order people need them."""
+        """Return the names in the order people need them."""
         del ctx
         return list(COMMANDS)
 

@@ -69,5 +69,5 @@ def _ask(address: Address, path: str, *, tls: bool) -> None:
 
 
 def _host(address: Address) -> str:
-    """Give where this machine reaches an address; listening on all of them includes loopback."""
+    """Return where this machine reaches an address; listening on all of them includes loopback."""
     return {"": "localhost", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(address.host, address.host)  # noqa: S104 - not bound

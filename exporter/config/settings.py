@@ -134,7 +134,7 @@ class Brand(_Frozen):
     """By venue id. What an override says replaces the brand's word; stations to ignore are added to the brand's."""
 
     def venue(self, venue_id: str) -> VenueSettings:
-        """Give what holds for a venue: its own override first, then the brand."""
+        """Return what holds for a venue: its own override first, then the brand."""
         own = self.venue_overrides.get(venue_id, VenueSettings())
         return own.model_copy(
             update={

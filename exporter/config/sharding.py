@@ -11,12 +11,12 @@ from exporter.document import shown
 
 
 def owned(brands: Iterable[Brand], shard: int, total: int) -> tuple[Brand, ...]:
-    """Give the brands of one shard, counted from 0 below `total`, in their order."""
+    """Return the brands of one shard, counted from 0 below `total`, in their order."""
     return tuple(brand for brand in brands if shard_of(brand.brand, total) == shard)
 
 
 def shard_of(brand: str, total: int) -> int:
-    """Give the shard of a brand: the one with the highest hash of both names.
+    """Return the shard of a brand: the one with the highest hash of both names.
 
     Rendezvous hashing (Thaler and Ravishankar, 1998): other brands have no say, and with one shard more, only the
     brands move that the new one wins, one in `total`.

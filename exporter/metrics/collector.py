@@ -21,7 +21,7 @@ class ViewCollector(Collector):
         self._venues, self._brands = venues, brands
 
     def collect(self) -> Iterator[Metric]:
-        """Give the families one by one."""
+        """Return the families one by one."""
         venues, brands = list(self._venues()), list(self._brands())
         for venue_family in VENUE_FAMILIES:
             yield collect(venue_family, venues)

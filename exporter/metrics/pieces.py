@@ -52,7 +52,7 @@ def _multiply(a: int, b: int) -> int:
 
 
 def _squares() -> list[int]:
-    """Give x^8, x^16, x^32 and so on: the shifts by 1, 2, 4... bytes."""
+    """Return x^8, x^16, x^32 and so on: the shifts by 1, 2, 4... bytes."""
     powers = [_ONE >> 8]
     for _ in range(40):
         powers.append(_multiply(powers[-1], powers[-1]))
@@ -64,7 +64,7 @@ _SHIFTS = _squares()
 
 @lru_cache(maxsize=2**14)
 def _shift(length: int) -> int:
-    """Give x^(8 * length): what so many bytes do to the checksum of all before them."""
+    """Return x^(8 * length): what so many bytes do to the checksum of all before them."""
     if not length:
         return _ONE
     # The lowest bit goes first, so that lengths of about the same size share what is left.

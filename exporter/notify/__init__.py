@@ -1,1 +1,1 @@
-"""Tell people of incidents: what is sent, in which words, and that it is really delivered."""
+"""Notify people of incidents: what is sent, in which words, and that it is really delivered."""

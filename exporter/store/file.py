@@ -223,7 +223,7 @@ def _understood() -> Iterator[None]:
 
 
 def _code(error: sqlite3.Error) -> int:
-    """Give SQLite's extended result code; Python's own errors of this family have none."""
+    """Return SQLite's extended result code; Python's own errors of this family have none."""
     return int(getattr(error, "sqlite_errorcode", sqlite3.SQLITE_MISUSE))
 
 

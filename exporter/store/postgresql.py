@@ -201,7 +201,7 @@ class PostgreSQLStore(MemoryStore):
         return [brand for brand in taken if self.owns(brand)]
 
     def release(self, brands: Collection[str]) -> None:
-        """Give brands up that this process no longer polls, after what is left to be written. Raises StoreError."""
+        """Release brands that this process no longer polls, after what is left to be written. Raises StoreError."""
         with self._writing:
             self._write(urgent=True)
             leases = {brand: self._leases[brand] for brand in brands if brand in self._leases}

@@ -229,7 +229,7 @@ def read_deliveries(connection: Connection) -> Iterator[Delivery]:
 
 
 def last_id(connection: Connection) -> int:
-    """Give the id of the newest entry, 0 where there is none."""
+    """Return the id of the newest entry, 0 where there is none."""
     (id_,) = connection.execute("SELECT coalesce(max(id), 0) FROM journal").fetchone()
     return int(id_)
 

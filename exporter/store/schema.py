@@ -84,7 +84,7 @@ VERSION = len(MIGRATIONS)
 
 
 def version(connection: sqlite3.Connection) -> int:
-    """Give the schema version of a file, 0 for an empty one.
+    """Return the schema version of a file, 0 for an empty one.
 
     Raises StoreError for a file of another program or a newer exporter, sqlite3.DatabaseError for a damaged one.
     """

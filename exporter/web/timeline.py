@@ -21,7 +21,7 @@ class Span(NamedTuple):
 
 
 def status_spans(station_state: StationState, entries: Iterable[Entry], start: float, now: float) -> list[Span]:
-    """Give the spans of a station from `start` to `now`, oldest first, without gaps.
+    """Return the spans of a station from `start` to `now`, oldest first, without gaps.
 
     `entries` are the station's, newest first; what they do not tell is not known.
     """
@@ -36,7 +36,7 @@ def status_spans(station_state: StationState, entries: Iterable[Entry], start: f
 
 
 def blind_spans(entries: Iterable[Entry], start: float, now: float, *, blind_now: bool) -> list[Span]:
-    """Give the spans in which a venue gave no data, oldest first. `entries` are the venue's, newest first."""
+    """Return the spans in which a venue gave no data, oldest first. `entries` are the venue's, newest first."""
     spans: list[Span] = []
     end = now if blind_now else None
     for entry in entries:
@@ -51,7 +51,7 @@ def blind_spans(entries: Iterable[Entry], start: float, now: float, *, blind_now
 
 
 def share_active(spans: Iterable[Span]) -> float | None:
-    """Give which part of the known time a station was active, 0 to 1; None where nothing is known."""
+    """Return which part of the known time a station was active, 0 to 1; None where nothing is known."""
     known = [span for span in spans if span.active is not None]
     total = sum(span.end - span.start for span in known)
     return sum(span.end - span.start for span in known if span.active) / total if total else None
