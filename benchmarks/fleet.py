@@ -16,7 +16,7 @@ from exporter.app.daemon import Daemon
 from exporter.clock import Clock
 from exporter.config import Settings
 from exporter.simulator import Simulator, World
-from exporter.simulator.traffic import Entry
+from exporter.simulator.traffic import RequestRecord
 
 STATIONS = 20
 QUOTA_MINUTE = 60.0
@@ -34,7 +34,9 @@ class Fleet:
         """Let so many seconds of the clock pass."""
         self.clock.wait(Event(), seconds)
 
-    def requests(self, endpoint: str | None = None, since: float = 0.0, until: float = float("inf")) -> list[Entry]:
+    def requests(
+        self, endpoint: str | None = None, since: float = 0.0, until: float = float("inf")
+    ) -> list[RequestRecord]:
         """Give the requests that came in between two wall times."""
         return [entry for entry in self.simulator.traffic.entries(endpoint=endpoint) if since <= entry.at < until]
 

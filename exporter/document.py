@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from exporter.errors import ConfigError, Fault
+from exporter.errors import ConfigError, ConfigProblem
 
 Keys = tuple[str | int, ...]
 """The way from the top to a value: names of keys and positions in lists."""
@@ -44,8 +44,8 @@ class Document:
 
     def __init__(self, origin: Origin) -> None:
         self.data: dict[str, Any] = {}
-        self.faults: list[Fault] = []
-        self.warnings: list[Fault] = []
+        self.faults: list[ConfigProblem] = []
+        self.warnings: list[ConfigProblem] = []
         self._origins: dict[Keys, Origin] = {(): origin}
 
     def origin(self, keys: Keys) -> Origin:
@@ -78,11 +78,11 @@ class Document:
         """Note that the value at these keys is accepted, and probably not meant."""
         self.warnings.append(self._at(keys, message))
 
-    def _at(self, keys: Keys, message: str) -> Fault:
+    def _at(self, keys: Keys, message: str) -> ConfigProblem:
         name, line, _ = self.origin(keys)
         message = message if len(message) <= MAX_MESSAGE else f"{message[:MAX_MESSAGE]}..."
         way = "".join(f"[{key}]" if isinstance(key, int) else f".{_shown_key(key)}" for key in keys)
-        return Fault(f"{name}:{line}: {way.removeprefix('.')}" if line else name, message)
+        return ConfigProblem(f"{name}:{line}: {way.removeprefix('.')}" if line else name, message)
 
 
 def read(path: Path) -> Document:
@@ -97,13 +97,13 @@ def read(path: Path) -> Document:
     return document
 
 
-def _fill(document: Document, path: Path) -> Fault | None:
+def _fill(document: Document, path: Path) -> ConfigProblem | None:
     line = 0
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
         if len(data) > MAX_BYTES:
-            return Fault(str(path), f"is larger than {MAX_BYTES // 1024} KiB")
+            return ConfigProblem(str(path), f"is larger than {MAX_BYTES // 1024} KiB")
         text = data.decode("utf-8-sig")
         node = yaml.compose(text, Loader=_Loader)
         if node is not None:
@@ -124,7 +124,7 @@ def _fill(document: Document, path: Path) -> Fault | None:
         message = "holds a control character"
     else:
         return None
-    return Fault(f"{path}:{line}" if line else str(path), message)
+    return ConfigProblem(f"{path}:{line}" if line else str(path), message)
 
 
 def _syntax(error: yaml.MarkedYAMLError) -> str:

@@ -13,7 +13,7 @@ class ExporterError(Exception):
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Fault:
+class ConfigProblem:
     """One mistake in a configuration: where it is (`file:line: key`, an environment name or a flag) and the remedy."""
 
     place: str
@@ -26,7 +26,7 @@ class Fault:
 class ConfigError(ExporterError):
     """Carry every fault of a configuration at once."""
 
-    def __init__(self, faults: Iterable[Fault]) -> None:
+    def __init__(self, faults: Iterable[ConfigProblem]) -> None:
         self.faults = tuple(faults)
         super().__init__("\n".join(map(str, self.faults)))
 

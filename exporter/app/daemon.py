@@ -24,7 +24,7 @@ from exporter.clock import Clock
 from exporter.clopos.limits import IpLimits
 from exporter.clopos.login import Credentials
 from exporter.config import Brand, Settings
-from exporter.errors import ConfigError, Fault
+from exporter.errors import ConfigError, ConfigProblem
 from exporter.events import EventLog
 from exporter.incidents import ServiceFacts
 from exporter.journal import Entry, JournalQuery
@@ -237,7 +237,7 @@ class Daemon:
             self._event_log.stop(LOG_SECONDS)
             self.store.close()
 
-    def reload(self) -> Sequence[Fault] | None:
+    def reload(self) -> Sequence[ConfigProblem] | None:
         """Read the configuration anew and put it into force whole, or leave all as it is and return the faults."""
         with self._reloading:
             if self._stopping.is_set():
@@ -272,7 +272,9 @@ class Daemon:
             "state.journal_retention": settings.state.journal_retention != now.state.journal_retention,
             "--total-shards": (settings.shard, settings.total_shards) != (now.shard, now.total_shards),
         }
-        faults = [Fault(place, "cannot change while running: restart") for place, changed in fixed.items() if changed]
+        faults = [
+            ConfigProblem(place, "cannot change while running: restart") for place, changed in fixed.items() if changed
+        ]
         if faults:
             raise ConfigError(faults)
 

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from exporter.config import Settings
 from exporter.config.settings import Brand, Channel
-from exporter.errors import ConfigError, Fault
+from exporter.errors import ConfigError, ConfigProblem
 from exporter.model import Incident, IncidentKind, Venue
 from exporter.notify.channel import ChannelSettings, ChannelState
 from exporter.notify.messages import Renderer
@@ -92,7 +92,7 @@ def routes(settings: Settings) -> list[Route]:
 def check_channels(settings: Settings) -> None:
     """Raise ConfigError with every channel whose URL no message can be sent to; nothing is sent."""
     faults = [
-        Fault(f"notifications.channels[{index}].url", f"channel {channel.name}: {problem}")
+        ConfigProblem(f"notifications.channels[{index}].url", f"channel {channel.name}: {problem}")
         for index, channel in enumerate(settings.notifications.channels)
         if (problem := problem_of(channel.url.get_secret_value()))
     ]

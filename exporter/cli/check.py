@@ -14,7 +14,7 @@ from exporter.cli import fetch, options
 from exporter.clock import format_duration
 from exporter.clopos.client import Client, Listing
 from exporter.config import Brand, Ignored, Settings
-from exporter.errors import CloposError, ConfigError, Fault
+from exporter.errors import CloposError, ConfigError, ConfigProblem
 from exporter.web.webconfig_file import load as load_web_config
 
 
@@ -40,7 +40,7 @@ def command(*, config_file: Path | None, web_config_file: Path | None, offline: 
         sys.exit(1)
 
 
-def _warn(fault: Fault) -> None:
+def _warn(fault: ConfigProblem) -> None:
     click.echo(f"warning: {options.visible(str(fault))}", err=True)
 
 
@@ -49,12 +49,12 @@ def _check_state(path: Path | None) -> None:
     if path is None:
         return
     if not path.parent.is_dir():
-        raise ConfigError([Fault("state.path", f"the folder {path.parent} does not exist: create it")])
+        raise ConfigError([ConfigProblem("state.path", f"the folder {path.parent} does not exist: create it")])
     if path.is_dir():
-        raise ConfigError([Fault("state.path", f"{path} is a folder: name a file in it")])
+        raise ConfigError([ConfigProblem("state.path", f"{path} is a folder: name a file in it")])
     for target in (path.parent, path):
         if target.exists() and not os.access(target, os.W_OK):
-            raise ConfigError([Fault("state.path", f"{target} is not writable: change its owner or mode")])
+            raise ConfigError([ConfigProblem("state.path", f"{target} is not writable: change its owner or mode")])
 
 
 def _check_brands(settings: Settings) -> bool:
@@ -82,7 +82,7 @@ def _check_brand(client: Client, brand: Brand, settings: Settings) -> bool:
             listings[venue.id] = outcome
     complete = len(listings) == len(venues)
     for message in (*_unmatched(brand, listings, complete=complete), *_too_short(brand, settings, listings)):
-        _warn(Fault(client.brand, message))
+        _warn(ConfigProblem(client.brand, message))
     return complete
 
 

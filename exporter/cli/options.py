@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import click
 
 from exporter.config import Settings, load, owned, take_secrets
-from exporter.errors import ConfigError, Fault
+from exporter.errors import ConfigError, ConfigProblem
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 T = TypeVar("T")
@@ -107,7 +107,7 @@ def settings(
     *,
     shard: int | None = None,
     total_shards: int | None = None,
-    on_warning: Callable[[Fault], None] = lambda _fault: None,
+    on_warning: Callable[[ConfigProblem], None] = lambda _fault: None,
 ) -> Settings:
     """Read the configuration and keep this shard's brands. Raises ConfigError with every fault.
 
@@ -127,7 +127,7 @@ def settings(
 @contextmanager
 def every_fault() -> Iterator[Callable[[Callable[[], T]], T | None]]:
     """Run several readers of configuration, and raise one ConfigError with the faults of all at the end."""
-    faults: list[Fault] = []
+    faults: list[ConfigProblem] = []
 
     def collect(read: Callable[[], T]) -> T | None:
         try:

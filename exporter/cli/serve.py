@@ -18,7 +18,7 @@ from exporter.app.daemon import Daemon
 from exporter.cli import options
 from exporter.clock import Clock
 from exporter.config import Settings, take_secrets
-from exporter.errors import Fault
+from exporter.errors import ConfigProblem
 from exporter.scheduling.pool import raise_open_files_limit
 from exporter.web.addresses import Address, listen, parse_address
 from exporter.web.api import api_routes
@@ -78,7 +78,7 @@ def command(
     """  # noqa: D301 - click wants the character itself, which keeps lines as they are
     environ = take_secrets(os.environ)
 
-    def load(on_warning: Callable[[Fault], None] = log_warning) -> Settings:
+    def load(on_warning: Callable[[ConfigProblem], None] = log_warning) -> Settings:
         return options.settings(config_file, environ, shard=shard, total_shards=total_shards, on_warning=on_warning)
 
     with options.every_fault() as collect:
@@ -103,7 +103,7 @@ def command(
     run(load, web, log_level=log_level, log_format=log_format)
 
 
-def log_warning(fault: Fault) -> None:
+def log_warning(fault: ConfigProblem) -> None:
     """Log what the configuration probably does not mean."""
     structlog.get_logger(__name__).warning("config.warning", place=fault.place, message=fault.message)
 

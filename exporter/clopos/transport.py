@@ -262,7 +262,7 @@ class _DeadlineResponse(HTTPResponse):
 def _adapter(register: Callable[[socket.socket], None], connections: int) -> HTTPAdapter:
     """Make an adapter whose connections are registered, and read each response within a deadline."""
 
-    class Connection(HTTPConnection):
+    class DeadlineConnection(HTTPConnection):
         def connect(self) -> None:
             self._sent = 0
             self._deadline = time.monotonic() + TOTAL_TIMEOUT  # for the answer of a proxy to CONNECT
@@ -286,14 +286,14 @@ def _adapter(register: Callable[[socket.socket], None], connections: int) -> HTT
                 raise
 
     # HTTPSConnection is an HTTPConnection itself, so that this finds TLS behind what the other adds.
-    class SecureConnection(Connection, HTTPSConnection):
+    class SecureDeadlineConnection(DeadlineConnection, HTTPSConnection):
         pass
 
     class Pool(HTTPConnectionPool):
-        ConnectionCls = Connection
+        ConnectionCls = DeadlineConnection
 
     class SecurePool(HTTPSConnectionPool):
-        ConnectionCls = SecureConnection
+        ConnectionCls = SecureDeadlineConnection
 
     class Adapter(HTTPAdapter):
         def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:

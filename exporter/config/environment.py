@@ -9,7 +9,7 @@ from typing import Any
 
 from exporter.config.settings import FROM_FILE
 from exporter.document import Document, Keys, Origin, shown
-from exporter.errors import Fault
+from exporter.errors import ConfigProblem
 
 SETTINGS: dict[str, Keys] = {
     "CLOPOS_POLL_INTERVAL": ("poll_interval",),
@@ -71,7 +71,7 @@ def merge(
     known names besides those of the settings.
     """
     for name, meant in _misspelt(environ, flag_variables):
-        document.faults.append(Fault(name, f"is not known: did you mean {meant}?"))
+        document.faults.append(ConfigProblem(name, f"is not known: did you mean {meant}?"))
     given = {name: value.strip() for name, value in environ.items() if value.strip()}
     for name, keys in SETTINGS.items():
         if name in given:
@@ -157,13 +157,13 @@ def _merge_brand(document: Document, values: dict[str, Any]) -> None:
         document.put(("brands", index, key), value, Origin(names[key]))
 
 
-def _unclear(brands: list[Any], values: Mapping[str, Any], names: Mapping[str, str]) -> Iterator[Fault]:
+def _unclear(brands: list[Any], values: Mapping[str, Any], names: Mapping[str, str]) -> Iterator[ConfigProblem]:
     if name := values.get("brand"):
-        yield Fault("CLOPOS_BRAND", f"the file has no brand {shown(name)}: add it there, or unset CLOPOS_BRAND")
+        yield ConfigProblem("CLOPOS_BRAND", f"the file has no brand {shown(name)}: add it there, or unset CLOPOS_BRAND")
         return
     for key in values:
         message = f"the file has {len(brands)} brands: set CLOPOS_BRAND to the one that is meant"
-        yield Fault(names[key], message)
+        yield ConfigProblem(names[key], message)
 
 
 def _which(brands: list[Any], name: str | None) -> int | None:

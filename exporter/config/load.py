@@ -27,7 +27,7 @@ from exporter.config.settings import (
     VenueSettings,
 )
 from exporter.document import Document, Keys, Origin, read
-from exporter.errors import ConfigError, Fault
+from exporter.errors import ConfigError, ConfigProblem
 from exporter.model import EMPTY
 
 NO_BRAND = (
@@ -76,7 +76,7 @@ def load(
     flags: Mapping[str, Any] = EMPTY,
     *,
     flag_variables: Collection[str] = (),
-    on_warning: Callable[[Fault], None] = lambda _fault: None,
+    on_warning: Callable[[ConfigProblem], None] = lambda _fault: None,
 ) -> Settings:
     """Read the settings: a flag wins over the environment, that over the file, and the file over the defaults.
 
@@ -139,6 +139,6 @@ def from_file(section: str) -> tuple[str, ...]:
     return ("url",) if "url" in SECTIONS[section][0].model_fields else ()
 
 
-def _reading_order(fault: Fault) -> list[str]:
+def _reading_order(fault: ConfigProblem) -> list[str]:
     # Filled up rather than made numbers of: Python refuses to for those of thousands of digits.
     return [part.zfill(9) if part.isdecimal() else part for part in re.split(r"(\d+)", str(fault))]

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterable
 from itertools import chain
 from threading import Lock
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from exporter import negotiation
 from exporter.clock import Clock
@@ -19,6 +19,7 @@ from exporter.metrics import pieces
 from exporter.metrics.families import KIND, STATION, TRANSITION, VENUE_FAMILIES
 from exporter.metrics.pieces import Piece
 from exporter.metrics.render import header, lines
+from exporter.metrics.telemetry import Telemetry
 from exporter.model import VenueKey
 from exporter.views import VenueView
 
@@ -38,13 +39,6 @@ class Scrape(NamedTuple):
     body: bytes
     content_type: str
     content_encoding: str | None
-
-
-class Telemetry(Protocol):
-    """Where the text about brands and the process comes from."""
-
-    def text(self, names: frozenset[str], *, openmetrics: bool) -> bytes:
-        """Render it, limited to the samples of these names if there are any, `# EOF` included in OpenMetrics."""
 
 
 class _Block:

@@ -30,7 +30,7 @@ from exporter.views import BrandView
 _BUCKETS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.8, 1.2, 2.0, 4.0, 8.0, 12.0, 20.0)
 
 
-class Channel(Protocol):
+class ChannelView(Protocol):
     """What readers see of a notification channel: times are epoch seconds, `counts` are by outcome."""
 
     @property
@@ -68,7 +68,7 @@ class Telemetry:
         log_up: Callable[[], bool | None] = lambda: None,
         *,
         incidents: Callable[[], Iterable[Incident]] = tuple,
-        channels: Callable[[], Iterable[Channel]] = tuple,
+        channels: Callable[[], Iterable[ChannelView]] = tuple,
         revision: str = "",
         shard: int = 0,
         total_shards: int = 1,
@@ -154,7 +154,7 @@ class Telemetry:
             metric.remove_by_labels({"brand": brand})
 
     def text(self, names: frozenset[str], *, openmetrics: bool) -> bytes:
-        """Render everything, limited to the samples of these names if there are any."""
+        """Render everything, limited to these names if there are any, with `# EOF` at the end in OpenMetrics."""
         registry = self._registry.restricted_registry(names) if names else self._registry
         families = [family for family in BRAND_FAMILIES if not names or family.name in names]
         brands = table(families, self._brands(), openmetrics=openmetrics)
@@ -185,7 +185,7 @@ class _Optional(Collector):
 class _Channels(Collector):
     """Collect the states of the notification channels."""
 
-    def __init__(self, channels: Callable[[], Iterable[Channel]]) -> None:
+    def __init__(self, channels: Callable[[], Iterable[ChannelView]]) -> None:
         self._channels = channels
 
     def describe(self) -> Iterator[Metric]:
@@ -197,7 +197,7 @@ class _Channels(Collector):
         return (family for family in self._families(tuple(self._channels())) if family.samples)
 
     @staticmethod
-    def _families(channels: Iterable[Channel]) -> Iterator[Metric]:
+    def _families(channels: Iterable[ChannelView]) -> Iterator[Metric]:
         sent = CounterMetricFamily(
             "clopos_exporter_notifications", "Notifications, by channel and outcome.", labels=("channel", "outcome")
         )

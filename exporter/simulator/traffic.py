@@ -11,7 +11,7 @@ from exporter.simulator.faults import Call
 
 
 @dataclass(slots=True)
-class Entry:
+class RequestRecord:
     """A request: `at` is when it came in, epoch seconds; `code` is None until there is an answer, if ever."""
 
     seq: int
@@ -27,20 +27,20 @@ class Traffic:
     """Keep the last hundred thousand requests."""
 
     def __init__(self) -> None:
-        self._entries: deque[Entry] = deque(maxlen=100_000)
+        self._entries: deque[RequestRecord] = deque(maxlen=100_000)
         self._numbers = count(1)
         self._lock = Lock()
 
-    def add(self, at: float, call: Call) -> Entry:
+    def add(self, at: float, call: Call) -> RequestRecord:
         """Log a request that just came in; whoever answers it sets its code."""
         with self._lock:
-            entry = Entry(next(self._numbers), at, *call)
+            entry = RequestRecord(next(self._numbers), at, *call)
             self._entries.append(entry)
             return entry
 
     def entries(
         self, since: int = 0, *, endpoint: str | None = None, brand: str | None = None, venue: str | None = None
-    ) -> list[Entry]:
+    ) -> list[RequestRecord]:
         """Return the requests after sequence number `since`, oldest first."""
         wanted = (endpoint, brand, venue)
         with self._lock:

@@ -54,7 +54,7 @@ class Query(NamedTuple):
 
 
 @dataclass(slots=True)
-class Station:
+class SimulatedStation:
     """A station as Clopos keeps it, in wire values. `raw` is JSON text that is served in its place."""
 
     id: str
@@ -80,12 +80,12 @@ class Station:
 
 
 @dataclass(slots=True)
-class Venue:
+class SimulatedVenue:
     """A restaurant; `pages` holds the answers made since its last change."""
 
     id: str
     name: str
-    stations: dict[str, Station] = field(default_factory=dict)
+    stations: dict[str, SimulatedStation] = field(default_factory=dict)
     numbers: count[int] = field(default_factory=lambda: count(1))
     pages: dict[Query, str] = field(default_factory=dict)
 
@@ -96,13 +96,13 @@ class Venue:
 
 
 @dataclass(slots=True)
-class Brand:
+class SimulatedBrand:
     """A tenant with its credentials."""
 
     slug: str
     client_id: str
     client_secret: str = field(repr=False)
-    venues: dict[str, Venue] = field(default_factory=dict)
+    venues: dict[str, SimulatedVenue] = field(default_factory=dict)
     numbers: count[int] = field(default_factory=lambda: count(1))
     listing: str | None = None
 
@@ -120,7 +120,7 @@ class World:
         self.clock = clock or Clock()
         self.seed = seed
         self._random = Random(f"world {seed}")  # noqa: S311 - runs have to repeat
-        self._brands: dict[str, Brand] = {}
+        self._brands: dict[str, SimulatedBrand] = {}
         self._mutations: list[Mutation] = []
         self._recording = True
         self.lock = RLock()
@@ -249,14 +249,14 @@ class World:
         """Add a brand with credentials of its own."""
         secret = f"{self._random.getrandbits(160):040x}"
         with self.lock:
-            self._brands[slug] = Brand(slug, client_id=f"client-of-{slug}", client_secret=secret)
+            self._brands[slug] = SimulatedBrand(slug, client_id=f"client-of-{slug}", client_secret=secret)
 
     def add_venue(self, brand: str, name: str, *, id: Id | None = None) -> str:  # noqa: A002 - the API's own word
         """Add a venue without stations and give its id."""
         with self.lock:
             tenant = self._brand(brand)
             key = _key(id, tenant.numbers, tenant.venues)
-            tenant.venues[key] = Venue(key, name)
+            tenant.venues[key] = SimulatedVenue(key, name)
             tenant.listing = None
             self._record(Event.VENUE_ADDED, brand, key, new=name)
             return key
@@ -292,7 +292,7 @@ class World:
         with self.lock:
             place = self._venue(brand, venue)
             key = _key(id, place.numbers, place.stations)
-            place.stations[key] = Station(key, name, status, type, printable, created, created)
+            place.stations[key] = SimulatedStation(key, name, status, type, printable, created, created)
             place.pages.clear()
             self._record(Event.STATION_ADDED, brand, place.id, key, new=name)
             return key
@@ -358,26 +358,26 @@ class World:
             seq = len(self._mutations) + 1
             self._mutations.append(Mutation(seq, self.clock.wall(), event, brand, venue, station, old, new))
 
-    def _brand(self, brand: str) -> Brand:
+    def _brand(self, brand: str) -> SimulatedBrand:
         try:
             return self._brands[brand]
         except KeyError:
             raise LookupError(f"no brand {brand!r}") from None
 
-    def _venue(self, brand: str, venue: Id) -> Venue:
+    def _venue(self, brand: str, venue: Id) -> SimulatedVenue:
         try:
             return self._brand(brand).venues[str(venue)]
         except KeyError:
             raise LookupError(f"no venue {venue!r} in brand {brand!r}") from None
 
-    def _station(self, brand: str, venue: Id, station: Id) -> Station:
+    def _station(self, brand: str, venue: Id, station: Id) -> SimulatedStation:
         try:
             return self._venue(brand, venue).stations[str(station)]
         except KeyError:
             raise LookupError(f"no station {station!r} in venue {venue!r} of brand {brand!r}") from None
 
 
-def _by_id(station: Station) -> tuple[bool, int, str]:
+def _by_id(station: SimulatedStation) -> tuple[bool, int, str]:
     number = int(station.id) if station.id.isdecimal() else 0
     return (not station.id.isdecimal(), number, station.id)
 

@@ -38,7 +38,7 @@ _REASONS = frozenset(Reason)
 Values = TypeVar("Values")
 
 
-class Connection(Protocol):
+class SqlConnection(Protocol):
     """Run statements with `?` for each parameter: SQLite's connection, or the wrapped one to PostgreSQL."""
 
     def execute(self, sql: str, parameters: Any = ..., /) -> Any:
@@ -95,7 +95,7 @@ def _from_json(values: TypeAdapter[dict[str, Values]], text: str) -> Mapping[str
     return EMPTY if text == "{}" else values.validate_python(json.loads(text))
 
 
-def write_venue(connection: Connection, old: VenueState | None, new: VenueState) -> None:
+def write_venue(connection: SqlConnection, old: VenueState | None, new: VenueState) -> None:
     """Write what differs between the state that the file holds and the new one; unchanged parts are identical."""
     key = new.venue.key
     connection.execute(
@@ -135,13 +135,13 @@ def write_venue(connection: Connection, old: VenueState | None, new: VenueState)
         )
 
 
-def delete_venue(connection: Connection, key: VenueKey) -> None:
+def delete_venue(connection: SqlConnection, key: VenueKey) -> None:
     """Delete the state of a venue."""
     for table in ("venues", "stations", "transitions"):
         connection.execute(f"DELETE FROM {table} WHERE brand = ? AND venue_id = ?", key)  # noqa: S608 - our own names
 
 
-def write_brand(connection: Connection, state: BrandState) -> None:
+def write_brand(connection: SqlConnection, state: BrandState) -> None:
     """Write the state of a brand."""
     venues = None if state.venues is None else json.dumps([(venue.id, venue.name) for venue in state.venues])
     connection.execute(
@@ -157,12 +157,12 @@ def write_brand(connection: Connection, state: BrandState) -> None:
     )
 
 
-def delete_brand(connection: Connection, brand: str) -> None:
+def delete_brand(connection: SqlConnection, brand: str) -> None:
     """Delete the state of a brand."""
     connection.execute("DELETE FROM brands WHERE brand = ?", (brand,))
 
 
-def write_entries(connection: Connection, entries: Iterable[Entry]) -> None:
+def write_entries(connection: SqlConnection, entries: Iterable[Entry]) -> None:
     """Append to the journal."""
     connection.executemany(
         "INSERT INTO journal VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -187,23 +187,23 @@ def entry_row(entry: Entry) -> Row:
     )
 
 
-def prune_entries(connection: Connection, *, oldest: float, last_gone: int) -> None:
+def prune_entries(connection: SqlConnection, *, oldest: float, last_gone: int) -> None:
     """Drop the entries from before a time (epoch seconds), and those up to an id."""
     connection.execute("DELETE FROM journal WHERE observed_at < ?", (oldest,))
     connection.execute("DELETE FROM journal WHERE id <= ?", (last_gone,))
 
 
-def write_cursors(connection: Connection, cursors: Mapping[str, int]) -> None:
+def write_cursors(connection: SqlConnection, cursors: Mapping[str, int]) -> None:
     """Write how far the consumers of the journal have come."""
     connection.executemany("INSERT OR REPLACE INTO cursors VALUES (?, ?)", cursors.items())
 
 
-def read_cursors(connection: Connection) -> dict[str, int]:
+def read_cursors(connection: SqlConnection) -> dict[str, int]:
     """Read how far the consumers of the journal have come."""
     return dict(connection.execute("SELECT consumer, id FROM cursors"))
 
 
-def write_deliveries(connection: Connection, deliveries: Mapping[int, Delivery | None]) -> None:
+def write_deliveries(connection: SqlConnection, deliveries: Mapping[int, Delivery | None]) -> None:
     """Write deliveries, and delete those that are done."""
     for id_, delivery in deliveries.items():
         if delivery is None:
@@ -222,19 +222,19 @@ def write_deliveries(connection: Connection, deliveries: Mapping[int, Delivery |
             )
 
 
-def read_deliveries(connection: Connection) -> Iterator[Delivery]:
+def read_deliveries(connection: SqlConnection) -> Iterator[Delivery]:
     """Read the deliveries that are not done."""
     for id_, channel, change, created_at, state, accepted_at in connection.execute("SELECT * FROM deliveries"):
         yield Delivery(id_, channel, outbox.decode(change), created_at, DeliveryState(state), accepted_at)
 
 
-def last_id(connection: Connection) -> int:
+def last_id(connection: SqlConnection) -> int:
     """Return the id of the newest entry, 0 where there is none."""
     (id_,) = connection.execute("SELECT coalesce(max(id), 0) FROM journal").fetchone()
     return int(id_)
 
 
-def read_venues(connection: Connection, now: Instant, brand: str | None = None) -> Iterator[VenueState]:
+def read_venues(connection: SqlConnection, now: Instant, brand: str | None = None) -> Iterator[VenueState]:
     """Read the states of an earlier process, of one brand or all. Their monotonic age follows from their wall clock."""
     where, of = ("", ()) if brand is None else (" WHERE brand = ?", (brand,))
     stations: defaultdict[VenueKey, dict[str, StationState]] = defaultdict(dict)
@@ -265,7 +265,7 @@ def read_venues(connection: Connection, now: Instant, brand: str | None = None) 
         yield state
 
 
-def read_brands(connection: Connection, brand: str | None = None) -> Iterator[BrandState]:
+def read_brands(connection: SqlConnection, brand: str | None = None) -> Iterator[BrandState]:
     """Read the states of an earlier process, of one brand or all."""
     where, of = ("", ()) if brand is None else (" WHERE brand = ?", (brand,))
     for name, venues, missing, *outages in connection.execute(f"SELECT * FROM brands{where}", of):  # noqa: S608
@@ -280,7 +280,7 @@ def read_brands(connection: Connection, brand: str | None = None) -> Iterator[Br
         )
 
 
-def read_entries(connection: Connection, query: JournalQuery) -> list[Entry]:
+def read_entries(connection: SqlConnection, query: JournalQuery) -> list[Entry]:
     """Read from the journal, newest first."""
     filters: Mapping[str, Any] = {
         "brand = ?": query.brand,
@@ -299,7 +299,7 @@ def read_entries(connection: Connection, query: JournalQuery) -> list[Entry]:
     return entries(connection.execute(statement, (*chosen.values(), *events, query.limit)))
 
 
-def read_entries_after(connection: Connection, id_: int, limit: int) -> list[Entry]:
+def read_entries_after(connection: SqlConnection, id_: int, limit: int) -> list[Entry]:
     """Read the entries that follow an id, oldest first."""
     events = [event.value for event in Event]
     known = ", ".join("?" * len(events))

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from ipaddress import ip_address
 from typing import NamedTuple
 
-from exporter.errors import ConfigError, ExporterError, Fault
+from exporter.errors import ConfigError, ConfigProblem, ExporterError
 
 FLAG = "--web.listen-address"
 FORMS = "write it as :10110, 127.0.0.1:10110, [::1]:10110 or host:10110"
@@ -40,9 +40,9 @@ def parse_address(text: str) -> Address:
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
     elif ":" in host:
-        raise ConfigError([Fault(FLAG, f"{text!r}: an IPv6 address stands in brackets: {FORMS}")])
+        raise ConfigError([ConfigProblem(FLAG, f"{text!r}: an IPv6 address stands in brackets: {FORMS}")])
     if not separator or not (port.isascii() and port.isdigit()) or int(port) > 65535:  # noqa: PLR2004 - the last port
-        raise ConfigError([Fault(FLAG, f"{text!r} is not an address with a port from 0 to 65535: {FORMS}")])
+        raise ConfigError([ConfigProblem(FLAG, f"{text!r} is not an address with a port from 0 to 65535: {FORMS}")])
     return Address(host, int(port))
 
 

@@ -59,8 +59,8 @@ class ServerContext:
         self.web_config = web_config
         self.limits = limits
         self.state = ServerState()
-        self.connections: set[Connection] = set()
-        self._bodies: dict[Connection, bytes] = {}
+        self.connections: set[ClientConnection] = set()
+        self._bodies: dict[ClientConnection, bytes] = {}
 
     @property
     def generation(self) -> int:
@@ -68,7 +68,7 @@ class ServerContext:
         return 0 if self.web_config is None else self.web_config.generation
 
     @contextmanager
-    def sending(self, connection: Connection, body: bytes) -> Iterator[None]:
+    def sending(self, connection: ClientConnection, body: bytes) -> Iterator[None]:
         """Count a large body while it is sent, and cut off the clients that hold too many of them by not reading."""
         self._bodies[connection] = body
         for other in list(self._bodies):
@@ -84,7 +84,7 @@ class ServerContext:
             self._bodies.pop(connection, None)
 
 
-class Connection(HttpToolsProtocol):
+class ClientConnection(HttpToolsProtocol):
     """One client; `since` is when its present phase began, loop time in seconds.
 
     `handshake` is the task that establishes the connection; `is_established` turns True when that is done.

@@ -16,7 +16,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from exporter.errors import ConfigError, Fault
+from exporter.errors import ConfigError, ConfigProblem
 from exporter.web.middleware import Authentication, HostCheck, ResponseHeaders, RoutePrefix
 from exporter.web.publicurl import PublicURL
 from exporter.web.responses import error
@@ -65,7 +65,7 @@ class Management(NamedTuple):
     """
 
     ready: Callable[[], Sequence[str]]
-    reload: Callable[[], Sequence[Fault] | None]
+    reload: Callable[[], Sequence[ConfigProblem] | None]
     healthy: Callable[[], bool] = lambda: True
 
 
@@ -145,9 +145,9 @@ async def _failed(request: Request, _: Exception) -> Response:
 
 def _usable(path: str, taken: Collection[str]) -> str:
     if not path.startswith("/") or set(path) & set(" ?#%"):
-        raise ConfigError([Fault("--web.telemetry-path", f"{path!r} must start with / and be a plain path")])
+        raise ConfigError([ConfigProblem("--web.telemetry-path", f"{path!r} must start with / and be a plain path")])
     if path in taken:
-        raise ConfigError([Fault("--web.telemetry-path", f"{path!r} is the path of something else")])
+        raise ConfigError([ConfigProblem("--web.telemetry-path", f"{path!r} is the path of something else")])
     return path
 
 

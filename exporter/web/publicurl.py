@@ -8,7 +8,7 @@ from ipaddress import ip_address
 from socket import gethostname
 from urllib.parse import urlsplit
 
-from exporter.errors import ConfigError, Fault
+from exporter.errors import ConfigError, ConfigProblem
 from exporter.web.addresses import Address
 
 ANY_HOST = "*"
@@ -48,14 +48,14 @@ class PublicURL:
         faults = []
         if set(prefix) & _RESERVED or (any(part in ("", ".", "..") for part in prefix.split("/")) and prefix):
             flag = "--web.external-url" if route_prefix is None else "--web.route-prefix"
-            faults.append(Fault(flag, f"{prefix!r} must be a plain path, such as /clopos"))
+            faults.append(ConfigProblem(flag, f"{prefix!r} must be a plain path, such as /clopos"))
         # Who listens on all interfaces is reached by this machine's name too.
         hosts = {(address.host or gethostname()).lower() for address in addresses}
         if parts.hostname:
             hosts.add(parts.hostname)
         for name in allowed_hosts:
             if name != ANY_HOST and host_name(name) != name.lower():
-                faults.append(Fault("--web.allowed-host", f"{name!r} must be a host name alone, or {ANY_HOST}"))
+                faults.append(ConfigProblem("--web.allowed-host", f"{name!r} must be a host name alone, or {ANY_HOST}"))
             hosts.add(name.lower())
         if faults:
             raise ConfigError(faults)

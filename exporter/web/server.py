@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 from uvicorn.config import Config
 
 from exporter.web.addresses import url
-from exporter.web.connection import Connection, ConnectionLimits, ServerContext
+from exporter.web.connection import ClientConnection, ConnectionLimits, ServerContext
 from exporter.web.responses import raw_error
 from exporter.web.webconfig_file import WebConfigFile
 
@@ -38,7 +38,7 @@ class WebServer:
     ) -> None:
         config = Config(
             cast("Any", app),
-            http=Connection,
+            http=ClientConnection,
             ws="none",
             lifespan="off",
             interface="asgi3",
@@ -113,7 +113,7 @@ class WebServer:
             await asyncio.sleep(0)
 
     def _establish(self, client: socket.socket) -> None:
-        connection = Connection(self._context)
+        connection = ClientConnection(self._context)
 
         def release_unless_established(_: asyncio.Task[None]) -> None:
             if not connection.is_established:
@@ -124,7 +124,7 @@ class WebServer:
         connection.handshake = asyncio.create_task(self._connect(client, connection))
         connection.handshake.add_done_callback(release_unless_established)
 
-    async def _connect(self, client: socket.socket, connection: Connection) -> None:
+    async def _connect(self, client: socket.socket, connection: ClientConnection) -> None:
         context = None if self._web_config is None else self._web_config.context()
         timeout = None if context is None else self._limits.handshake
         if hasattr(socket, "TCP_NOTSENT_LOWAT"):

@@ -13,7 +13,7 @@ import structlog
 from pydantic import BaseModel, ValidationError
 
 from exporter.document import Document, Keys, read
-from exporter.errors import ConfigError, Fault
+from exporter.errors import ConfigError, ConfigProblem
 from exporter.web import tls
 from exporter.web.webconfig import CLIENT_AUTH, HTTPServer, RateLimit, TLSServer, WebConfig
 
@@ -91,7 +91,7 @@ class WebConfigFile:
         self._clock = clock
         self._loaded = load(path)
         self._seen = self._loaded.stamps
-        self._rejected: tuple[Fault, ...] = ()
+        self._rejected: tuple[ConfigProblem, ...] = ()
         self._next_look = clock() + CHECK_INTERVAL
         self._generation = 0
 
@@ -150,7 +150,7 @@ def _trust(loaded: LoadedWebConfig) -> tuple[TLSServer, str]:
 
 
 def _refuse_weaker(path: Path, old: LoadedWebConfig, new: LoadedWebConfig) -> None:
-    if faults := [Fault(f"{path}: {place}", fault) for place, fault in _weaker(old, new)]:
+    if faults := [ConfigProblem(f"{path}: {place}", fault) for place, fault in _weaker(old, new)]:
         raise ConfigError(faults)
 
 

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from exporter.app.daemon import FORGET_SECONDS, Daemon
 from exporter.clock import Clock
 from exporter.config import Settings
-from exporter.errors import ConfigError, Fault
+from exporter.errors import ConfigError, ConfigProblem
 from exporter.log import Output
 from exporter.simulator import Simulator, World
 
@@ -42,7 +42,7 @@ def start() -> Iterator[Start]:
 
         def load() -> Settings:
             if configured["now"] is None:
-                raise ConfigError([Fault("clopos.yml:1: brands", "is missing")])
+                raise ConfigError([ConfigProblem("clopos.yml:1: brands", "is missing")])
             return configured["now"]
 
         daemon = Daemon(load, FakeOutput(), Clock(20.0))  # type: ignore[arg-type]
@@ -132,7 +132,7 @@ def test_a_refused_configuration_leaves_everything_as_it_was_and_says_so(start: 
     brands = dict(daemon._brands)
     configure(daemon, None)
     with capture_logs() as told:
-        assert daemon.reload() == (Fault("clopos.yml:1: brands", "is missing"),)
+        assert daemon.reload() == (ConfigProblem("clopos.yml:1: brands", "is missing"),)
     assert [line["event"] for line in told if line["event"].startswith("config")] == ["config.refused"]
     assert daemon._brands == brands
     assert samples(daemon, "clopos_exporter_config_last_reload_successful") == {(): 0.0}
@@ -157,7 +157,7 @@ def test_what_cannot_change_while_running_is_refused(
     daemon = start(only(both, FIRST))
     changed = Settings.model_validate({**only(both, FIRST).model_dump(), **change})
     configure(daemon, changed)
-    assert daemon.reload() == (Fault(place, "cannot change while running: restart"),)
+    assert daemon.reload() == (ConfigProblem(place, "cannot change while running: restart"),)
 
 
 def test_a_reload_asks_again_where_clopos_refused(start: Start, both: Settings, simulator: Simulator) -> None:

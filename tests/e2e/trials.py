@@ -12,7 +12,7 @@ from harness import Exporter, Samples, configuration
 from exporter.model import Reason
 from exporter.simulator import Simulator, World
 from exporter.simulator.misbehaviour import CATALOGUE
-from exporter.simulator.traffic import Entry
+from exporter.simulator.traffic import RequestRecord
 
 Place = Literal["auth", "venues", "first page", "second page"]
 
@@ -43,7 +43,7 @@ class Trial:
     after: Samples
     told_during: list[dict[str, Any]]
     told_after: list[dict[str, Any]]
-    asked_during: list[Entry]
+    asked_during: list[RequestRecord]
 
 
 def world_of(brands: Collection[str], venues: Collection[int]) -> World:

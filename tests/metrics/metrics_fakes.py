@@ -18,6 +18,7 @@ from exporter.metrics.collector import ViewCollector
 from exporter.metrics.exposition import Scrape
 from exporter.metrics.families import BRAND_FAMILIES
 from exporter.metrics.render import table
+from exporter.metrics.telemetry import Telemetry
 from exporter.model import EMPTY, BrandState, Kind, Opening, Outage, Reason, Station, StationState, Venue, VenueState
 from exporter.views import BrandView, VenueView
 
@@ -39,14 +40,15 @@ def view(*stations: Station, of: Venue | None = None, stale: bool = False, **sta
     return VenueView(VenueState(of or venue(), **known), 30.0, stale)
 
 
-class Brands:
+class Brands(Telemetry):
     """The tail of a scrape as the pure families make it: the brands, and nothing about the process."""
 
     def __init__(self, views: Iterable[BrandView] = ()) -> None:
+        super().__init__(lambda: self.views, lambda: None)
         self.views = list(views)
         self.asked = 0
 
-    def text(self, _names: frozenset[str], *, openmetrics: bool) -> bytes:
+    def text(self, names: frozenset[str], *, openmetrics: bool) -> bytes:  # noqa: ARG002
         self.asked += 1
         return table(BRAND_FAMILIES, self.views, openmetrics=openmetrics) + (b"# EOF\n" if openmetrics else b"")
 

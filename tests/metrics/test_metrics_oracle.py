@@ -33,7 +33,7 @@ OF_VIEWS = {family.name for family in FAMILIES}
 FILTERS = st.frozensets(st.sampled_from([*NAMES, "clopos_station_transitions", "nonsense"]), max_size=3)
 
 
-def exposition(views: Iterable[VenueView], telemetry: Brands | Telemetry) -> Exposition:
+def exposition(views: Iterable[VenueView], telemetry: Telemetry) -> Exposition:
     made = Exposition(telemetry, FakeClock())
     for seen in views:
         made.update(seen)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pytest
 from starlette.types import ASGIApp
 
-from exporter.errors import Fault
+from exporter.errors import ConfigProblem
 from exporter.web.addresses import Address, listen
 from exporter.web.endpoints import Management, create_app
 from exporter.web.server import WebServer
@@ -39,11 +39,11 @@ class FakeChecks:
 
     def __init__(self) -> None:
         self.reasons: list[str] = []
-        self.faults: list[Fault] | None = None
+        self.faults: list[ConfigProblem] | None = None
         self.reloads = 0
         self.works = True
 
-    def reload(self) -> list[Fault] | None:
+    def reload(self) -> list[ConfigProblem] | None:
         self.reloads += 1
         return self.faults
 

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from exporter.errors import ConfigError, Fault
+from exporter.errors import ConfigError, ConfigProblem
 from exporter.web.endpoints import Management, create_app
 from exporter.web.responses import one_at_a_time
 from exporter.web.server import THREADS
@@ -97,7 +97,7 @@ def test_readiness_says_why_not(site: Site, checks: FakeChecks) -> None:
 
 def test_a_reload_is_answered_with_every_fault(site: Site, checks: FakeChecks) -> None:
     assert requests.post(f"{site.url}/-/reload", timeout=TIMEOUT).status_code == 200
-    checks.faults = [Fault("c.yml:1: a", "is wrong"), Fault("c.yml:2: b", "too")]
+    checks.faults = [ConfigProblem("c.yml:1: a", "is wrong"), ConfigProblem("c.yml:2: b", "too")]
     answer = requests.post(f"{site.url}/-/reload", timeout=TIMEOUT)
     assert (answer.status_code, answer.text) == (400, "c.yml:1: a: is wrong\nc.yml:2: b: too\n")
 

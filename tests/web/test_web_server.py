@@ -27,7 +27,7 @@ from certificates import Authority
 from starlette.types import Receive, Scope, Send
 
 from exporter.web.addresses import Address, listen
-from exporter.web.connection import Connection, ConnectionLimits
+from exporter.web.connection import ClientConnection, ConnectionLimits
 from exporter.web.endpoints import Management, create_app
 from exporter.web.server import WebServer
 from exporter.web.webconfig_file import WebConfigFile
@@ -387,7 +387,7 @@ def test_a_client_that_left_is_forgotten_without_the_garbage_collector(
     serving: Serving, exposition: FakeExposition, tmp_path: Path, said: bytes | None, *, tls: bool
 ) -> None:
     def kept() -> int:
-        return sum(isinstance(thing, Connection | SSLProtocol) for thing in gc.get_objects())
+        return sum(isinstance(thing, ClientConnection | SSLProtocol) for thing in gc.get_objects())
 
     exposition.answer = exposition.answer._replace(body=b"x" * 8_000_000)
     authority = Authority(tmp_path)
