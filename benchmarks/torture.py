@@ -326,9 +326,9 @@ class Source:
         """Return every brand."""
         return [BrandView(BrandState("openapitest", seen=True), interval=60.0)]
 
-    def incidents(self) -> list[Incident]:
+    def process_incidents(self) -> dict[str, Incident]:
         """Return no incidents."""
-        return []
+        return {}
 
     def journal(self, **_: Any) -> list[Any]:
         """Return no changes."""

@@ -20,13 +20,15 @@ OVERDUE_SECONDS = 30.0
 class VenueRules:
     """What the configuration says of how a venue is shown.
 
-    `stale_after` is in seconds; `time_zone` is None where none is configured.
+    `stale_after` is in seconds; `time_zone` is None where none is configured. `back_office_url` is where people edit
+    stations, empty where that is not configured.
     """
 
     stale_after: float = NEVER
     hours: Hours | None = None
     ignore: tuple[IgnoreRule, ...] = ()
     time_zone: tzinfo | None = None
+    back_office_url: str = ""
 
 
 def stale_after_in_force(stale_after: float, interval: float) -> float:

@@ -49,6 +49,7 @@ KEYS: dict[str, tuple[str, str]] = {
     "poll_interval": ("The shortest interval between polls of a venue; lengthened to keep within the quota.", "30s"),
     "stale_after": ("How long last values are served while polls fail; at least two intervals in force.", "5m"),
     "discovery_interval": ("How often the venues of a brand are listed anew.", "15m"),
+    "ready_venues_percent": ("`/-/ready` waits until so many of a hundred venues were polled once.", "90"),
     "shard": ("The number of this process among those that divide the brands, from 0.", "1"),
     "total_shards": ("Among how many processes the brands are divided.", "3"),
     "brands": ("The brands to watch.", "see below"),
@@ -62,6 +63,10 @@ KEYS: dict[str, tuple[str, str]] = {
         "https://integrations.clopos.com/open-api/v2",
     ),
     "brands.allow_insecure_base_url": ("Allow `http://` to another machine, which sends secrets in clear.", "true"),
+    "brands.back_office_url": (
+        "Where people edit the stations of the brand: the page links there.",
+        "https://tandir.clopos.com",
+    ),
     "brands.requests_per_minute": ("Our share of the 300 requests a minute that Clopos allows a brand.", "240"),
     "brands.venues": ("`all`, `default` (the token's own venue), or a list.", "[1, 7]"),
     "brands.time_zone": ("IANA time zone of the venues.", "Asia/Baku"),
@@ -96,6 +101,7 @@ KEYS: dict[str, tuple[str, str]] = {
     "heartbeat.url": ("Requested at every interval while everything works.", "https://hc-ping.com/your-uuid"),
     "heartbeat.interval": ("How often.", "1m"),
 }
+FROM_ZERO = ("ready_venues_percent", "shard")
 DURATION = r"^([0-9]+y)?([0-9]+w)?([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$"
 
 
@@ -191,7 +197,7 @@ def _value(section: str, name: str, annotation: Any) -> dict[str, Any]:
     if not section and name in SECTIONS:
         return _object(name)
     if annotation in TYPES:
-        return {**TYPES[annotation], **({"minimum": 0} if name == "shard" else {})}
+        return {**TYPES[annotation], **({"minimum": 0} if name in FROM_ZERO else {})}
     return SCALAR if section in ("brands", "venues", "ignore_stations") else {"type": "string"}
 
 

@@ -187,7 +187,10 @@ class BrandMonitor:
             venues = state.venues
             if isinstance(outcome, Failure):
                 venues = venues or outcome.fallback
+            new = [venue for venue in venues or () if venue.id not in self._venue_ids]
             self._venue_ids = {venue.id for venue in venues or ()}
+            # Seen from now on as not read yet: nobody counts fewer venues than there are.
+            self._publish(map(self._services.store.venue, new))
         if isinstance(outcome, Failure):
             self._ready = True
             self._services.telemetry.failed(state.brand, outcome.reason)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from threading import Event, Lock, Thread
 from typing import Any
@@ -183,9 +183,18 @@ class Daemon:
             *chain.from_iterable(one.incidents() for one in list(self._brands.values())),
         ]
 
+    def process_incidents(self) -> Mapping[str, Incident]:
+        """Return the incidents of the process itself by key, pending or firing."""
+        return self._service.all_incidents()
+
     def not_ready(self) -> Sequence[str]:
-        """Return the reasons why there is nothing to show yet, one a brand."""
+        """Return the reasons why there is nothing to show yet, one a brand, and whether too few venues were polled."""
         unready = [reason for brand in list(self._brands.values()) if (reason := brand.not_ready)]
+        if (percent := self.settings.ready_venues_percent) and not unready:
+            venues = self.registry.venues()
+            polled = sum(view.state.polled_at is not None for view in venues)
+            if 100 * polled < percent * len(venues):
+                unready.append(f"{polled} of {len(venues)} venues polled so far: ready_venues_percent is {percent}")
         return unready if self._ownership is None else [*unready, *self._ownership.not_ready()]
 
     def serve(self, server: WebServer) -> None:
@@ -382,7 +391,14 @@ class Daemon:
         return newest < self._clock.wall() - FORGET_SECONDS
 
 
-_WITHOUT_CONNECTION = {"venues", "time_zone", "opening_hours", "ignore_stations", "venue_overrides"}
+_WITHOUT_CONNECTION = {
+    "back_office_url",
+    "ignore_stations",
+    "opening_hours",
+    "time_zone",
+    "venue_overrides",
+    "venues",
+}
 """Settings of a brand that its client does not use to connect: they may change while it keeps token and quota."""
 
 

@@ -82,7 +82,9 @@ class OtherBrands:
             self._views = {name: views for name, views in self._views.items() if name in names}
             for name, (brand, venues) in found.items():
                 self._brands[name] = replace(brand, seen=True)
-                self._views[name] = self._views_of(name, venues, settings, now)
+                unread = {venue.key: VenueState(venue) for venue in brand.venues or ()}
+                states = {**unread, **{state.venue.key: state for state in venues}}
+                self._views[name] = self._views_of(name, list(states.values()), settings, now)
 
     @staticmethod
     def _views_of(
@@ -92,7 +94,9 @@ class OtherBrands:
         views = {}
         for state in venues:
             rules: VenueRules = translate.rules(brand, state.venue.id, settings.stale_after)
-            # As its owner sees it: polled, with the outage that is stored.
-            polled = replace(state, polls=1, restored=False)
+            # As its owner sees it: polled when it was read last, with the outage that is stored.
+            polled = state
+            if state.fresh_at is not None or state.outage is not None:
+                polled = replace(state, polls=1, restored=False, polled_at=state.fresh_at)
             views[state.venue.key] = VenueView.at(polled, rules, settings.poll_interval, now)
         return views

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from threading import Event, Thread
 
@@ -49,7 +49,11 @@ class ServiceMonitor:
 
     def incidents(self) -> Sequence[Incident]:
         """Return the incidents of the process that fire."""
-        return [incident for incident in self._store.brand(SERVICE).incidents.values() if incident.firing]
+        return [incident for incident in self.all_incidents().values() if incident.firing]
+
+    def all_incidents(self) -> Mapping[str, Incident]:
+        """Return the incidents of the process by key, pending or firing."""
+        return self._store.brand(SERVICE).incidents
 
     def review(self) -> None:
         """Decide about the process now."""

@@ -37,4 +37,4 @@ def rules(brand: Brand, venue_id: str, stale_after: float) -> VenueRules:
     )
     opening = hours.parse(settings.opening_hours, settings.time_zone) if settings.opening_hours else None
     zone = hours.zone(settings.time_zone) if settings.time_zone else None
-    return VenueRules(stale_after, opening, ignore, zone)
+    return VenueRules(stale_after, opening, ignore, zone, brand.back_office_url or "")

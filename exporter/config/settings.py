@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 
 from exporter.config.values import (
+    BackOfficeUrl,
     BaseUrl,
     ChannelURL,
     DatabaseURL,
@@ -120,6 +121,8 @@ class Brand(_Frozen):
     base_url: BaseUrl = "https://integrations.clopos.com/open-api/v2"
     allow_insecure_base_url: bool = False
     """Whether a `base_url` may send the secret in clear, over http to another machine."""
+    back_office_url: BackOfficeUrl | None = None
+    """Where people edit stations: the page links there. Where it is None there is no link."""
     requests_per_minute: Annotated[int, Field(ge=1, le=1_000_000)] = 240
     """Our share of the 300 that Clopos allows a brand for everything together."""
     venues: Annotated[
@@ -198,6 +201,8 @@ class Settings(_Frozen):
     stale_after: Duration = 300.0
     """How long last values outlive failing polls."""
     discovery_interval: Duration = 900.0
+    ready_venues_percent: Annotated[int, Field(ge=0, le=100)] = 0
+    """Which share of the venues must have been polled once before the process is ready."""
     brands: Annotated[tuple[Brand, ...], AfterValidator(_not_empty)]
     state: State = State()
     incidents: IncidentSettings = IncidentSettings()

@@ -99,6 +99,12 @@ def _base_url(text: str) -> str:
     return text.rstrip("/")
 
 
+def _back_office_url(text: str) -> str:
+    if not _has_host(text, ("http", "https")) or not re.fullmatch("[!-~]+", text) or "@" in urlsplit(text).netloc:
+        raise ValueError("must be the address of a page, such as https://tandir.clopos.com")
+    return text
+
+
 def is_insecure(address: str) -> bool:
     """Return whether a URL goes over plain HTTP to another machine."""
     parts = urlsplit(address)
@@ -164,6 +170,7 @@ Text = Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(_
 Id = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[A-Za-z0-9_-]+$")]
 FilePath = Annotated[Path, BeforeValidator(_path)]
 BaseUrl = Annotated[Text, AfterValidator(_base_url)]
+BackOfficeUrl = Annotated[Text, AfterValidator(_back_office_url)]
 TimeZone = Annotated[Text, AfterValidator(_time_zone)]
 OpeningHours = Annotated[Text, AfterValidator(_opening_hours)]
 Password = Annotated[Secret, AfterValidator(_one_line)]

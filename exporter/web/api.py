@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from exporter import __version__
-from exporter.model import Event, Kind
+from exporter.model import Event, Incident, Kind
 from exporter.views import VenueView
 from exporter.web.api_queries import ChangeQuery, IncidentQuery, KeyedQuery, StationQuery, VenueQuery
 from exporter.web.api_rows import (
@@ -110,8 +110,11 @@ class _Lists:
         return _page("venues", query, VENUE, candidates, lambda row: query.status in (None, row.status))
 
     def incidents(self, query: IncidentQuery) -> Page:
-        """List pending and firing incidents: of brands, and of their venues."""
-        found = [
+        """List pending and firing incidents: of the process itself, of brands, and of their venues."""
+        found: list[tuple[Key, Incident]] = []
+        if query.venue is None and query.brand is None:
+            found += [(("", "", key), incident) for key, incident in self._source.process_incidents().items()]
+        found += [
             ((view.state.brand, "", key), incident)
             for view in self._source.brands()
             if query.venue is None and query.brand in (None, view.state.brand)

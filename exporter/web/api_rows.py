@@ -11,6 +11,7 @@ from exporter.model import Event, Incident, IncidentKind, Kind, Severity, Statio
 from exporter.views import VenueView
 from exporter.web.api_queries import IncidentStatus, StationStatus, VenueStatus
 from exporter.web.source import Entry
+from exporter.web.troubles import is_current
 from exporter.web.words import moment
 
 T = TypeVar("T")
@@ -47,6 +48,11 @@ class VenueItem(NamedTuple):
             return "failing"
         return "waiting" if self.view.state.stations is None else "fresh"
 
+    @property
+    def shows_stations(self) -> bool:
+        """Return whether stations are known and not too old to be shown: absence is not zero."""
+        return self.view.state.stations is not None and not self.view.stale
+
 
 def incident_status(incident: Incident) -> IncidentStatus:
     """Return whether people have been told of it."""
@@ -63,6 +69,7 @@ STATION: Fields[StationItem] = {
     "status": (StationStatus, lambda row: row.status),
     "printable": (bool | None, lambda row: row.known.station.printable),
     "since": (datetime, lambda row: _time(row.known.since)),
+    "since_is_minimum": (bool, lambda row: row.known.last_transition != row.known.since),
     "last_transition": (datetime | None, lambda row: _time(row.known.last_transition)),
     "created_at": (datetime | None, lambda row: _time(row.known.station.created_at)),
     "updated_at": (datetime | None, lambda row: _time(row.known.station.updated_at)),
@@ -74,8 +81,9 @@ VENUE: Fields[VenueItem] = {
     "venue_id": (str, lambda row: row.view.state.venue.id),
     "venue": (str, lambda row: row.view.state.venue.name),
     "status": (VenueStatus, lambda row: row.status),
-    "stations": (int, lambda row: len(row.view.stations)),
-    "active": (int, lambda row: sum(one.station.active is True for one in row.view.stations.values())),
+    "read": (bool, lambda row: is_current(row.view)),
+    "stations": (int | None, lambda row: len(row.view.stations) if row.shows_stations else None),
+    "active": (int | None, lambda row: _active(row.view) if row.shows_stations else None),
     "last_success": (datetime | None, lambda row: _time(row.view.state.last_success)),
     "age_seconds": (float | None, lambda row: _age(row.view.state.fresh_at, row.now)),
     "poll_interval_seconds": (float, lambda row: row.view.interval),
@@ -126,6 +134,10 @@ def as_json(fields: Fields[T], row: T) -> dict[str, Any]:
 
 def _time(wall: float | None) -> datetime | None:
     return None if wall is None else moment(wall)
+
+
+def _active(view: VenueView) -> int:
+    return sum(one.station.active is True for one in view.stations.values())
 
 
 def _age(fresh_at: float | None, now: float) -> float | None:

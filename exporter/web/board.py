@@ -9,9 +9,11 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from exporter.model import Instant, Kind, StationState, Venue, VenueKey
+from exporter.model import EMPTY, Instant, Kind, StationState, Venue, VenueKey
 from exporter.views import VenueView
 from exporter.web import troubles
+from exporter.web.source import Entry
+from exporter.web.timeline import SLOT_SECONDS, day_history
 from exporter.web.troubles import Level, Trouble, is_current
 from exporter.web.words import Words
 
@@ -33,6 +35,7 @@ class Tile:
     text: str
     html: tuple[Markup, Markup]
     is_late: bool
+    mark: tuple[int, int]
 
     @property
     def venue(self) -> Venue:
@@ -46,8 +49,8 @@ class Tile:
         urgent, notices = levels.count(Level.URGENT), levels.count(Level.NOTICE)
         return (-self.level, -urgent, -notices, self.venue.name.casefold(), self.venue.key)
 
-    def shows(self, view: VenueView, *, is_late: bool) -> bool:
-        """Return whether the tile still shows all of a view but its age."""
+    def shows(self, view: VenueView, mark: tuple[int, int], *, is_late: bool) -> bool:
+        """Return whether the tile still shows all of a view but its age; `mark` says which history it has."""
         mine, new = self.view, view
         return (
             new.state.stations is mine.state.stations
@@ -58,6 +61,7 @@ class Tile:
             == (mine.stale, mine.overdue, mine.ignored, mine.opening)
             and is_current(new) is is_current(mine)
             and is_late is self.is_late
+            and mark == self.mark
         )
 
     def render(self, view: VenueView, now: Instant, words: Words) -> Markup:
@@ -75,28 +79,37 @@ class Board:
         self._with_brand = False
         self._gap = Markup(secrets.token_hex())  # noqa: S704 - hexadecimal digits
 
-    def tiles(self, views: Iterable[VenueView], now: Instant) -> list[Tile]:
-        """Return the tiles of all venues, worst first."""
+    def tiles(
+        self, views: Iterable[VenueView], now: Instant, changes: Mapping[VenueKey, Sequence[Entry]] = EMPTY
+    ) -> list[Tile]:
+        """Return the tiles of all venues, worst first; `changes` are those of the last day, newest first."""
         views = list(views)
         with_brand = len({view.state.venue.brand for view in views}) > 1
         known = self._tiles if with_brand is self._with_brand else {}
         self._with_brand = with_brand
-        tiles = {}
+        tiles, slot = {}, int(now.wall // SLOT_SECONDS)
         for view in views:
             key, late = view.state.venue.key, is_late(view, now)
-            tile = known.get(key)
-            tiles[key] = tile if tile is not None and tile.shows(view, is_late=late) else self._make(view, is_late=late)
+            tile, entries = known.get(key), changes.get(key, ())
+            mark = (slot, entries[0].id if entries else 0)
+            if tile is None or not tile.shows(view, mark, is_late=late):
+                tile = self._make(view, now, entries, mark, is_late=late)
+            tiles[key] = tile
         self._tiles = tiles
         return sorted(tiles.values(), key=lambda tile: tile.rank)
 
-    def _make(self, view: VenueView, *, is_late: bool) -> Tile:
+    def _make(
+        self, view: VenueView, now: Instant, entries: Sequence[Entry], mark: tuple[int, int], *, is_late: bool
+    ) -> Tile:
         found = troubles.venue_troubles(view, is_late=is_late)
         level = troubles.level(view, found, is_late=is_late)
         venue, stations = view.state.venue, view.state.stations or {}
         current = is_current(view) and not is_late
         active = sum(station_state.station.active is True for station_state in stations.values())
+        seen_at = now.wall if current else view.state.last_success or 0.0
         html = self._template(
             view=view,
+            history=day_history(stations.values(), entries, now.wall, seen_at) if stations else None,
             level=level,
             troubles=found,
             with_brand=self._with_brand,
@@ -121,6 +134,7 @@ class Board:
             text=searchable("\n".join(names)),
             html=(Markup(before), Markup(after)),  # noqa: S704 - comes out of the template
             is_late=is_late,
+            mark=mark,
         )
 
 

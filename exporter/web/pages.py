@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import tzinfo
+from datetime import timedelta, tzinfo
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
 from itertools import groupby
 from typing import Any
+from urllib.parse import quote, unquote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
@@ -16,12 +17,13 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from exporter.i18n import LANGUAGES
-from exporter.model import Incident, IncidentKind, Instant, Kind, StationState
+from exporter.model import Event, Incident, IncidentKind, Instant, Kind, StationState, Venue
 from exporter.texts import N_, texts_of
 from exporter.views import BrandView, VenueView
 from exporter.web import timeline, words
 from exporter.web.board import Board, Tile, in_order, is_late, searchable
 from exporter.web.language import COOKIE, NAMES, language_of
+from exporter.web.recent import RecentChanges
 from exporter.web.responses import Endpoint, compressed, href, one_at_a_time
 from exporter.web.source import Entry, Source
 from exporter.web.troubles import Level, Quiet, Trouble, blindnesses, is_current, switched_at, venue_troubles
@@ -42,11 +44,51 @@ JOURNAL = 5_000
 """Entries of one venue that its timelines are made of: more than a week of flapping."""
 
 SPANS = {
-    "day": (words.DAY, 6 * words.HOUR, N_("Day")),
-    "week": (7 * words.DAY, words.DAY, N_("Week")),
-    "month": (30 * words.DAY, 5 * words.DAY, N_("Month")),
+    "day": (words.DAY, timedelta(hours=6), N_("Day")),
+    "week": (7 * words.DAY, timedelta(days=1), N_("Week")),
+    "month": (30 * words.DAY, timedelta(days=5), N_("Month")),
 }
-"""What a timeline shows: seconds, seconds between its ticks, name."""
+"""What a timeline shows: seconds, time between the marks of its axis, name."""
+
+MAX_VENUES_OFFERED = 1000
+"""Venues among which the changes can be filtered."""
+
+TOPICS: dict[str, tuple[str, frozenset[Event]]] = {
+    "status": (
+        N_("Disabled and activated"),
+        frozenset({Event.STATION_ACTIVATED, Event.STATION_DEACTIVATED, Event.STATION_FOUND_INACTIVE}),
+    ),
+    "printing": (N_("Printing"), frozenset({Event.STATION_PRINTING_DISABLED, Event.STATION_PRINTING_ENABLED})),
+    "settings": (
+        N_("Added, removed, edited"),
+        frozenset(
+            {
+                Event.STATION_ADDED,
+                Event.STATION_KIND_CHANGED,
+                Event.STATION_REMOVED,
+                Event.STATION_RENAMED,
+                Event.STATION_TOUCHED,
+                Event.VENUE_ADDED,
+                Event.VENUE_REMOVED,
+            }
+        ),
+    ),
+    "data": (
+        N_("Data and login"),
+        frozenset(
+            {
+                Event.VENUE_LOST,
+                Event.VENUE_RECOVERED,
+                Event.BRAND_DISCOVERY_FAILED,
+                Event.BRAND_DISCOVERY_RECOVERED,
+                Event.BRAND_LOGIN_FAILED,
+                Event.BRAND_LOGIN_RECOVERED,
+                Event.BRAND_VENUES_MISSING,
+            }
+        ),
+    ),
+}
+"""What the changes can be filtered by: name and events."""
 
 REMEMBERED_SECONDS = 365 * words.DAY
 """For how long a browser keeps the language that somebody chose."""
@@ -73,13 +115,14 @@ class _Pages:
     def __init__(self, source: Source, telemetry_path: str) -> None:
         self._source, self._telemetry_path = source, telemetry_path
         self._boards: dict[str, Board] = {}
+        self._recent = RecentChanges(source.journal)
 
     def overview(self, request: Request) -> Response:
         """Show everything at a glance."""
         source, now = self._source, self._source.now()
         words = words_of(language_of(request))
         views, brands = source.venues(), sorted(source.brands(), key=lambda brand: brand.state.brand)
-        tiles = self._board(words.language).tiles(views, now)
+        tiles = self._board(words.language).tiles(views, now, self._recent.refresh(now.wall))
         by_key = {view.state.venue.key: view for view in views}
         found = sorted(
             (trouble for tile in tiles for trouble in tile.troubles),
@@ -93,7 +136,7 @@ class _Pages:
         urgent = [one for one in found if one.level is Level.URGENT]
         notices = [one for one in found if one.level is Level.NOTICE]
         totals = Totals(tiles, views, now)
-        service = _service_incidents(source.incidents(), brands)
+        service = _service_incidents(source.process_incidents().values(), brands)
         mood = "fine"
         for name, holds in (
             ("blind", outage),
@@ -115,6 +158,8 @@ class _Pages:
             remembered=[one for one in found if one.quiet is Quiet.REMEMBERED],
             expected=[one for one in found if one.quiet not in (None, Quiet.REMEMBERED)],
             bulks=bulks,
+            no_venues=all(brand.state.venues == () for brand in brands),
+            back_offices={view.state.venue.brand: view.rules.back_office_url for view in views},
             blind=[one for one in blind if one is not outage],
             outage=outage,
             service=service,
@@ -159,7 +204,7 @@ class _Pages:
             blind=[_rect(span, start, now.wall) for span in blind],
             span=chosen if chosen in SPANS else "day",
             spans=SPANS,
-            ticks=[start + number * step for number in range(int(length // step) + 1)],
+            marks=timeline.marks(start, now.wall, step, view.rules.time_zone),
             several=len(source.brands()) > 1,
             zone=view.rules.time_zone,
             zones={view.state.venue.key: view.rules.time_zone},
@@ -168,18 +213,24 @@ class _Pages:
 
     def changes(self, request: Request) -> Response:
         """Show the journal, page by page."""
-        filters: dict[str, Any] = {name: request.query_params.get(name) or None for name in ("brand", "venue_id")}
-        before = request.query_params.get("before", "")
+        given = request.query_params
+        filters = ChangeFilters(given)
+        before = given.get("before", "")
         cursor = int(before) if before.isascii() and before.isdigit() and len(before) <= len(str(2**62)) else None
-        entries = self._source.journal(**filters, before=cursor, limit=OLDER_CHANGES + 1, events=SHOWN_EVENTS)
+        entries = self._source.journal(**filters.query, before=cursor, limit=OLDER_CHANGES + 1)
         shown = entries[:OLDER_CHANGES]
         views = self._source.venues()
+        venues = sorted((view.state.venue for view in views), key=lambda venue: (venue.name.casefold(), venue.key))
         zone, words = _common_zone(views), words_of(language_of(request))
         return self._page(
             request,
             "changes.html",
             self._source.now(),
             filters=filters,
+            venue=next((venue for venue in venues if venue.key == (filters.brand, filters.venue_id)), None),
+            venues=venues[:MAX_VENUES_OFFERED],
+            topics=TOPICS,
+            kinds=(Kind.KITCHEN, Kind.OTHER),
             days=[
                 (day, list(entries))
                 for day, entries in groupby(shown, key=lambda entry: words.day(entry.observed_at, zone))
@@ -237,6 +288,36 @@ class Search:
         return href("./", q=self.q or None, brand=self.brand or None, show=show, rows=rows) + "#venues"
 
 
+class ChangeFilters:
+    """Which changes a reader wants to see; what makes no sense is left aside."""
+
+    def __init__(self, query: Mapping[str, str]) -> None:
+        self.brand = query.get("brand") or None
+        self.venue_id = query.get("venue_id") or None
+        if venue := query.get("venue"):  # of the form, which has one field for both
+            self.brand, _, self.venue_id = map(unquote, venue.partition("/"))
+        kind, topic = query.get("kind", ""), query.get("event", "")
+        self.kind = Kind(kind) if kind in (Kind.KITCHEN, Kind.OTHER) else None
+        self.event = topic if topic in TOPICS else None
+
+    @property
+    def query(self) -> dict[str, Any]:
+        """Return the filters of the journal."""
+        events = TOPICS[self.event][1] if self.event else SHOWN_EVENTS
+        return {"brand": self.brand, "venue_id": self.venue_id, "kind": self.kind, "events": events}
+
+    @property
+    def is_set(self) -> bool:
+        """Return whether anything is left out."""
+        return any((self.brand, self.venue_id, self.kind, self.event))
+
+    def href(self, before: int | None = None) -> str:
+        """Return the address of the changes with these filters, of those before an entry if one is given."""
+        return href(
+            "changes", brand=self.brand, venue_id=self.venue_id, kind=self.kind, event=self.event, before=before
+        )
+
+
 class Totals:
     """The figures under the headline."""
 
@@ -292,6 +373,7 @@ class Line:
         self.known_whole = all(span.active is not None for span in spans)
         self.share = timeline.share_active(spans)
         self.times = len(disabled)
+        self.periods = [(span.start, span.end) for span in disabled[:-4:-1]]
         self.seconds = sum(span.end - span.start for span in disabled)
 
 
@@ -301,9 +383,8 @@ def _is_bulk(incident: Incident) -> bool:
 
 def _service_incidents(incidents: Iterable[Incident], brands: Iterable[BrandView]) -> list[Incident]:
     """Return what is wrong with the process and with tokens and clocks; outages have banners of their own."""
-    own = [incident for incident in incidents if incident.brand == ""]
     kinds = (IncidentKind.TOKEN_EXPIRING, IncidentKind.CLOCK_SKEW)
-    return own + [one for brand in brands for one in brand.state.incidents.values() if one.kind in kinds]
+    return [*incidents] + [one for brand in brands for one in brand.state.incidents.values() if one.kind in kinds]
 
 
 def _common_zone(views: Iterable[VenueView]) -> tzinfo | None:
@@ -339,6 +420,7 @@ def _templates(telemetry_path: str, language: str) -> Environment:
         metrics=telemetry_path.removeprefix("/"),
         static=lambda name: f"static/{name}?v={_digest(name)}",
         href=href,
+        venue_value=_venue_value,
         _=own.gettext,
         ngettext=own.ngettext,
         words=own,
@@ -356,6 +438,11 @@ def _templates(telemetry_path: str, language: str) -> Environment:
         Quiet=Quiet,
     )
     return templates
+
+
+def _venue_value(venue: Venue) -> str:
+    """Return a venue as the one value that a form sends."""
+    return "/".join(quote(part, safe="", errors="replace") for part in venue.key)
 
 
 def _advice(own: Words) -> Callable[[Trouble | Incident], str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from exporter.journal import Entry
@@ -27,8 +27,8 @@ class Source(Protocol):
     def brands(self) -> Sequence[BrandView]:
         """Return every brand."""
 
-    def incidents(self) -> Sequence[Incident]:
-        """Return every incident that fires; those of the process itself have no brand."""
+    def process_incidents(self) -> Mapping[str, Incident]:
+        """Return the incidents of the process itself by key, pending or firing."""
 
     def journal(
         self,

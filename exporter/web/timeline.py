@@ -3,13 +3,35 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, tzinfo
 from itertools import groupby
 from operator import attrgetter
 from typing import NamedTuple
 
 from exporter.model import Event, StationState
 from exporter.web.source import Entry
+
+DAY_SLOTS = 48
+SLOT_SECONDS = 1800.0
+"""A day in little: so many slots of half an hour."""
+
+STATUS_EVENTS = frozenset(
+    {
+        Event.STATION_ACTIVATED,
+        Event.STATION_ADDED,
+        Event.STATION_DEACTIVATED,
+        Event.STATION_FOUND_INACTIVE,
+        Event.STATION_REMOVED,
+        Event.VENUE_LOST,
+        Event.VENUE_RECOVERED,
+    }
+)
+"""The events that spans are made of."""
+
+_NEAREST = 0.12
+"""How close to the end of a timeline a mark may be, as a share of it: the time of the end stands there."""
 
 
 class Span(NamedTuple):
@@ -55,6 +77,79 @@ def share_active(spans: Iterable[Span]) -> float | None:
     known = [span for span in spans if span.active is not None]
     total = sum(span.end - span.start for span in known)
     return sum(span.end - span.start for span in known if span.active) / total if total else None
+
+
+@dataclass(frozen=True, slots=True)
+class Slots:
+    """Neighbouring slots of a day that are alike: `off` of `total` stations inactive, or nothing known (`off` None)."""
+
+    first: int
+    count: int
+    off: int | None
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class DayHistory:
+    """The last 24 hours of a venue in little. `times` counts how often stations were inactive."""
+
+    slots: tuple[Slots, ...]
+    times: int
+    is_known: bool
+
+
+def day_history(
+    stations: Collection[StationState], entries: Collection[Entry], now: float, seen_at: float
+) -> DayHistory:
+    """Return the last day of a venue, up to the end of the slot of `now`; what came after `seen_at` is not known.
+
+    `entries` are the venue's, newest first. A slot is off where a station was inactive in any part of it, and known
+    where any station was known and the venue gave data for at least half of it.
+    """
+    end = (now // SLOT_SECONDS + 1) * SLOT_SECONDS
+    start = end - DAY_SLOTS * SLOT_SECONDS
+    seen_at = min(seen_at, now)
+    off, known, times = [0] * DAY_SLOTS, [False] * DAY_SLOTS, 0
+    for one in stations:
+        mine = [entry for entry in entries if entry.station_id == one.station.id]
+        for span in status_spans(one, mine, start, max(start, seen_at)) if seen_at > start else ():
+            first, last = int((span.start - start) // SLOT_SECONDS), int((span.end - start - 0.001) // SLOT_SECONDS)
+            times += span.active is False
+            for slot in range(first, last + 1):
+                known[slot] = known[slot] or span.active is not None
+                off[slot] += span.active is False
+    for span in blind_spans(entries, start, now, blind_now=False):
+        for slot in range(DAY_SLOTS):
+            begin = start + slot * SLOT_SECONDS
+            if min(span.end, begin + SLOT_SECONDS) - max(span.start, begin) > SLOT_SECONDS / 2:
+                known[slot] = False
+    values = [count if is_known else None for count, is_known in zip(off, known, strict=True)]
+    slots, first = [], 0
+    for value, group in groupby(values):
+        count = len(list(group))
+        slots.append(Slots(first, count, value, len(stations)))
+        first += count
+    return DayHistory(tuple(slots), times, all(known))
+
+
+class Mark(NamedTuple):
+    """A mark of the time axis: where it is, 0 to 1, and when, epoch seconds."""
+
+    place: float
+    wall: float
+
+
+def marks(start: float, now: float, step: timedelta, zone: tzinfo | None) -> list[Mark]:
+    """Return the marks of a time axis: at round times of the day in a time zone, UTC where there is none."""
+    day = datetime.fromtimestamp(start, zone or UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    found: list[Mark] = []
+    at = day
+    while (wall := at.timestamp()) < now:
+        place = (wall - start) / (now - start)
+        if 0 <= place <= 1 - _NEAREST:
+            found.append(Mark(place, wall))
+        at += step  # of the wall clock: the day on which clocks are changed has its midnights too
+    return found
 
 
 def _statuses(station_state: StationState, entries: Iterable[Entry]) -> Iterator[tuple[float, bool | None]]:

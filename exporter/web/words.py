@@ -145,6 +145,13 @@ class Words:
         date = format_skeleton("MMMd" if at.year == today.year else "yMMMd", at, locale=self.language)
         return f"{date} {time}"
 
+    def mark(self, wall: float, span: str, zone: tzinfo | None) -> str:
+        """Write a mark of the time axis of a day, a week or a month."""
+        at = moment(wall).astimezone(zone or UTC)
+        if span == "day":
+            return at.strftime("%H:%M")
+        return str(format_skeleton("Ed" if span == "week" else "MMMd", at, locale=self.language))
+
     def day(self, wall: float, zone: tzinfo | None) -> str:
         """Write the day of a moment in a time zone, UTC where there is none."""
         return str(format_skeleton("yMMMEd", moment(wall).astimezone(zone or UTC), locale=self.language))

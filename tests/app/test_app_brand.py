@@ -71,6 +71,15 @@ def test_what_clopos_holds_is_read_remembered_and_shown_and_nothing_is_told(work
     assert samples(work, "clopos_brand_up") == {(BRAND,): 1.0}
 
 
+def test_venues_are_seen_as_not_read_yet_before_their_first_poll(work: Work) -> None:
+    work.brand.discover()
+    seen = [(view.state.venue.id, view.state.stations, view.up) for view in work.registry.venues()]
+    assert seen == [("1", None, None), ("2", None, None)]
+    assert samples(work, "clopos_venue_up") == samples(work, "clopos_stations") == {}
+    work.run(5)
+    assert set(samples(work, "clopos_venue_up").values()) == {1.0}
+
+
 def test_a_change_is_told_remembered_and_shown(work: Work, simulator: Simulator) -> None:
     work.run(5)
     switch_off(simulator)

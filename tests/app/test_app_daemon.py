@@ -15,7 +15,9 @@ from exporter.clock import Clock
 from exporter.config import Settings
 from exporter.errors import ConfigError, ConfigProblem
 from exporter.log import Output
+from exporter.model import Venue, VenueState
 from exporter.simulator import Simulator, World
+from exporter.views import VenueView
 
 FIRST, SECOND = "openapitest", "tandir-group"
 Start = Callable[[Settings], Daemon]
@@ -82,6 +84,15 @@ def test_every_brand_is_watched_and_shown(start: Start, both: Settings) -> None:
     until(lambda: shown(daemon) == {FIRST, SECOND})
     assert list(daemon.not_ready()) == []
     assert {view.state.brand for view in daemon.brands()} == {FIRST, SECOND}
+
+
+def test_it_is_ready_when_the_wanted_share_of_venues_was_polled(start: Start, both: Settings) -> None:
+    daemon = start(both.model_copy(update={"ready_venues_percent": 60}))
+    until(lambda: shown(daemon) == {FIRST, SECOND} and not daemon.not_ready())
+    daemon.registry.publish(VenueView(VenueState(Venue(FIRST, id_, "New")), 30.0) for id_ in ("8", "9"))
+    assert daemon.not_ready() == ["2 of 4 venues polled so far: ready_venues_percent is 60"]
+    daemon.registry.remove([(FIRST, "9")])
+    assert daemon.not_ready() == []
 
 
 def test_secrets_are_hidden_from_the_log_before_anything_is_done(start: Start, both: Settings) -> None:

@@ -170,6 +170,18 @@ MISTAKES: dict[str, tuple[Any, str]] = {
         GOOD + "    client_secret_file: secret",
         "clopos.yml:6: brands[0].client_secret_file: client_secret is given as well: keep one of the two",
     ),
+    "a back office that is none": (
+        GOOD + "    back_office_url: javascript:alert(1)",
+        "clopos.yml:6: brands[0].back_office_url: must be the address of a page, such as https://tandir.clopos.com",
+    ),
+    "a back office with a password": (
+        GOOD + "    back_office_url: https://user:s3cret-Value@clopos.example",
+        "clopos.yml:6: brands[0].back_office_url: must be the address of a page, such as https://tandir.clopos.com",
+    ),
+    "more than all venues": (
+        "ready_venues_percent: 101\n" + GOOD,
+        "clopos.yml:1: ready_venues_percent: must be at most 100",
+    ),
     "an address of another kind": (
         GOOD + "    base_url: ftp://clopos.example/v2",
         "clopos.yml:6: brands[0].base_url: must be an address such as https://integrations.clopos.com/open-api/v2",

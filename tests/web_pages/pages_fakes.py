@@ -131,8 +131,8 @@ class FakeSource:
     def brands(self) -> Sequence[BrandView]:
         return self.brand_views
 
-    def incidents(self) -> Sequence[Incident]:
-        return self.service_incidents
+    def process_incidents(self) -> Mapping[str, Incident]:
+        return {str(number): one for number, one in enumerate(self.service_incidents)}
 
     def journal(self, **filters: Any) -> Sequence[Entry]:
         return self.store.journal(JournalQuery(**filters))

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import pytest
 from pages_fakes import NOW, Answer, FakeSource, brand_view, get, outage, station_state, venue_view
 
-from exporter.model import Event, Incident, IncidentKind, Kind, Opening, Reason, Severity
+from exporter.model import Event, Incident, IncidentKind, Kind, Opening, Reason, Severity, Venue, VenueState
 from exporter.views import BrandView, VenueView
 from exporter.web import api
 
@@ -52,11 +52,16 @@ class TestStations:
             "status": "inactive",
             "printable": True,
             "since": "2023-11-14T21:48:20Z",
+            "since_is_minimum": True,
             "last_transition": None,
             "created_at": "2023-08-02T18:13:20Z",
             "updated_at": "2023-11-14T21:48:20Z",
             "ignored": True,
         }
+
+    def test_since_is_a_minimum_unless_the_change_was_seen(self, ask: Ask) -> None:
+        rows = ask("stations?venue=7").json["data"]
+        assert [(row["station"], row["since_is_minimum"]) for row in rows] == [("Grill", True), ("Bar", False)]
 
     @pytest.mark.parametrize(
         ("query", "stations"),
@@ -145,6 +150,7 @@ class TestVenues:
             "venue_id": "7",
             "venue": "Port",
             "status": "fresh",
+            "read": True,
             "stations": 2,
             "active": 1,
             "last_success": "2023-11-14T22:13:08Z",
@@ -156,6 +162,16 @@ class TestVenues:
             "next_open": None,
             "next_close": "2023-11-14T22:13:20Z",
         }
+
+    def test_a_venue_that_is_not_read_yet_is_a_row_without_figures(self, source: FakeSource) -> None:
+        source.views = [VenueView(VenueState(Venue("tandir", "7", "Port")), 30.0)]
+        (row,) = get(source, "/api/v1/venues").json["data"]
+        assert (row["status"], row["read"], row["stations"], row["active"]) == ("waiting", False, None, None)
+
+    def test_what_is_too_old_to_be_shown_is_not_counted(self, source: FakeSource) -> None:
+        source.views = [venue_view("7", GRILL, stale=True, outage=outage())]
+        (row,) = get(source, "/api/v1/venues").json["data"]
+        assert (row["status"], row["read"], row["stations"]) == ("stale", False, None)
 
     def test_an_outage(self, ask: Ask) -> None:
         (row,) = ask("venues?status=failing").json["data"]

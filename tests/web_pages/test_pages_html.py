@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import gzip
+import html as markup
+import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from zoneinfo import ZoneInfo
 
 import pytest
-from pages_fakes import MONOTONIC, NOW, FakeSource, brand_view, get, incident, outage, station_state, venue_view
+from pages_fakes import MONOTONIC, NOW, Answer, FakeSource, brand_view, get, incident, outage, station_state, venue_view
 
 from exporter.hours import IgnoreRule
 from exporter.model import BrandState, Event, IncidentKind, Kind, Opening, Reason, Venue, VenueState
 from exporter.views import BrandView, VenueRules, VenueView
+from exporter.web.pages import TOPICS
+from exporter.web.words import SHOWN_EVENTS
 
 DAY = 86_400.0
 GRILL = station_state("1", "Grill", active=False, since=1500.0)
@@ -22,6 +26,13 @@ HOSTILE = "<script>alert(1)</script>\" onmouseover='x' & {{ 7*7 }}"
 
 def source(*views: VenueView, brands: tuple[BrandView, ...] = (brand_view(),)) -> FakeSource:
     return FakeSource(views, brands)
+
+
+def change_lines(answer: Answer) -> list[str]:
+    """Return what a person reads of each change."""
+    items = re.findall(r'<li class="change .*?</li>', answer.html, re.DOTALL)
+    without = (re.sub(r"<svg.*?</svg>", "", item, flags=re.DOTALL) for item in items)
+    return [" ".join(markup.unescape(re.sub(r"<[^>]*>", " ", item)).split()) for item in without]
 
 
 class TestOverview:
@@ -197,6 +208,25 @@ class TestCards:
         assert 'data-copy="Port: Grill. Disabled in Clopos for at least 25 min. Orders for it' in answer.html
         assert "last edited 01:48." in answer.text
 
+    def test_a_card_leads_to_the_back_office_where_that_is_configured(self) -> None:
+        rules = VenueRules(back_office_url="https://tandir.clopos.com/?a=1&b=2")
+        for path in ("/", "/venue?brand=tandir&venue_id=7"):
+            html = get(source(venue_view("7", GRILL, rules=rules)), path).html
+            assert 'href="https://tandir.clopos.com/?a=1&amp;b=2" rel="noreferrer">Open Clopos</a>' in html
+            assert "Open Clopos" not in get(source(venue_view("7", GRILL)), path).html
+
+    def test_a_copied_message_names_the_brand_where_there_are_several(self) -> None:
+        answer = get(source(venue_view("7", GRILL, name="Port"), brands=(brand_view(), brand_view("plov"))), "/")
+        assert 'data-copy="Port (tandir): Grill. Disabled' in answer.html
+
+    def test_a_tile_has_the_last_day_in_little(self) -> None:
+        shown = source(venue_view("7", replace(GRILL, last_transition=GRILL.since), BAR, name="Port"))
+        shown.tell(Event.STATION_ACTIVATED, 9000.0, shown.views[0], GRILL, previous_for_seconds=600.0)
+        shown.tell(Event.STATION_DEACTIVATED, 1500.0, shown.views[0], GRILL, previous_for_seconds=7500.0)
+        html = get(shown, "/").html
+        assert 'aria-label="Last 24 hours: off 2 times"' in html
+        assert 'class="disabled" x="46" width="2"' in html
+
     def test_a_venue_with_everything_off_is_one_card(self) -> None:
         stations = [station_state(str(number), active=False) for number in range(8)]
         group = incident(IncidentKind.VENUE_NO_ACTIVE_STATION, None, *stations)
@@ -321,9 +351,51 @@ class TestChanges:
         shown = source(venue_view("7", GRILL, name="Port"), venue_view("8", BAR, name="Mall"))
         for view in shown.views:
             shown.tell(Event.STATION_TOUCHED, 60.0, view, GRILL)
-        text = get(shown, "/changes?brand=tandir&venue_id=8").text
-        assert "Changes: Mall" in text
-        assert "Port" not in text
+        for path in ("/changes?brand=tandir&venue_id=8", "/changes?venue=tandir/8"):
+            assert "Changes: Mall" in get(shown, path).text
+            (line,) = change_lines(get(shown, path))
+            assert "Mall" not in line, "it is in the headline"
+
+    @pytest.mark.parametrize(
+        ("query", "found"),
+        [
+            ("", ["Grill no longer prints tickets", "Bar edited in Clopos", "Grill disabled in Clopos"]),
+            ("?kind=kitchen", ["Grill no longer prints tickets", "Grill disabled in Clopos"]),
+            ("?event=printing", ["Grill no longer prints tickets"]),
+            ("?event=status&kind=other", []),
+            ("?event=settings&venue=tandir/8", ["Bar edited in Clopos"]),
+            ("?venue=&kind=x&event=y", ["Grill no longer", "Bar edited", "Grill disabled"]),
+        ],
+    )
+    def test_filtered_by_venue_kind_and_what_happened(self, query: str, found: list[str]) -> None:
+        shown = source(venue_view("7", GRILL, name="Port"), venue_view("8", BAR, name="Mall"))
+        shown.tell(Event.STATION_DEACTIVATED, 90.0, shown.views[0], GRILL)
+        shown.tell(Event.STATION_TOUCHED, 60.0, shown.views[1], BAR)
+        shown.tell(Event.STATION_PRINTING_DISABLED, 30.0, shown.views[0], GRILL)
+        lines = change_lines(get(shown, f"/changes{query}"))
+        assert len(lines) == len(found)
+        assert all(map(str.startswith, lines, found))
+
+    def test_nothing_that_a_filter_lets_through(self) -> None:
+        assert "No such change is known. Show all changes" in get(source(), "/changes?kind=other").text
+
+    def test_a_filter_stays_from_page_to_page(self) -> None:
+        shown = source(venue_view("7", GRILL, name="Port"))
+        for number in range(51):
+            shown.tell(Event.STATION_TOUCHED, 600.0 - number, shown.views[0], GRILL)
+        html = get(shown, "/changes?kind=kitchen&event=settings").html
+        assert 'href="changes?kind=kitchen&amp;event=settings&amp;before=2"' in html
+
+    def test_every_day_has_a_heading_and_every_line_leads_to_its_venue(self) -> None:
+        shown = source(venue_view("7", GRILL, name="Port"))
+        shown.tell(Event.STATION_TOUCHED, 1.5 * DAY, shown.views[0], GRILL)
+        shown.tell(Event.STATION_DEACTIVATED, 60.0, shown.views[0], GRILL)
+        html = get(shown, "/changes").html
+        assert re.findall(r'<h2 class="day">(.*?)</h2>', html) == ["Tue, Nov 14, 2023", "Mon, Nov 13, 2023"]
+        assert html.count('<a class="cover" href="venue?brand=tandir&amp;venue_id=7">') == 2
+
+    def test_every_event_that_is_shown_can_be_filtered_for(self) -> None:
+        assert frozenset().union(*(events for _, events in TOPICS.values())) == SHOWN_EVENTS
 
     @pytest.mark.parametrize("before", ["x", "-1", "", "9" * 40, "²"])
     def test_a_page_that_is_none_is_the_first(self, before: str) -> None:

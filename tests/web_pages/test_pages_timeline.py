@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from itertools import pairwise
+from typing import Any
+from zoneinfo import ZoneInfo
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +12,8 @@ from pages_fakes import NOW, FakeSource, station_state, venue_view
 
 from exporter.journal import Entry
 from exporter.model import Event, StationState
-from exporter.web.timeline import Span, blind_spans, share_active, status_spans
+from exporter.web.recent import RecentChanges
+from exporter.web.timeline import SLOT_SECONDS, Span, blind_spans, day_history, marks, share_active, status_spans
 
 DAY = 86_400.0
 START = NOW - DAY
@@ -108,3 +112,54 @@ def test_a_time_without_data_that_began_before() -> None:
 def test_the_share_is_of_what_is_known() -> None:
     assert share_active([Span(0, 50, None), Span(50, 60, active=False), Span(60, 90, active=True)]) == 0.75
     assert share_active([Span(0, 50, None)]) is None
+
+
+ROUND = NOW // SLOT_SECONDS * SLOT_SECONDS
+"""The beginning of the last slot of the day."""
+
+
+def slots(one: StationState, *told: tuple[Event, float, float | None], seen_at: float = NOW) -> list[tuple[int, Any]]:
+    """Return the slots of a venue with one station: how many follow each other, and how many stations are off."""
+    return [(slot.count, slot.off) for slot in day_history([one], entries(*told), NOW, seen_at).slots]
+
+
+def test_a_day_in_little_shows_every_slot_in_which_a_station_was_off() -> None:
+    on = station_state("1", since=NOW - ROUND + 1700.0)
+    told = [
+        (Event.STATION_DEACTIVATED, NOW - ROUND + 1900.0, DAY),
+        (Event.STATION_ACTIVATED, NOW - ROUND + 1700.0, 200.0),
+    ]
+    assert slots(on, *told) == [(45, 0), (2, 1), (1, 0)]
+    assert day_history([on], entries(*told), NOW, NOW).times == 1
+
+
+def test_a_day_in_little_knows_nothing_of_the_time_before_and_of_an_outage() -> None:
+    young = station_state("1", since=NOW - ROUND + 3 * SLOT_SECONDS)
+    assert slots(young) == [(44, None), (4, 0)]
+    lost = [(Event.VENUE_LOST, NOW - ROUND + 2 * SLOT_SECONDS, None), (Event.VENUE_RECOVERED, NOW - ROUND, None)]
+    assert slots(young, *lost) == [(44, None), (1, 0), (2, None), (1, 0)]
+    assert slots(young, seen_at=ROUND - 1) == [(44, None), (3, 0), (1, None)]
+    assert slots(young, seen_at=0.0) == [(48, None)]
+
+
+def test_an_axis_has_marks_at_round_times_of_the_venue() -> None:
+    baku = ZoneInfo("Asia/Baku")  # where it is 02:13
+    midnight = NOW - (2 * 3600 + 13 * 60 + 20)
+    expected = [midnight - 6 * 3600 * number for number in (3, 2, 1)]
+    found = marks(START, NOW, timedelta(hours=6), baku)
+    assert [mark.wall for mark in found] == expected
+    assert [round(mark.place, 6) for mark in found] == [round((wall - START) / DAY, 6) for wall in expected]
+
+
+def test_the_changes_of_the_last_day_are_read_once() -> None:
+    source = FakeSource()
+    source.tell(Event.STATION_DEACTIVATED, 2 * DAY, VIEW, GRILL)
+    for ago in (300.0, 200.0):
+        source.tell(Event.STATION_DEACTIVATED, ago, VIEW, GRILL)
+    recent = RecentChanges(source.journal)
+    assert [entry.observed_at for entry in recent.refresh(NOW)["tandir", "7"]] == [NOW - 200, NOW - 300]
+    source.tell(Event.STATION_ACTIVATED, 100.0, VIEW, GRILL)
+    source.tell(Event.STATION_RENAMED, 50.0, VIEW, GRILL)
+    again = recent.refresh(NOW)["tandir", "7"]
+    assert [entry.observed_at for entry in again] == [NOW - 100, NOW - 200, NOW - 300]
+    assert not recent.refresh(NOW + 2 * DAY)
