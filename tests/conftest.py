@@ -48,4 +48,4 @@ def postgresql(absent: Callable[[str], NoReturn]) -> Iterator[PostgreSQL]:
 @pytest.fixture
 def database_url(postgresql: PostgreSQL) -> str:
     """Return the URL of an empty database."""
-    return postgresql.new_database()
+    return postgresql.empty()
