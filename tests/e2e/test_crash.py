@@ -18,6 +18,8 @@ from witness import List, Witness
 from exporter.model import Event
 from exporter.simulator import Simulator, World
 
+pytestmark = pytest.mark.slow
+
 BRAND = "openapitest"
 DATABASE = "state.db"
 
@@ -106,7 +108,6 @@ def test_what_a_killed_exporter_could_know_is_told_and_nothing_else(tmp_path: Pa
     try_lives(tmp_path, kills=2)
 
 
-@pytest.mark.slow
 def test_two_hundred_kills_lose_and_invent_nothing(tmp_path: Path) -> None:
     try_lives(tmp_path, kills=200)
 

@@ -6,7 +6,10 @@ import re
 import signal
 from pathlib import Path
 
+import pytest
 from harness import Exporter
+
+pytestmark = pytest.mark.slow
 
 
 def test_the_demo_prints_addresses_that_work_and_lets_stations_change(tmp_path: Path) -> None:

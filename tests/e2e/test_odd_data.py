@@ -14,6 +14,8 @@ from harness import Exporter, Samples, configuration
 
 from exporter.simulator import SCENARIOS, Simulator, World, simulate
 
+pytestmark = pytest.mark.slow
+
 BRAND = "openapitest"
 
 NAMES = (
@@ -48,9 +50,7 @@ def named(simulator: Simulator) -> Simulator:
     return simulator
 
 
-@pytest.mark.parametrize(
-    "log_format", ["json", *(pytest.param(one, marks=pytest.mark.slow) for one in ("logfmt", "console"))]
-)
+@pytest.mark.parametrize("log_format", ["json", "logfmt", "console"])
 def test_any_name_goes_through_every_format(named: Simulator, start: Start, log_format: str) -> None:
     exporter = start({"log_format": log_format})
     exporter.until_ready(3)
@@ -147,7 +147,6 @@ def test_hostile_rows_cost_a_line_and_nothing_else(simulator: Simulator, start: 
     assert Samples(text, openmetrics=True).names == samples.names
 
 
-@pytest.mark.slow
 def test_an_id_that_changes_its_type_is_the_same_station(simulator: Simulator, start: Start) -> None:
     exporter = start()
     exporter.until_ready()
@@ -169,7 +168,6 @@ def large(request: pytest.FixtureRequest) -> Iterator[tuple[Simulator, int]]:
         yield simulator, request.param
 
 
-@pytest.mark.slow
 def test_a_venue_of_many_pages_is_read_whole(large: tuple[Simulator, int], tmp_path: Path) -> None:
     simulator, size = large
     pages = math.ceil(size / 200)

@@ -11,6 +11,8 @@ from harness import Exporter, brand_section, configuration
 
 from exporter.simulator import Simulator, World
 
+pytestmark = pytest.mark.slow
+
 BRAND = "openapitest"
 CACHED = ("clopos_station_active", "clopos_station_printable", "clopos_stations", "clopos_stations_active")
 KEPT = (
@@ -65,7 +67,6 @@ def test_what_changed_during_an_outage_is_told_after_it(simulator: Simulator, st
     assert [event["event"] for event in exporter.events("station.")] == ["station.deactivated"]
 
 
-@pytest.mark.slow
 def test_a_hanging_brand_delays_no_other(tmp_path: Path) -> None:
     world = World.generate(brands=2, venues=2, stations=4)
     hanging, other = world.brands
@@ -81,7 +82,6 @@ def test_a_hanging_brand_delays_no_other(tmp_path: Path) -> None:
         assert samples.value("clopos_venue_up", brand=hanging, venue_id="1") == 1, "nothing is known to have failed yet"
 
 
-@pytest.mark.slow
 def test_a_hanging_venue_delays_no_other(simulator: Simulator, start: Start) -> None:
     exporter = start()
     exporter.until_ready()
@@ -122,7 +122,6 @@ def test_a_proxy_that_refuses_is_named(simulator: Simulator, tmp_path: Path) -> 
         assert "proxy-password-1" not in exporter.log
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("endpoint", ["venues", "stations"])
 def test_a_redirect_is_not_followed_and_takes_no_credentials_along(
     simulator: Simulator, start: Start, endpoint: str

@@ -13,6 +13,8 @@ from trials import world_of
 from exporter.clock import Clock
 from exporter.simulator import Simulator, World
 
+pytestmark = pytest.mark.slow
+
 REFUSALS = {
     "client_disabled": ("client_disabled", "Switch the Open API module on again"),
     "dead_integrator": ("integrator", "check integrator_id with Clopos"),
@@ -49,7 +51,6 @@ def test_a_refused_login_says_what_to_do_and_is_not_repeated(tmp_path: Path, sub
             assert not exporter.events("station.", brand=kind)
 
 
-@pytest.mark.slow
 def test_a_venue_that_may_not_be_read_says_what_to_do_and_leaves_the_others_alone(
     simulator: Simulator, start: Start
 ) -> None:
@@ -80,7 +81,6 @@ def test_a_wrong_secret_is_mended_by_the_right_one_and_a_reload(simulator: Simul
     exporter.until_value(1, "clopos_brand_up", brand=BRAND)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("action", ["expire", "revoke"])
 def test_a_token_that_ends_early_is_renewed_without_a_failure(simulator: Simulator, start: Start, action: str) -> None:
     exporter = start()
@@ -92,7 +92,6 @@ def test_a_token_that_ends_early_is_renewed_without_a_failure(simulator: Simulat
     assert not exporter.events("venue.")
 
 
-@pytest.mark.slow
 def test_a_token_is_renewed_before_it_ends(simulator: Simulator, start: Start) -> None:
     simulator.tokens.lifetime = 22  # it is used for twenty seconds at least
     exporter = start()
@@ -124,7 +123,6 @@ class WrongClock(Clock):
         return super().wall() + self._by
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("hours", [-2, 48])
 def test_a_wrong_clock_neither_logs_in_at_every_poll_nor_uses_a_dead_token(tmp_path: Path, hours: int) -> None:
     world = World.generate(venues=2, stations=2, clock=WrongClock(hours * 3600))

@@ -10,6 +10,8 @@ from harness import run
 
 from exporter.simulator import Simulator
 
+pytestmark = pytest.mark.slow
+
 BRAND = "openapitest"
 STATE = {"path": "state.db"}
 
@@ -66,7 +68,6 @@ def test_the_last_values_are_there_before_the_first_poll(simulator: Simulator, s
     assert exporter.get("/-/ready").status == 503
 
 
-@pytest.mark.slow
 def test_a_venue_that_goes_meanwhile_is_told(simulator: Simulator, start: Start) -> None:
     exporter = start(state=STATE)
     exporter.until_ready()
@@ -79,7 +80,6 @@ def test_a_venue_that_goes_meanwhile_is_told(simulator: Simulator, start: Start)
     assert not exporter.metrics().all("clopos_venue_polls_total", venue_id="2")
 
 
-@pytest.mark.slow
 def test_an_outage_that_outlives_a_restart_is_told_once(simulator: Simulator, start: Start) -> None:
     exporter = start(state=STATE)
     exporter.until_ready()
@@ -94,7 +94,6 @@ def test_an_outage_that_outlives_a_restart_is_told_once(simulator: Simulator, st
     assert recovered["reason"] == "gateway"
 
 
-@pytest.mark.slow
 def test_a_brand_that_is_no_longer_configured_leaves_nothing_behind(start: Start) -> None:
     exporter = start(state=STATE)
     exporter.until_ready()
@@ -106,7 +105,6 @@ def test_a_brand_that_is_no_longer_configured_leaves_nothing_behind(start: Start
     assert exporter.metrics().label_values("clopos_venue_polls_total", "brand") == set()
 
 
-@pytest.mark.slow
 def test_the_history_of_a_running_daemon_can_be_read(simulator: Simulator, start: Start) -> None:
     exporter = start(state=STATE)
     exporter.until_ready()

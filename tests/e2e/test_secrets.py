@@ -18,6 +18,8 @@ from exporter.simulator import Simulator
 from exporter.simulator.messages import Answer, Request, Wire
 from exporter.simulator.tokens import Grant
 
+pytestmark = pytest.mark.slow
+
 MARK = "marked"
 """Every secret here begins with it, so that a part of one is found as well as the whole."""
 
@@ -143,7 +145,7 @@ def look(exporter: Exporter, outlets: Outlets) -> None:
     outlets.add("thread names", b"".join(thread.read_bytes() for thread in process.glob("task/*/comm")))
 
 
-@pytest.mark.parametrize("log_format", ["json", pytest.param("logfmt", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("log_format", ["json", "logfmt"])
 def test_no_secret_comes_out_anywhere(simulator: Simulator, echo: Echo, tmp_path: Path, log_format: str) -> None:
     config, env = every_way_in(simulator, tmp_path)
     web = tmp_path / "web.yml"
@@ -209,7 +211,6 @@ def mistakes(good: str) -> Iterator[str]:
         yield good.replace(line, wrong)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("command", [["check"], ["stations"], ["stations", "--output=json"]])
 def test_no_secret_comes_out_of_a_command(simulator: Simulator, echo: Echo, tmp_path: Path, command: list[str]) -> None:
     config, env = every_way_in(simulator, tmp_path)
