@@ -32,6 +32,7 @@ class _Assessed(NamedTuple):
     records: Mapping[str, StationRecord]
     outage: Outage | None
     restored: bool
+    up: bool | None
     partial_since: float | None
     is_open: bool
     stale_after: float
@@ -46,6 +47,7 @@ class _Assessed(NamedTuple):
             and state.records is self.records
             and state.outage is self.outage
             and state.restored is self.restored
+            and state.up is self.up
             and state.partial_since == self.partial_since
         )
 
@@ -170,6 +172,7 @@ class BrandIncidents:
             state.records,
             state.outage,
             state.restored,
+            state.up,
             state.partial_since,
             assessment.summary.is_open,
             self._rules(state.venue).stale_after,

@@ -161,6 +161,32 @@ def test_an_outage_of_an_earlier_process_has_its_time_to_end_after_a_restart() -
     assert history.said() == []
 
 
+def test_an_outage_that_a_restart_falls_into_is_one_incident() -> None:
+    history = History(venues=4)
+    history.run(60)
+    history.lose()
+    history.run(120)
+    history.restart(60)
+    history.run(600)
+    assert history.said() == [firing(UNREACHABLE, BRAND)]
+
+
+def test_venues_that_are_lost_over_a_restart_hold_back_each_other_when_the_login_works_again() -> None:
+    history = History(venues=4)
+    history.fail_login()
+    history.run(60)
+    history.lose()
+    history.run(60)
+    history.restart(60)
+    history.run(60)
+    history.discover(LoggedIn(history.now))
+    history.run(600)
+    assert [(said.event, said.kind) for said in history.said() if said.event == "firing"] == [
+        ("firing", LOGIN),
+        ("firing", UNREACHABLE),
+    ]
+
+
 def test_a_brand_without_venues_is_not_unreachable() -> None:
     history = History(venues=4)
     history.run(60)
