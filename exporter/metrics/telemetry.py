@@ -22,7 +22,7 @@ from prometheus_client.openmetrics import exposition as openmetrics_exposition
 from prometheus_client.registry import Collector
 
 from exporter import __version__
-from exporter.metrics.families import BRAND_FAMILIES, INCIDENT_FAMILIES
+from exporter.metrics.families import BRAND_FAMILIES, INCIDENT_FAMILIES, first_of_each_series
 from exporter.metrics.render import table
 from exporter.model import Incident, Reason
 from exporter.views import BrandView
@@ -159,7 +159,7 @@ class Telemetry:
         families = [family for family in BRAND_FAMILIES if not names or family.name in names]
         brands = table(families, self._brands(), openmetrics=openmetrics)
         of_incidents = [family for family in INCIDENT_FAMILIES if not names or family.name in names]
-        brands += table(of_incidents, self._incidents(), openmetrics=openmetrics)
+        brands += table(of_incidents, first_of_each_series(self._incidents()), openmetrics=openmetrics)
         if openmetrics:
             return brands + bytes(openmetrics_exposition.generate_latest(registry))  # type: ignore[no-untyped-call]
         return brands + generate_latest(registry)

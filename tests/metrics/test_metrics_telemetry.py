@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from exporter import __version__
 from exporter.metrics.telemetry import Telemetry
-from exporter.model import BrandState, Reason
+from exporter.model import BrandState, Incident, IncidentKind, Reason
 from exporter.views import BrandView
 
 BRAND = BrandView(BrandState("tandir-group", seen=True), 300, 299)
@@ -137,3 +137,21 @@ def test_names_limit_the_text_to_their_samples() -> None:
 
 def test_openmetrics_ends_as_it_must() -> None:
     assert made().text(frozenset(), openmetrics=True).endswith(b"# EOF\n")
+
+
+def test_incidents_that_no_label_tells_apart_are_one_series_since_the_first_began() -> None:
+    def incident(kind: IncidentKind, brand: str, began_at: float, **details: str) -> Incident:
+        return Incident(kind, kind.severity, brand, began_at, fired_at=NOON, details=details)
+
+    incidents = [
+        incident(IncidentKind.CHANNEL_DOWN, "", NOON, channel="shift"),
+        incident(IncidentKind.CHANNEL_DOWN, "", NOON - 60, channel="it"),
+        incident(IncidentKind.MANY_VENUES_INACTIVE, "tandir-group", NOON - 30, edit="1.0"),
+        incident(IncidentKind.MANY_VENUES_INACTIVE, "tandir-group", NOON, edit="2.0"),
+    ]
+    telemetry = made(incidents=lambda: incidents)
+    lines = telemetry.text(frozenset(), openmetrics=False).decode().splitlines()
+    series = [line.rpartition(" ")[0] for line in lines if line.startswith("clopos_incident")]
+    assert len(series) == len(set(series)) == 4
+    started = values(telemetry, "clopos_incident_started_timestamp_seconds")
+    assert sorted(started.values()) == [NOON - 60, NOON - 30]
