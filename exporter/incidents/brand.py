@@ -174,7 +174,7 @@ def _bulk(ledger: Ledger, key: str, span: tuple[float, float], tally: BrandTally
     """
     found = [(id_, candidate) for id_, candidate in tally.candidates() if span[0] <= candidate.switched_at <= span[1]]
     members: Members = tuple(sorted((venue_id, candidate.station_id) for venue_id, candidate in found))
-    details = {"from": span[0], "to": span[1]}
+    details = {"from": span[0], "to": span[1], "edit": key.removeprefix(_BULK)}
     incident = ledger.now.get(key)
     if incident is None or not incident.firing:
         # It fires when the first of its stations would, so that this one does not fire alone.

@@ -6,7 +6,9 @@ import pytest
 from history import History, firing, resolved, wall
 
 from exporter.hours import IgnoreRule
+from exporter.incidents import IncidentRules
 from exporter.model import Kind
+from exporter.outbox import key
 
 KITCHEN, OTHER, NOT_READY = "kitchen_station_inactive", "station_inactive", "station_not_ready"
 ALL, BULK = "venue_no_active_station", "many_venues_inactive"
@@ -531,6 +533,61 @@ def test_a_bulk_edit_ends_silently_when_its_venues_close_and_is_back_before_open
     assert history.said() == [firing(BULK, "tandir-group"), resolved(BULK, "tandir-group", "closed")]
     history.run_until("2026-11-24T11:00")
     assert history.said() == [firing(BULK, "tandir-group")]
+
+
+def test_a_bulk_edit_of_which_only_closed_venues_are_left_is_not_called_over() -> None:
+    # Who switched the open ones on knows it. "No longer inactive" would not be true of the others.
+    history = History(venues=8, begin="2026-11-24T01:00")
+    for venue in "123":
+        history.own_rules[venue] = IncidentRules(history.hours(HOURS))
+    history.run(60)
+    for venue in "123456":
+        history.off("k", venue)
+    history.run_until("2026-11-24T02:30")
+    assert history.said() == [firing(BULK, "tandir-group")]
+    for venue in "456":
+        history.on("k", venue)
+    history.run(60)
+    assert history.said() == [resolved(BULK, "tandir-group", "closed")]
+    history.run_until("2026-11-24T09:29")
+    assert history.said() == []
+    history.run_until("2026-11-24T09:35")
+    assert set(history.said()) == {firing(NOT_READY, f"{venue}/k") for venue in "123"}
+
+
+def test_a_bulk_edit_of_which_an_open_venue_is_left_goes_on_as_that() -> None:
+    history = History(venues=8, begin="2026-11-24T01:00")
+    for venue in "12345":
+        history.own_rules[venue] = IncidentRules(history.hours(HOURS))
+    history.run(60)
+    for venue in "123456":
+        history.off("k", venue)
+    history.run_until("2026-11-24T03:00")
+    for venue in "12345":
+        history.on("k", venue)
+    history.run(600)
+    assert history.said() == [
+        firing(BULK, "tandir-group"),
+        resolved(BULK, "tandir-group", "replaced"),
+        firing(KITCHEN, "6/k"),
+    ]
+
+
+def test_two_bulk_edits_that_fire_at_the_same_moment_are_two_for_their_deliveries() -> None:
+    history = History(venues=12, hours=HOURS, begin="2026-11-24T08:00")
+    for venue in map(str, range(1, 7)):
+        history.off("k", venue)
+    history.run(3000)
+    for venue in map(str, range(7, 13)):
+        history.off("k", venue)
+    history.run_until("2026-11-24T10:10")
+    bulks = [incident for incident in history.brand.incidents.values() if incident.firing]
+    assert len(bulks) == 2
+    assert bulks[0].fired_at == bulks[1].fired_at
+    assert key(bulks[0]) != key(bulks[1])
+    history.edit("b", "1", active=False, updated_at=bulks[1].details["from"] - 30)
+    history.run(60)
+    assert {key(one) for one in history.brand.incidents.values()} == set(map(key, bulks)), "also while they grow"
 
 
 def test_a_bulk_edit_replaces_singles_that_fired_before_it_was_one() -> None:

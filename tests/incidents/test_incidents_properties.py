@@ -5,9 +5,10 @@ from collections import Counter
 from collections.abc import Callable
 
 from history import History
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from exporter import outbox
 from exporter.hours import IgnoreRule
 from exporter.incidents import IncidentRules, assess_venue, inactive_open_seconds
 from exporter.model import Event, Kind
@@ -108,8 +109,17 @@ def test_every_firing_has_one_end_and_what_has_none_fires_still(
     assert +open_ == fires
 
 
+OUTAGE_OVER_A_RESTART: list[tuple[Act, float]] = [
+    (lambda history: history.fail_login(), 30.0),
+    (lambda history: history.lose(), 90.0),
+    (lambda history: history.restart(10.0), 30.0),
+    (lambda history: history.discover(), 60.0),
+]
+
+
 @SLOWLY
 @given(HOURS, HISTORIES)
+@example(None, OUTAGE_OVER_A_RESTART)
 def test_deciding_again_changes_nothing(hours: str | None, acts: list[tuple[Act, float]]) -> None:
     history = played(hours, acts)
     history.take(history.judge.due(history.brand, history.now))
@@ -143,6 +153,16 @@ def test_nothing_is_decided_about_stations_while_nothing_is_known_but_that_the_v
         said for said in history.said() if said.kind not in ("venue_data_stale", "brand_unreachable", "login_failing")
     ]
     assert {said.ended for said in of_stations} <= {"closed"}
+
+
+@SLOWLY
+@given(HOURS, HISTORIES)
+def test_no_two_incidents_that_fire_have_the_same_key_for_their_deliveries(
+    hours: str | None, acts: list[tuple[Act, float]]
+) -> None:
+    history = played(hours, acts)
+    keys = [outbox.key(incident) for incident in history.incidents() if incident.firing]
+    assert len(keys) == len(set(keys))
 
 
 @SLOWLY
