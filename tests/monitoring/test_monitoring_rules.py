@@ -121,6 +121,34 @@ def test_a_text_names_what_it_is_about(world: World, summary: str, tmp_path: Pat
     assert f'summary="{summary}"' in done.stdout + done.stderr
 
 
+def test_the_alert_of_the_readme_fires_for_a_kitchen_that_is_inactive_and_open(
+    tmp_path: Path, program: Program
+) -> None:
+    [text] = re.findall(r"```yaml\n(- alert:.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert text.count("\n") == 5
+    (tmp_path / "rules.yml").write_text(yaml.safe_dump({"groups": [{"name": "own", "rules": yaml.safe_load(text)}]}))
+    world = World().station("1", "Grill", active="1 10:0 20:1").station("2", "Bar", kind="other", active=0)
+    world.station("3", "Oven", active="1 10:nan").venue("8", "Old Town", opened=0)
+    world.station("4", "Grill", active=0, venue_id="8", venue="Old Town")
+    labels = {"brand": "tandir", "venue_id": "7", "venue": "White City", "station_id": "1", "station": "Grill"}
+    fires = {
+        "exp_labels": {**labels, "kind": "kitchen", "job": "clopos", "instance": "a"},
+        "exp_annotations": {"summary": "Grill of White City is inactive in Clopos"},
+    }
+    test = {
+        "interval": "1m",
+        "input_series": world.input_series(60),
+        "alert_rule_test": [
+            {"eval_time": f"{minute}m", "alertname": "KitchenStationInactive", "exp_alerts": expected}
+            for minute, expected in {11: [], 12: [fires], 19: [fires], 20: []}.items()
+        ],
+    }
+    path = tmp_path / "tests.json"
+    path.write_text(json.dumps({"rule_files": ["rules.yml"], "evaluation_interval": "1m", "tests": [test]}))
+    for promtool in ("promtool", "promtool3"):
+        run(program(promtool), "test", "rules", path)
+
+
 LATER = {"clopos_exporter_notification_channel_up": {"channel"}}
 """Metrics that are served once there is something to say."""
 
