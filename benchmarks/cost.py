@@ -13,7 +13,7 @@ from benchmarks.served import serving
 
 BRANDS, VENUES = 10, 200
 SECONDS = 20.0
-SETTLE = 4.0
+WARM_UP = 4.0
 EVENTS = 20_000
 
 
@@ -46,7 +46,7 @@ def _one_venue() -> Iterator[Figure]:
 def _polls(small: Exporter, large: Exporter, brand: Section) -> Iterator[Figure]:
     """Measure both fleets and bare GETs at the pace of the large one, all at the same time."""
     with bare_gets(brand, VENUES, BRANDS * VENUES / 60) as bare:
-        time.sleep(SETTLE)
+        time.sleep(WARM_UP)
         pids = small.pid, large.pid, bare
         polls, before, began = (small.polls(), large.polls()), list(map(cpu_seconds, pids)), time.perf_counter()
         time.sleep(SECONDS)
@@ -89,7 +89,7 @@ def _flood() -> Iterator[Figure]:
         calm = statistics.median(scrape() for _ in range(50))
         served.start_telling(EVENTS)
         took = []
-        while not served.has_told():
+        while not served.has_finished():
             took.append(scrape())
     what = f"{EVENTS:,} events told at once"
     yield Figure(f"{what}: took", f"{sum(took):.1f} s")

@@ -39,8 +39,8 @@ class Figure:
 
 def table(figures: Sequence[Figure]) -> str:
     """Write a table in Markdown, which reads well on a terminal too."""
-    verdicts = {True: "yes", False: "**no**", None: ""}
-    rows = [(figure.what, figure.measured, figure.target, verdicts[figure.reached]) for figure in figures]
+    answers = {True: "yes", False: "**no**", None: ""}
+    rows = [(figure.what, figure.measured, figure.target, answers[figure.reached]) for figure in figures]
     return tabulate(rows, ("figure", "measured", "target", "reached"), "github", disable_numparse=True)
 
 

@@ -60,7 +60,7 @@ class Served:
         """Let the poll of a venue with so many changes be told and remembered."""
         self._connection.send(("emit", events))
 
-    def has_told(self) -> bool:
+    def has_finished(self) -> bool:
         """Tell whether that is over."""
         return self._connection.poll()
 

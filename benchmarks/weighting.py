@@ -211,11 +211,11 @@ def _run(expressions: Sequence[str], switches: Sequence[list[float]], *, weighte
         if venue is None:
             continue
         quota.acquire(float("inf"))
-        refusal = limits.admit("127.0.0.1", "chain")
-        headers = limits.record("127.0.0.1", "chain", TOO_MANY if refusal else 200)
-        if refusal is not None:
+        exceeded = limits.acquire("127.0.0.1", "chain")
+        headers = limits.record("127.0.0.1", "chain", TOO_MANY if exceeded else 200)
+        if exceeded is not None:
             run.refused += 1
-            quota.rate_limited(refusal.reset)
+            quota.rate_limited(exceeded.reset)
             rounds.done(venue)
             continue
         if headers is not None:

@@ -45,12 +45,12 @@ class FakeClock(Clock):
 
 
 class ManualScheduler:
-    """Fire jobs when a fake clock says so; `settled` is called after each firing."""
+    """Fire jobs when a fake clock says so; `after_jobs` is called after each firing."""
 
     def __init__(self, clock: FakeClock) -> None:
         self.clock = clock
         self.jobs: dict[str, tuple[Callable[[], float], Callable[[], None]]] = {}
-        self.settled: Callable[[], None] = lambda: None
+        self.after_jobs: Callable[[], None] = lambda: None
 
     def schedule(self, name: str, next_at: Callable[[], float], run: Callable[[], None]) -> None:
         self.jobs[name] = (next_at, run)
@@ -69,7 +69,7 @@ class ManualScheduler:
                 break
             self.clock.forward(max(0.001, at - self.clock.monotonic()))
             self.jobs[name][1]()
-            self.settled()
+            self.after_jobs()
         self.clock.forward(max(0.0, until - self.clock.monotonic()))
 
 

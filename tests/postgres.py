@@ -17,7 +17,7 @@ import psycopg
 
 from exporter.store.database import SCHEMA
 
-PATIENCE = 60.0
+TIMEOUT = 60.0
 
 
 def binaries() -> Path | None:
@@ -58,7 +58,7 @@ class PostgreSQL:
         )  # fmt: skip
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log)
-        until = time.monotonic() + PATIENCE
+        until = time.monotonic() + TIMEOUT
         while subprocess.run(
             [self._programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)], check=False
         ).returncode:
@@ -69,7 +69,7 @@ class PostgreSQL:
         """Stop at once, as a crash does."""
         if self._process is not None:
             self._process.send_signal(signal.SIGQUIT)
-            self._process.wait(PATIENCE)
+            self._process.wait(TIMEOUT)
             self._process = None
 
     @property
@@ -95,12 +95,12 @@ class PostgreSQL:
 
     def sql(self, statement: str) -> list[tuple[Any, ...]]:
         """Run a statement as the superuser, and return its rows."""
-        with psycopg.connect(self.url, autocommit=True, connect_timeout=int(PATIENCE)) as connection:
+        with psycopg.connect(self.url, autocommit=True, connect_timeout=int(TIMEOUT)) as connection:
             cursor = connection.execute(statement)
             return cursor.fetchall() if cursor.description else []
 
     def _run(self, *command: str) -> None:
-        subprocess.run(self._command(*command), check=True, capture_output=True, cwd="/", timeout=PATIENCE)
+        subprocess.run(self._command(*command), check=True, capture_output=True, cwd="/", timeout=TIMEOUT)
 
     def _command(self, program: str, *arguments: str) -> Sequence[str]:
         # The server refuses to run as root.

@@ -61,8 +61,8 @@ class Service:
 
     def answer_with(self, *answers: Answer) -> None:
         """Give these answers in turn, for ever."""
-        turns: Iterator[Answer] = cycle(answers)
-        self.answer = lambda: next(turns)
+        repeated: Iterator[Answer] = cycle(answers)
+        self.answer = lambda: next(repeated)
 
     def __enter__(self) -> Self:
         self._thread.start()

@@ -28,7 +28,7 @@ def after(*outcomes: Snapshot | Failure, state: VenueState = BLANK) -> VenueStat
     return state
 
 
-def told(state: VenueState, outcome: Snapshot | Failure) -> list[tuple[Event, dict[str, Any]]]:
+def emitted(state: VenueState, outcome: Snapshot | Failure) -> list[tuple[Event, dict[str, Any]]]:
     return [(change.event, dict(change.details)) for change in advance(state, outcome)[1]]
 
 
@@ -36,15 +36,15 @@ def told(state: VenueState, outcome: Snapshot | Failure) -> list[tuple[Event, di
 
 
 def test_stations_seen_in_the_first_poll_are_not_told() -> None:
-    assert told(BLANK, snapshot(station("1"), station("2"))) == []
+    assert emitted(BLANK, snapshot(station("1"), station("2"))) == []
 
 
 def test_a_station_that_is_inactive_in_the_first_poll_is_found_inactive() -> None:
     inactive = station("2", active=False)
-    assert told(BLANK, snapshot(station("1"), inactive)) == [(Event.STATION_FOUND_INACTIVE, {})]
+    assert emitted(BLANK, snapshot(station("1"), inactive)) == [(Event.STATION_FOUND_INACTIVE, {})]
 
 
-def test_nothing_is_told_when_nothing_changed_and_the_stations_stay_the_same_object() -> None:
+def test_nothing_is_reported_when_nothing_changed_and_the_stations_stay_the_same_object() -> None:
     before = after(snapshot(station()))
     state, changes = advance(before, snapshot(station(), seconds=30))
     assert not changes
@@ -91,7 +91,7 @@ def test_a_station_switched_active_again_is_activated_and_counted_by_kind() -> N
 
 def test_a_status_that_was_there_when_we_first_looked_lasted_at_least_so_long() -> None:
     before = after(snapshot(station(), seconds=100))
-    assert told(before, snapshot(station(active=False), seconds=160)) == [
+    assert emitted(before, snapshot(station(active=False), seconds=160)) == [
         (Event.STATION_DEACTIVATED, {"previous_for_at_least_seconds": 60.0})
     ]
 
@@ -101,10 +101,10 @@ def test_a_wall_clock_that_jumps_changes_no_duration(jump: float) -> None:
     before = after(snapshot(station()), snapshot(station(active=False), seconds=10))
     polled = snapshot(station(), seconds=40)
     jumped = replace(polled, at=polled.at._replace(wall=polled.at.wall + jump))
-    assert told(before, jumped) == [(Event.STATION_ACTIVATED, {"previous_for_seconds": 30.0})]
+    assert emitted(before, jumped) == [(Event.STATION_ACTIVATED, {"previous_for_seconds": 30.0})]
     lost = replace(failure(), at=jumped.at)
-    assert told(before, lost)[0][1]["down_for_seconds"] == 30.0
-    assert told(after(lost, state=before), jumped)[0][1]["down_for_seconds"] == 30.0
+    assert emitted(before, lost)[0][1]["down_for_seconds"] == 30.0
+    assert emitted(after(lost, state=before), jumped)[0][1]["down_for_seconds"] == 30.0
 
 
 def test_a_duration_that_began_before_a_restart_is_that_of_the_wall_clock() -> None:
@@ -112,19 +112,19 @@ def test_a_duration_that_began_before_a_restart_is_that_of_the_wall_clock() -> N
     assert before.stations is not None
     station_state = replace(before.stations["1"], since_monotonic=None)
     restored = replace(before, stations={"1": station_state}, restored=True)
-    assert told(restored, snapshot(station(), seconds=70)) == [
+    assert emitted(restored, snapshot(station(), seconds=70)) == [
         (Event.STATION_ACTIVATED, {"previous_for_seconds": 60.0, "detected": "after_restart"})
     ]
 
 
 def test_a_station_that_is_new_is_added() -> None:
     before = after(snapshot(station("1")))
-    assert told(before, snapshot(station("1"), station("2"))) == [(Event.STATION_ADDED, {})]
+    assert emitted(before, snapshot(station("1"), station("2"))) == [(Event.STATION_ADDED, {})]
 
 
 def test_a_station_that_is_new_and_inactive_is_added_and_found_inactive() -> None:
     before = after(snapshot(station("1")))
-    assert told(before, snapshot(station("1"), station("2", active=False))) == [
+    assert emitted(before, snapshot(station("1"), station("2", active=False))) == [
         (Event.STATION_ADDED, {}),
         (Event.STATION_FOUND_INACTIVE, {}),
     ]
@@ -148,36 +148,36 @@ def test_a_station_missing_twice_in_a_row_is_removed() -> None:
 
 def test_a_failed_poll_between_two_absences_neither_counts_nor_breaks_the_row() -> None:
     before = after(snapshot(station("1"), station("2")), snapshot(station("1")), failure())
-    assert told(before, snapshot(station("1")))[-1] == (Event.STATION_REMOVED, {})
+    assert emitted(before, snapshot(station("1")))[-1] == (Event.STATION_REMOVED, {})
 
 
 def test_a_station_that_came_back_has_to_be_missing_twice_again() -> None:
     both = snapshot(station("1"), station("2"))
     before = after(both, snapshot(station("1")), both)
-    assert told(before, snapshot(station("1"))) == []
+    assert emitted(before, snapshot(station("1"))) == []
 
 
-def test_a_station_that_comes_back_changed_after_one_absence_is_told_by_its_change_alone() -> None:
+def test_a_station_that_comes_back_changed_after_one_absence_is_reported_by_its_change_alone() -> None:
     before = after(snapshot(station("1"), station("2")), snapshot(station("1"), seconds=10))
-    assert told(before, snapshot(station("1"), station("2", active=False), seconds=20)) == [
+    assert emitted(before, snapshot(station("1"), station("2", active=False), seconds=20)) == [
         (Event.STATION_DEACTIVATED, {"previous_for_at_least_seconds": 20.0})
     ]
 
 
-def test_several_removals_are_told_in_the_order_in_which_the_stations_were_known() -> None:
+def test_several_removals_are_reported_in_the_order_in_which_the_stations_were_known() -> None:
     many = [station(str(number)) for number in range(9)]
     before = after(snapshot(*many), snapshot())
     assert [change.station for change in advance(before, snapshot())[1]] == many
 
 
-def test_a_renamed_station_is_told_with_its_previous_name() -> None:
-    assert told(after(snapshot(station())), snapshot(station(name="Təndir"))) == [
+def test_a_renamed_station_is_reported_with_its_previous_name() -> None:
+    assert emitted(after(snapshot(station())), snapshot(station(name="Təndir"))) == [
         (Event.STATION_RENAMED, {"previous": "Tandir"})
     ]
 
 
-def test_a_station_of_another_kind_is_told_with_its_previous_kind() -> None:
-    assert told(after(snapshot(station())), snapshot(station(kind=Kind.OTHER))) == [
+def test_a_station_of_another_kind_is_reported_with_its_previous_kind() -> None:
+    assert emitted(after(snapshot(station())), snapshot(station(kind=Kind.OTHER))) == [
         (Event.STATION_KIND_CHANGED, {"previous": "kitchen"})
     ]
 
@@ -186,24 +186,24 @@ def test_a_station_of_another_kind_is_told_with_its_previous_kind() -> None:
     ("printable", "event"),
     [(False, Event.STATION_PRINTING_DISABLED), (True, Event.STATION_PRINTING_ENABLED)],
 )
-def test_printing_switched_is_told_with_its_previous_value(*, printable: bool, event: Event) -> None:
+def test_printing_switched_is_reported_with_its_previous_value(*, printable: bool, event: Event) -> None:
     before = after(snapshot(station(printable=not printable)))
-    assert told(before, snapshot(station(printable=printable))) == [(event, {"previous": not printable})]
+    assert emitted(before, snapshot(station(printable=printable))) == [(event, {"previous": not printable})]
 
 
 def test_a_station_edited_without_a_visible_change_is_touched() -> None:
-    assert told(after(snapshot(station())), snapshot(station(updated_at=99.0))) == [(Event.STATION_TOUCHED, {})]
+    assert emitted(after(snapshot(station())), snapshot(station(updated_at=99.0))) == [(Event.STATION_TOUCHED, {})]
 
 
 def test_a_station_is_not_touched_when_something_else_changed() -> None:
-    events = [event for event, _ in told(after(snapshot(station())), snapshot(station(name="Bar", updated_at=99.0)))]
+    events = [event for event, _ in emitted(after(snapshot(station())), snapshot(station(name="Bar", updated_at=99.0)))]
     assert events == [Event.STATION_RENAMED]
 
 
-def test_everything_that_changed_at_once_is_told() -> None:
+def test_everything_that_changed_at_once_is_reported() -> None:
     before = after(snapshot(station()))
     new = station(name="Bar", kind=Kind.OTHER, active=False, printable=False, updated_at=99.0)
-    assert [event for event, _ in told(before, snapshot(new))] == [
+    assert [event for event, _ in emitted(before, snapshot(new))] == [
         Event.STATION_DEACTIVATED,
         Event.STATION_RENAMED,
         Event.STATION_KIND_CHANGED,
@@ -224,8 +224,8 @@ def test_a_status_that_becomes_unclear_is_not_a_change_and_the_last_clear_one_is
 
 def test_a_status_that_is_clear_again_is_compared_with_the_last_clear_one() -> None:
     before = after(snapshot(station()), snapshot(station(active=None), seconds=10))
-    assert told(before, snapshot(station(), seconds=20)) == []
-    assert told(before, snapshot(station(active=False), seconds=20)) == [
+    assert emitted(before, snapshot(station(), seconds=20)) == []
+    assert emitted(before, snapshot(station(active=False), seconds=20)) == [
         (Event.STATION_DEACTIVATED, {"previous_for_at_least_seconds": 20.0})
     ]
 
@@ -243,13 +243,15 @@ def test_a_status_that_was_never_clear_is_found_and_not_changed(*, active: bool,
 
 def test_printing_that_was_unclear_for_a_while_is_compared_with_the_last_clear_value() -> None:
     before = after(snapshot(station()), snapshot(station(printable=None)))
-    assert told(before, snapshot(station())) == []
-    assert told(before, snapshot(station(printable=False))) == [(Event.STATION_PRINTING_DISABLED, {"previous": True})]
+    assert emitted(before, snapshot(station())) == []
+    assert emitted(before, snapshot(station(printable=False))) == [
+        (Event.STATION_PRINTING_DISABLED, {"previous": True})
+    ]
 
 
 def test_printing_that_was_never_clear_is_not_told_when_it_becomes_so() -> None:
     before = after(snapshot(station(printable=None)))
-    assert told(before, snapshot(station(printable=False))) == []
+    assert emitted(before, snapshot(station(printable=False))) == []
 
 
 # A venue
@@ -270,16 +272,16 @@ def test_a_failed_poll_loses_the_venue_once_and_keeps_what_is_known() -> None:
     assert state.stations is before.stations
     assert (state.up, state.polls, state.failures, state.last_duration) == (False, 2, 1, 12.0)
     assert (state.last_success, state.fresh_at) == (before.last_success, before.fresh_at)
-    assert told(state, failure(Reason.GATEWAY, seconds=90)) == []
+    assert emitted(state, failure(Reason.GATEWAY, seconds=90)) == []
 
 
 def test_for_how_long_is_not_said_of_a_venue_that_was_never_read() -> None:
-    assert "down_for_seconds" not in told(BLANK, failure())[0][1]
+    assert "down_for_seconds" not in emitted(BLANK, failure())[0][1]
 
 
 def test_for_how_long_is_not_said_of_a_venue_that_this_process_never_read() -> None:
     three_days_old = replace(after(snapshot(station(), seconds=-3 * 86400)), restored=True)
-    assert "down_for_seconds" not in told(three_days_old, failure())[0][1]
+    assert "down_for_seconds" not in emitted(three_days_old, failure())[0][1]
 
 
 def test_our_own_pacing_is_a_failed_poll_but_no_outage_that_is_reported() -> None:
@@ -287,10 +289,10 @@ def test_our_own_pacing_is_a_failed_poll_but_no_outage_that_is_reported() -> Non
     throttled, changes = advance(before, failure(Reason.THROTTLED))
     assert not changes
     assert (throttled.up, throttled.failures) == (False, 1)
-    assert told(throttled, snapshot(station())) == []
+    assert emitted(throttled, snapshot(station())) == []
     lost, changes = advance(throttled, failure(Reason.GATEWAY, seconds=30))
     assert [change.event for change in changes] == [Event.VENUE_LOST]
-    assert told(after(failure(Reason.THROTTLED), state=lost), snapshot(station()))[0][0] is Event.VENUE_RECOVERED
+    assert emitted(after(failure(Reason.THROTTLED), state=lost), snapshot(station()))[0][0] is Event.VENUE_RECOVERED
 
 
 def test_rows_that_cannot_be_read_prove_no_absence() -> None:
@@ -298,16 +300,16 @@ def test_rows_that_cannot_be_read_prove_no_absence() -> None:
     partial = snapshot(station("1"), partial=True)
     state = after(partial, partial, partial, state=before)
     assert state.stations is before.stations
-    assert told(state, snapshot(station("1"))) == [(Event.STATION_REMOVED, {})]
+    assert emitted(state, snapshot(station("1"))) == [(Event.STATION_REMOVED, {})]
 
 
 def test_an_edit_time_that_is_null_now_and_then_is_no_touch() -> None:
     before = after(snapshot(station(updated_at=5.0)))
     state = after(snapshot(station(updated_at=None)), state=before)
     assert state.stations is before.stations
-    assert told(state, snapshot(station(updated_at=5.0))) == []
-    assert told(state, snapshot(station(updated_at=6.0))) == [(Event.STATION_TOUCHED, {})]
-    assert told(after(snapshot(station(updated_at=None))), snapshot(station(updated_at=6.0))) == []
+    assert emitted(state, snapshot(station(updated_at=5.0))) == []
+    assert emitted(state, snapshot(station(updated_at=6.0))) == [(Event.STATION_TOUCHED, {})]
+    assert emitted(after(snapshot(station(updated_at=None))), snapshot(station(updated_at=6.0))) == []
 
 
 def test_a_venue_recovers_once_with_how_long_it_was_not_read_and_why() -> None:
@@ -320,17 +322,17 @@ def test_a_venue_recovers_once_with_how_long_it_was_not_read_and_why() -> None:
         )
     ]
     assert state.up
-    assert told(state, snapshot(station(), seconds=150)) == []
+    assert emitted(state, snapshot(station(), seconds=150)) == []
 
 
 def test_a_venue_that_was_never_read_before_was_down_since_its_first_failure() -> None:
     before = after(failure(seconds=10))
-    assert told(before, snapshot(station(), seconds=25))[0][1]["down_for_seconds"] == 15.0
+    assert emitted(before, snapshot(station(), seconds=25))[0][1]["down_for_seconds"] == 15.0
 
 
-def test_recovery_is_told_before_what_changed_meanwhile() -> None:
+def test_recovery_is_reported_before_what_changed_meanwhile() -> None:
     before = after(snapshot(station()), failure())
-    events = [event for event, _ in told(before, snapshot(station(active=False)))]
+    events = [event for event, _ in emitted(before, snapshot(station(active=False)))]
     assert events == [Event.VENUE_RECOVERED, Event.STATION_DEACTIVATED]
 
 
@@ -350,15 +352,15 @@ def test_changes_found_after_a_restart_say_so_until_the_first_complete_poll() ->
         (Event.STATION_RENAMED, {"previous": "Tandir", "detected": "after_restart"}),
     ]
     assert "detected" not in changes[0].details, "the venue recovers now"
-    assert told(state, snapshot(station("1"), station("2", name="Bar"), seconds=90)) == [
+    assert emitted(state, snapshot(station("1"), station("2", name="Bar"), seconds=90)) == [
         (Event.STATION_ACTIVATED, {"previous_for_seconds": 30.0})
     ]
 
 
 def test_an_outage_that_began_before_a_restart_is_not_told_again() -> None:
     restored = VenueState(venue(), outage=Outage(at(-60).wall, Reason.TIMEOUT, "late"), restored=True)
-    assert told(restored, failure()) == []
-    assert told(restored, snapshot())[0][1]["down_for_seconds"] == 60.0
+    assert emitted(restored, failure()) == []
+    assert emitted(restored, snapshot())[0][1]["down_for_seconds"] == 60.0
 
 
 def test_a_venue_is_neither_up_nor_down_before_its_first_poll() -> None:

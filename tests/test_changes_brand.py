@@ -21,7 +21,7 @@ def brand_after(*outcomes: Discovery | LoggedIn | Failure, state: BrandState = B
     return state
 
 
-def brand_told(state: BrandState, outcome: Discovery | LoggedIn | Failure) -> list[tuple[Event, str | None]]:
+def brand_events(state: BrandState, outcome: Discovery | LoggedIn | Failure) -> list[tuple[Event, str | None]]:
     return [(change.event, change.venue.id if change.venue else None) for change in advance_brand(state, outcome)[1]]
 
 
@@ -37,7 +37,7 @@ def test_the_first_discovery_tells_nothing() -> None:
 
 
 def test_a_venue_that_is_new_is_added() -> None:
-    assert brand_told(brand_after(discovered("1")), discovered("1", "2")) == [(Event.VENUE_ADDED, "2")]
+    assert brand_events(brand_after(discovered("1")), discovered("1", "2")) == [(Event.VENUE_ADDED, "2")]
 
 
 def test_a_venue_missing_once_is_kept() -> None:
@@ -56,7 +56,7 @@ def test_a_venue_missing_twice_a_minute_apart_is_removed() -> None:
 def test_quick_absences_prove_nothing() -> None:
     before = brand_after(discovered("1", "2"), *(discovered("1", seconds=60 + second) for second in range(5)))
     assert [one.id for one in before.venues or ()] == ["1", "2"]
-    assert brand_told(before, discovered("1", seconds=120)) == [(Event.VENUE_REMOVED, "2")]
+    assert brand_events(before, discovered("1", seconds=120)) == [(Event.VENUE_REMOVED, "2")]
 
 
 def test_with_short_intervals_absences_need_be_less_far_apart() -> None:
@@ -73,11 +73,11 @@ def test_a_list_that_lost_most_venues_is_a_warning_and_takes_three_confirmations
     state, [warning] = advance_brand(before, discovered(*rest, seconds=0))
     assert warning.event is Event.BRAND_VENUES_MISSING
     assert warning.details["message"].startswith(f"Clopos no longer lists {3 - len(rest)} of 3 venues")
-    assert brand_told(state, discovered(*rest, seconds=1800)) == []
+    assert brand_events(state, discovered(*rest, seconds=1800)) == []
     state = brand_after(*(discovered(*rest, seconds=60 * minute) for minute in range(1, 30)), state=state)
     assert {one.id for one in state.venues or ()} == {"1", "2", "3"}
     gone = [id_ for id_ in "123" if id_ not in rest]
-    assert brand_told(state, discovered(*rest, seconds=1800)) == [(Event.VENUE_REMOVED, id_) for id_ in gone]
+    assert brand_events(state, discovered(*rest, seconds=1800)) == [(Event.VENUE_REMOVED, id_) for id_ in gone]
 
 
 def test_most_venues_that_are_back_after_a_while_were_never_removed() -> None:
@@ -89,8 +89,8 @@ def test_most_venues_that_are_back_after_a_while_were_never_removed() -> None:
 
 def test_a_clock_set_back_between_two_absences_counts_from_then() -> None:
     before = brand_after(discovered("1", "2"), discovered("1"), discovered("1", seconds=-3600))
-    assert brand_told(before, discovered("1", seconds=-3570)) == []
-    assert brand_told(before, discovered("1", seconds=-3540)) == [(Event.VENUE_REMOVED, "2")]
+    assert brand_events(before, discovered("1", seconds=-3570)) == []
+    assert brand_events(before, discovered("1", seconds=-3540)) == [(Event.VENUE_REMOVED, "2")]
 
 
 def test_a_venue_that_the_configuration_no_longer_lists_is_removed_at_once() -> None:
@@ -101,7 +101,7 @@ def test_a_venue_that_the_configuration_no_longer_lists_is_removed_at_once() -> 
 
 def test_a_venue_that_came_back_has_to_be_missing_twice_again() -> None:
     both = discovered("1", "2")
-    assert brand_told(brand_after(both, discovered("1"), both), discovered("1")) == []
+    assert brand_events(brand_after(both, discovered("1"), both), discovered("1")) == []
 
 
 def test_a_renamed_venue_is_taken_over_without_an_event() -> None:
@@ -131,7 +131,7 @@ def test_a_failed_discovery_keeps_the_venues_and_is_reported_once_with_what_a_pe
     ]
 
 
-def test_a_failed_login_is_told_once_with_what_a_person_should_do() -> None:
+def test_a_failed_login_is_reported_once_with_what_a_person_should_do() -> None:
     state, changes = advance_brand(BRAND, login_failed())
     assert changes == [
         Change(
@@ -146,7 +146,7 @@ def test_a_failed_login_is_told_once_with_what_a_person_should_do() -> None:
         )
     ]
     assert not state.up
-    assert brand_told(state, failure(Reason.TEST_MODE, brand_wide=True)) == []
+    assert brand_events(state, failure(Reason.TEST_MODE, brand_wide=True)) == []
 
 
 @pytest.mark.parametrize("outcome", [LoggedIn(at(90)), discovered("1", seconds=90)], ids=["poll", "discovery"])
@@ -156,7 +156,7 @@ def test_a_login_recovers_once_with_how_long_it_failed(outcome: LoggedIn | Disco
         (Event.BRAND_LOGIN_RECOVERED, {"reason": "credentials", "down_for_seconds": 90.0})
     ]
     assert state.up
-    assert brand_told(state, outcome) == []
+    assert brand_events(state, outcome) == []
 
 
 @pytest.mark.parametrize("reason", [Reason.CONNECTION, Reason.THROTTLED, Reason.INTERNAL])
@@ -165,14 +165,14 @@ def test_a_failure_that_is_not_the_logins_does_not_recover_it(reason: Reason) ->
     assert not changes
     assert state.outage is None, "nothing can be listed without a login: one outage, not two"
     assert state.login_outage is not None
-    assert brand_told(state, login_failed(60)) == [], "still the same outage"
+    assert brand_events(state, login_failed(60)) == [], "still the same outage"
 
 
 @pytest.mark.parametrize("outcome", [LoggedIn(at(90)), discovered("1", seconds=90)], ids=["poll", "discovery"])
 def test_what_began_before_the_login_failed_does_not_end_the_outage(outcome: LoggedIn | Discovery) -> None:
     before = brand_after(login_failed(60))
-    assert brand_told(before, replace(outcome, began=at(59).monotonic)) == []
-    assert brand_told(before, replace(outcome, began=at(61).monotonic)) == [(Event.BRAND_LOGIN_RECOVERED, None)]
+    assert brand_events(before, replace(outcome, began=at(59).monotonic)) == []
+    assert brand_events(before, replace(outcome, began=at(61).monotonic)) == [(Event.BRAND_LOGIN_RECOVERED, None)]
 
 
 def test_a_working_login_does_not_end_a_failing_discovery() -> None:

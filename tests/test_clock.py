@@ -106,7 +106,7 @@ def state(daemon: Daemon) -> VenueState:
     return venue
 
 
-def told(daemon: Daemon) -> list[Entry]:
+def emitted(daemon: Daemon) -> list[Entry]:
     return [entry for entry in daemon.store.journal(JournalQuery()) if "incident" not in entry.details]
 
 
@@ -145,16 +145,16 @@ def test_values_grow_stale_after_their_time_whatever_the_wall_says(
 
 
 @pytest.mark.parametrize("jump", JUMPS)
-def test_a_change_across_a_jump_is_told_once_and_lasted_no_negative_time(
+def test_a_change_across_a_jump_is_reported_once_and_lasted_no_negative_time(
     start: Start, clock: JumpingClock, simulator: Simulator, jump: float
 ) -> None:
     daemon = start()
     until(lambda: shown(daemon))
     clock.ahead += jump
     simulator.world.set_status(BRAND, "1", "1", 0)
-    until(lambda: told(daemon))
+    until(lambda: emitted(daemon))
     let_pass(clock, 2 * MINUTE)
-    (entry,) = told(daemon)
+    (entry,) = emitted(daemon)
     assert entry.event is Name.STATION_DEACTIVATED
     assert min(value for name, value in entry.details.items() if name.startswith("previous_for")) >= 0
     assert entry.observed_at == pytest.approx(clock.wall(), abs=5 * MINUTE)
@@ -206,5 +206,5 @@ def test_what_is_restored_is_as_old_as_the_wall_says_and_never_younger_than_now(
     assert shown(daemon) == (2 if fresh else 0)
     simulator.start()
     until(lambda: shown(daemon) == 2 and state(daemon).up)
-    stations = [entry for entry in told(daemon) if entry.event.startswith("station.")]
+    stations = [entry for entry in emitted(daemon) if entry.event.startswith("station.")]
     assert stations == [], "the stations are as they were"

@@ -272,8 +272,8 @@ def test_console_is_for_people_with_local_time_and_names_first(monkeypatch: pyte
             previous_for_seconds=7260.5,
         )
         (line,) = screen.lines
-        told, rest = datetime.fromisoformat(line[:19]), line[19:]
-        assert abs(told - (datetime.now(UTC).replace(tzinfo=None) + timedelta(hours=4))) < timedelta(minutes=1)
+        emitted, rest = datetime.fromisoformat(line[:19]), line[19:]
+        assert abs(emitted - (datetime.now(UTC).replace(tzinfo=None) + timedelta(hours=4))) < timedelta(minutes=1)
     finally:
         monkeypatch.undo()
         time.tzset()
@@ -307,7 +307,7 @@ def test_console_shows_a_traceback_on_lines_that_steer_nothing() -> None:
     assert "ValueError: \\x1b[2J" in screen.lines[-1]
 
 
-def test_an_uncaught_exception_is_told() -> None:
+def test_an_uncaught_exception_is_reported() -> None:
     screen = Screen()
     log.configure("info", "json", screen)
     error = ValueError("unforeseen")
@@ -326,7 +326,7 @@ def test_an_interrupt_from_the_keyboard_is_not_a_crash(capsys: pytest.CaptureFix
 
 
 @pytest.mark.parametrize(("error", "count"), [(ValueError("unforeseen"), 1), (SystemExit(), 0)])
-def test_an_uncaught_exception_in_a_thread_is_told(error: BaseException, count: int) -> None:
+def test_an_uncaught_exception_in_a_thread_is_reported(error: BaseException, count: int) -> None:
     screen = Screen()
     log.configure("info", "json", screen)
 
@@ -336,8 +336,8 @@ def test_an_uncaught_exception_in_a_thread_is_told(error: BaseException, count: 
     thread = threading.Thread(target=lambda: _in_thread(work), name="poll-3")
     thread.start()
     thread.join()
-    told = [(line["event"], line["thread"]) for line in map(json.loads, screen.lines)]
-    assert told == [("thread.crashed", "poll-3")] * count
+    emitted = [(line["event"], line["thread"]) for line in map(json.loads, screen.lines)]
+    assert emitted == [("thread.crashed", "poll-3")] * count
 
 
 def _in_thread(work: Callable[[], None]) -> None:

@@ -36,12 +36,12 @@ class Exporter:
         assert venue is not None
         self.quota.acquire(NEVER)
         self.polls[venue.id].append(self._clock.monotonic())
-        refusal = self._limits.admit(IP, BRAND)
-        headers = self._limits.record(IP, BRAND, 429 if refusal else 200)
+        exceeded = self._limits.acquire(IP, BRAND)
+        headers = self._limits.record(IP, BRAND, 429 if exceeded else 200)
         assert headers is not None
-        if refusal is not None:
+        if exceeded is not None:
             self.refused += 1
-            self.quota.rate_limited(refusal.reset)
+            self.quota.rate_limited(exceeded.reset)
         else:
             self.quota.update(*headers)
         self.rounds.done(venue, 1)

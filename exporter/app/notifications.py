@@ -19,7 +19,7 @@ from exporter.outbox import Route, key
 from exporter.store import Store
 from exporter.views import BrandView, VenueView
 
-_BLIND = {IncidentKind.BRAND_UNREACHABLE, IncidentKind.LOGIN_FAILING, IncidentKind.VENUE_DATA_STALE}
+_NO_DATA = {IncidentKind.BRAND_UNREACHABLE, IncidentKind.LOGIN_FAILING, IncidentKind.VENUE_DATA_STALE}
 """Nothing new is known of what these are about."""
 
 
@@ -106,8 +106,8 @@ def goes_on(incident: Incident, firing: Iterable[Incident]) -> bool:
     It is not while its venue or brand cannot be read: that is an incident of its own, which then goes on.
     """
     firing = tuple(firing)
-    hidden = incident.kind not in _BLIND and any(
-        one.kind in _BLIND and one.brand == incident.brand and one.venue in (None, incident.venue) for one in firing
+    hidden = incident.kind not in _NO_DATA and any(
+        one.kind in _NO_DATA and one.brand == incident.brand and one.venue in (None, incident.venue) for one in firing
     )
     return not hidden and key(incident) in map(key, firing)
 

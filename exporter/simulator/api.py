@@ -50,11 +50,11 @@ class Api:
             return
         call, grant = self._identify(endpoint, request)
         entry = self.traffic.add(self.world.clock.wall(), call)
-        refusal = self._admit(call, request.ip)
+        exceeded = self._acquire(call, request.ip)
         acts = self.faults.draw(call)
         for before in acts.before:
             before(wire)
-        answer = _too_many(refusal) if refusal else self._answer(call, grant, request, acts)
+        answer = _too_many(exceeded) if exceeded else self._answer(call, grant, request, acts)
         answer = self._count(call, request.ip, answer)
         for after in acts.after:
             answer = after(answer)
@@ -77,8 +77,8 @@ class Api:
         venue = request.headers.get("x-venue") or (brand and self.world.main_venue(brand))
         return Call(endpoint, brand, venue, _whole(request.query.get("page", "1"))), grant
 
-    def _admit(self, call: Call, ip: str) -> Quota | None:
-        return self.limits.admit_login(ip) if call.endpoint == "auth" else self.limits.admit(ip, call.brand)
+    def _acquire(self, call: Call, ip: str) -> Quota | None:
+        return self.limits.acquire_login(ip) if call.endpoint == "auth" else self.limits.acquire(ip, call.brand)
 
     def _count(self, call: Call, ip: str, answer: Answer) -> Answer:
         if call.endpoint == "auth":

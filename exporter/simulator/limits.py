@@ -54,7 +54,7 @@ class Window:
         self._times: deque[float] = deque(maxlen=limit)
         self._next_foreign = -math.inf
 
-    def admits(self, now: float) -> bool:
+    def has_capacity(self, now: float) -> bool:
         """Return whether one more request is within the limit."""
         self._move_to(now)
         return len(self._times) < self.limit
@@ -98,14 +98,14 @@ class Limits:
         self._failures: dict[str, Window] = {}
         self._brands: dict[str, Window] = {}
 
-    def admit_login(self, ip: str) -> Quota | None:
+    def acquire_login(self, ip: str) -> Quota | None:
         """Count a login; give the quota that refuses it, or None where it is admitted."""
         if self._tiers is None:
             return None
         with self._lock:
-            return self._admit([self._window(self._logins, ip, self._tiers.logins)], counting=0)
+            return self._acquire([self._window(self._logins, ip, self._tiers.logins)], counting=0)
 
-    def admit(self, ip: str, brand: str | None) -> Quota | None:
+    def acquire(self, ip: str, brand: str | None) -> Quota | None:
         """Count an authenticated request; give the quota that refuses it, or None where it is admitted.
 
         `brand` is None where no valid token says whose quota it is.
@@ -113,7 +113,7 @@ class Limits:
         if self._tiers is None:
             return None
         with self._lock:
-            return self._admit(self._authenticated(ip, brand, self._tiers), counting=1)
+            return self._acquire(self._authenticated(ip, brand, self._tiers), counting=1)
 
     def record(self, ip: str, brand: str | None, status: int) -> Quota | None:
         """Count an authenticated request's failure and give the quota of the tier nearest its end."""
@@ -123,7 +123,7 @@ class Limits:
             now = self._clock.monotonic()
             windows = self._authenticated(ip, brand, self._tiers)
             if status >= HTTPStatus.BAD_REQUEST:
-                windows[0].admits(now)
+                windows[0].has_capacity(now)
                 windows[0].add(now)
             return min((window.quota(now) for window in windows), key=lambda quota: quota.remaining)
 
@@ -146,10 +146,10 @@ class Limits:
             windows.append(self._window(self._brands, brand, tiers.brand))
         return windows
 
-    def _admit(self, windows: list[Window], counting: int) -> Quota | None:
+    def _acquire(self, windows: list[Window], counting: int) -> Quota | None:
         now = self._clock.monotonic()
         for window in windows:
-            if not window.admits(now):
+            if not window.has_capacity(now):
                 return window.quota(now)
         for window in windows[counting:]:
             window.add(now)

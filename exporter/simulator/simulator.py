@@ -10,8 +10,8 @@ from types import TracebackType
 from typing import Self
 
 from exporter.simulator.api import BASE_PATH, Api
+from exporter.simulator.churn import change_something
 from exporter.simulator.control import PREFIX, Control
-from exporter.simulator.drift import drift
 from exporter.simulator.faults import Fault, Faults
 from exporter.simulator.limits import Limits, Tiers
 from exporter.simulator.messages import Request, Wire
@@ -49,14 +49,14 @@ class Simulator:
         self.faults = Faults(world.clock, world.seed)
         for fault in faults:
             self.faults.add(fault)
-        self._random = Random(f"drift {world.seed}")  # noqa: S311 - runs have to repeat
+        self._random = Random(f"churn {world.seed}")  # noqa: S311 - runs have to repeat
         self.traffic = Traffic()
         self._api = Api(world, self.tokens, self.limits, self.faults, self.traffic)
         self._control = Control(self)
         self._scheme = "http" if tls is None else "https"
         self._server = Server(self._serve, world.clock, listen, tls)
         self._stopping = Event()
-        self._drifting: Thread | None = None
+        self._churning: Thread | None = None
 
     @property
     def address(self) -> tuple[str, int]:
@@ -89,21 +89,21 @@ class Simulator:
         self._server.start()
         self._stopping.clear()
         if self.changes_per_minute > 0:
-            self._drifting = Thread(target=self._keep_drifting, name="simulator drift", daemon=True)
-            self._drifting.start()
+            self._churning = Thread(target=self._keep_churning, name="simulator churn", daemon=True)
+            self._churning.start()
 
     def stop(self) -> None:
         """Close the address and every connection, and let the world rest."""
         self._stopping.set()
         self._server.stop()
-        if self._drifting is not None:
-            self._drifting.join()
-            self._drifting = None
+        if self._churning is not None:
+            self._churning.join()
+            self._churning = None
 
-    def drift(self, count: int = 1) -> None:
+    def churn(self, count: int = 1) -> None:
         """Let so many things change by themselves, now."""
         for _ in range(count):
-            drift(self.world, self._random)
+            change_something(self.world, self._random)
 
     def reset(self) -> None:
         """End faults and load; forget requests, used quota and tokens. The world stays as it is."""
@@ -127,11 +127,11 @@ class Simulator:
         else:
             self._api.serve(request, wire)
 
-    def _keep_drifting(self) -> None:
+    def _keep_churning(self) -> None:
         clock = self.world.clock
         due = clock.monotonic()
         while True:
             due += self._random.expovariate(self.changes_per_minute / 60)
             if clock.wait(self._stopping, due - clock.monotonic()):
                 return
-            self.drift()
+            self.churn()

@@ -145,11 +145,11 @@ class World:
         for slug in islice(names.endless(names.BRANDS, "-"), brands):
             world.add_brand(slug)
             for name in islice(names.endless(names.VENUES), venues):
-                world._furnish(slug, world.add_venue(slug, name), stations, inactive)
+                world._add_stations(slug, world.add_venue(slug, name), stations, inactive)
         world._recording = True
         return world
 
-    def _furnish(self, brand: str, venue: str, stations: int, inactive: float) -> None:
+    def _add_stations(self, brand: str, venue: str, stations: int, inactive: float) -> None:
         kitchens, others = names.endless(names.KITCHENS), names.endless(names.OTHERS)
         # Whole seconds, as a back office that is set up in one sitting: several rows share their created_at.
         created = float(int(self.clock.wall()) - self._random.randrange(30, 900) * 86400)

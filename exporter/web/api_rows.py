@@ -12,7 +12,7 @@ from exporter.views import VenueView
 from exporter.web.api_queries import IncidentStatus, StationStatus, VenueStatus
 from exporter.web.source import Entry
 from exporter.web.troubles import is_current
-from exporter.web.words import moment
+from exporter.web.wording import moment
 
 T = TypeVar("T")
 

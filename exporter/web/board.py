@@ -15,7 +15,7 @@ from exporter.web import troubles
 from exporter.web.source import Entry
 from exporter.web.timeline import SLOT_SECONDS, day_history
 from exporter.web.troubles import Level, Trouble, is_current
-from exporter.web.words import Words
+from exporter.web.wording import Wording
 
 LATE = 3
 """Poll intervals after which data counts as late."""
@@ -64,10 +64,10 @@ class Tile:
             and mark == self.mark
         )
 
-    def render(self, view: VenueView, now: Instant, words: Words) -> Markup:
+    def render(self, view: VenueView, now: Instant, texts: Wording) -> Markup:
         """Put the age of the data in."""
         before, after = self.html
-        return before + _age(view, now, words) + after
+        return before + _age(view, now, texts) + after
 
 
 class Board:
@@ -156,9 +156,9 @@ def is_late(view: VenueView, now: Instant) -> bool:
     return view.state.fresh_at is not None and now.monotonic - view.state.fresh_at > LATE * view.interval
 
 
-def _age(view: VenueView, now: Instant, words: Words) -> Markup:
+def _age(view: VenueView, now: Instant, texts: Wording) -> Markup:
     if view.state.fresh_at is None:
-        return Markup('<span class="age">{}</span>').format(words.gettext("no data yet"))
-    age = words.duration(now.monotonic - view.state.fresh_at)
+        return Markup('<span class="age">{}</span>').format(texts.gettext("no data yet"))
+    age = texts.duration(now.monotonic - view.state.fresh_at)
     late = " late" if is_late(view, now) else ""
-    return Markup('<span class="age{}">{}</span>').format(late, words.gettext("read {age} ago", age=age))
+    return Markup('<span class="age{}">{}</span>').format(late, texts.gettext("read {age} ago", age=age))

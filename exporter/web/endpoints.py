@@ -134,9 +134,9 @@ class _Endpoints:
         return origin is not None and not self._public.accepts_origin(origin, headers.get("host", ""))
 
 
-async def _refused(request: Request, refusal: Exception) -> Response:
-    status, headers = getattr(refusal, "status_code", 500), getattr(refusal, "headers", None)
-    return error(request.scope, status, str(getattr(refusal, "detail", "")), headers)
+async def _refused(request: Request, rejected: Exception) -> Response:
+    status, headers = getattr(rejected, "status_code", 500), getattr(rejected, "headers", None)
+    return error(request.scope, status, str(getattr(rejected, "detail", "")), headers)
 
 
 async def _failed(request: Request, _: Exception) -> Response:

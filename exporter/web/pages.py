@@ -20,14 +20,14 @@ from exporter.i18n import LANGUAGES
 from exporter.model import Event, Incident, IncidentKind, Instant, Kind, StationState, Venue
 from exporter.texts import N_, texts_of
 from exporter.views import BrandView, VenueView
-from exporter.web import timeline, words
+from exporter.web import timeline, wording
 from exporter.web.board import Board, Tile, in_order, is_late, searchable
 from exporter.web.language import COOKIE, NAMES, language_of
 from exporter.web.recent import RecentChanges
 from exporter.web.responses import Endpoint, compressed, href, one_at_a_time
 from exporter.web.source import Entry, Source
-from exporter.web.troubles import Level, Quiet, Trouble, blindnesses, is_current, switched_at, venue_troubles
-from exporter.web.words import SHOWN_EVENTS, Words, words_of
+from exporter.web.troubles import Level, Quiet, Trouble, data_outages, is_current, switched_at, venue_troubles
+from exporter.web.wording import SHOWN_EVENTS, Wording, wording_for
 
 TILES = 48
 """Venues on the first page: a phone gets them at once, and the worst are among them."""
@@ -44,9 +44,9 @@ JOURNAL = 5_000
 """Entries of one venue that its timelines are made of: more than a week of flapping."""
 
 SPANS = {
-    "day": (words.DAY, timedelta(hours=6), N_("Day")),
-    "week": (7 * words.DAY, timedelta(days=1), N_("Week")),
-    "month": (30 * words.DAY, timedelta(days=5), N_("Month")),
+    "day": (wording.DAY, timedelta(hours=6), N_("Day")),
+    "week": (7 * wording.DAY, timedelta(days=1), N_("Week")),
+    "month": (30 * wording.DAY, timedelta(days=5), N_("Month")),
 }
 """What a timeline shows: seconds, time between the marks of its axis, name."""
 
@@ -90,7 +90,7 @@ TOPICS: dict[str, tuple[str, frozenset[Event]]] = {
 }
 """What the changes can be filtered by: name and events."""
 
-REMEMBERED_SECONDS = 365 * words.DAY
+REMEMBERED_SECONDS = 365 * wording.DAY
 """For how long a browser keeps the language that somebody chose."""
 
 STATIC = {"page.css": "text/css", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}
@@ -120,17 +120,17 @@ class _Pages:
     def overview(self, request: Request) -> Response:
         """Show everything at a glance."""
         source, now = self._source, self._source.now()
-        words = words_of(language_of(request))
+        texts = wording_for(language_of(request))
         views, brands = source.venues(), sorted(source.brands(), key=lambda brand: brand.state.brand)
-        tiles = self._board(words.language).tiles(views, now, self._recent.refresh(now.wall))
+        tiles = self._board(texts.language).tiles(views, now, self._recent.refresh(now.wall))
         by_key = {view.state.venue.key: view for view in views}
         found = sorted(
             (trouble for tile in tiles for trouble in tile.troubles),
             key=lambda trouble: (-trouble.level, -trouble.since),
         )
         bulks = [one for brand in brands for one in brand.state.incidents.values() if _is_bulk(one)]
-        blind = blindnesses(brands, views)
-        outage = next((one for one in blind if one.whole and len(one.views) == len(views)), None)
+        outages = data_outages(brands, views)
+        outage = next((one for one in outages if one.whole and len(one.views) == len(views)), None)
         search = Search(request.query_params)
         chosen = [tile for tile in tiles if search.wants(tile)]
         urgent = [one for one in found if one.level is Level.URGENT]
@@ -139,9 +139,9 @@ class _Pages:
         service = _service_incidents(source.process_incidents().values(), brands)
         mood = "fine"
         for name, holds in (
-            ("blind", outage),
+            ("nodata", outage),
             ("urgent", urgent or bulks),
-            ("blind", blind or totals.late),
+            ("nodata", outages or totals.late),
             ("notice", notices or service),
             ("waiting", not totals.is_read or any(brand.state.venues is None for brand in brands)),
         ):
@@ -160,14 +160,14 @@ class _Pages:
             bulks=bulks,
             no_venues=all(brand.state.venues == () for brand in brands),
             back_offices={view.state.venue.brand: view.rules.back_office_url for view in views},
-            blind=[one for one in blind if one is not outage],
+            data_outages=[one for one in outages if one is not outage],
             outage=outage,
             service=service,
             listed=LISTED,
             search=search,
             chosen=len(chosen),
             max_tiles=MAX_TILES,
-            tiles=[tile.render(by_key[tile.venue.key], now, words) for tile in chosen[: search.rows]],
+            tiles=[tile.render(by_key[tile.venue.key], now, texts) for tile in chosen[: search.rows]],
             totals=totals,
             several=len(brands) > 1,
             brands=[Freshness(brand, views, now) for brand in brands],
@@ -187,7 +187,7 @@ class _Pages:
         length, step, _ = SPANS.get(chosen) or SPANS["day"]
         start = now.wall - length
         entries = source.journal(brand=brand, venue_id=venue_id, since=start, limit=JOURNAL)
-        blind = timeline.blind_spans(entries, start, now.wall, blind_now=view.state.outage is not None)
+        outages = timeline.outage_spans(entries, start, now.wall, ongoing=view.state.outage is not None)
         late = is_late(view, now)
         current = is_current(view) and not late
         seen_at = now.wall if current else view.state.last_success or start
@@ -201,7 +201,7 @@ class _Pages:
             current=current,
             troubles=venue_troubles(view, is_late=late),
             lines=[Line(one, entries, start, now.wall, seen_at) for one in in_order(view.state.stations or {})],
-            blind=[_rect(span, start, now.wall) for span in blind],
+            outages=[_rect(span, start, now.wall) for span in outages],
             span=chosen if chosen in SPANS else "day",
             spans=SPANS,
             marks=timeline.marks(start, now.wall, step, view.rules.time_zone),
@@ -221,7 +221,7 @@ class _Pages:
         shown = entries[:OLDER_CHANGES]
         views = self._source.venues()
         venues = sorted((view.state.venue for view in views), key=lambda venue: (venue.name.casefold(), venue.key))
-        zone, words = _common_zone(views), words_of(language_of(request))
+        zone, texts = _common_zone(views), wording_for(language_of(request))
         return self._page(
             request,
             "changes.html",
@@ -233,7 +233,7 @@ class _Pages:
             kinds=(Kind.KITCHEN, Kind.OTHER),
             days=[
                 (day, list(entries))
-                for day, entries in groupby(shown, key=lambda entry: words.day(entry.observed_at, zone))
+                for day, entries in groupby(shown, key=lambda entry: texts.day(entry.observed_at, zone))
             ],
             several=len(self._source.brands()) > 1,
             zone=zone,
@@ -414,7 +414,7 @@ def _templates(telemetry_path: str, language: str) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    own = words_of(language)
+    own = wording_for(language)
     # Addresses are relative, so that the pages work behind a proxy that serves them under a path of its own.
     templates.globals.update(
         metrics=telemetry_path.removeprefix("/"),
@@ -423,12 +423,12 @@ def _templates(telemetry_path: str, language: str) -> Environment:
         venue_value=_venue_value,
         _=own.gettext,
         ngettext=own.ngettext,
-        words=own,
-        iso=words.iso,
-        tone=words.tone,
-        reasons=words.REASONS,
-        incident_texts=words.INCIDENTS,
-        remedies=words.REMEDIES,
+        wording=own,
+        iso=wording.iso,
+        tone=wording.tone,
+        reasons=wording.REASONS,
+        incident_texts=wording.INCIDENTS,
+        remedies=wording.REMEDIES,
         advice=_advice(own),
         switched_at=switched_at,
         language=language,
@@ -445,7 +445,7 @@ def _venue_value(venue: Venue) -> str:
     return "/".join(quote(part, safe="", errors="replace") for part in venue.key)
 
 
-def _advice(own: Words) -> Callable[[Trouble | Incident], str]:
+def _advice(own: Wording) -> Callable[[Trouble | Incident], str]:
     def advice(about: Trouble | Incident) -> str:
         incident = about if isinstance(about, Incident) else about.incident
         return own.gettext(texts_of(incident).advice) if incident else ""

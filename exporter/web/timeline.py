@@ -57,10 +57,10 @@ def status_spans(station_state: StationState, entries: Iterable[Entry], start: f
     return list(_merged(reversed(spans)))
 
 
-def blind_spans(entries: Iterable[Entry], start: float, now: float, *, blind_now: bool) -> list[Span]:
+def outage_spans(entries: Iterable[Entry], start: float, now: float, *, ongoing: bool) -> list[Span]:
     """Return the spans in which a venue gave no data, oldest first. `entries` are the venue's, newest first."""
     spans: list[Span] = []
-    end = now if blind_now else None
+    end = now if ongoing else None
     for entry in entries:
         if entry.event is Event.VENUE_RECOVERED:
             end = entry.observed_at
@@ -118,7 +118,7 @@ def day_history(
             for slot in range(first, last + 1):
                 known[slot] = known[slot] or span.active is not None
                 off[slot] += span.active is False
-    for span in blind_spans(entries, start, now, blind_now=False):
+    for span in outage_spans(entries, start, now, ongoing=False):
         for slot in range(DAY_SLOTS):
             begin = start + slot * SLOT_SECONDS
             if min(span.end, begin + SLOT_SECONDS) - max(span.start, begin) > SLOT_SECONDS / 2:

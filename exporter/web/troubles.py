@@ -34,7 +34,7 @@ class Level(IntEnum):
     FINE = 0
     QUIET = 1
     NOTICE = 2
-    BLIND = 3
+    NO_DATA = 3
     URGENT = 4
 
 
@@ -111,7 +111,7 @@ class Trouble:
 
 
 @dataclass(frozen=True, slots=True)
-class Blindness:
+class DataOutage:
     """Something that keeps us from seeing: the login of a brand, its list of venues, or venues.
 
     `brands` are those it is about. `views` are the venues without data, of `total`; empty where it is about the brand
@@ -208,7 +208,7 @@ def _newest_first(stations: Iterable[StationState]) -> tuple[StationState, ...]:
     return tuple(sorted(stations, key=lambda one: (-one.since, one.station.name)))
 
 
-def blindnesses(brands: Iterable[BrandView], venues: Iterable[VenueView]) -> list[Blindness]:
+def data_outages(brands: Iterable[BrandView], venues: Iterable[VenueView]) -> list[DataOutage]:
     """Return what keeps us from seeing, that of whole brands first: one for each outage."""
     by_brand: dict[str, list[VenueView]] = {}
     for view in venues:
@@ -220,33 +220,33 @@ def blindnesses(brands: Iterable[BrandView], venues: Iterable[VenueView]) -> lis
         first = min((one.outage for one in silent), key=lambda outage: outage.since)
         views = [view for one in silent for view in one.views]
         names = [name for one in silent for name in one.brands]
-        found.append(Blindness(names, first, views, sum(one.total for one in silent), whole=True))
+        found.append(DataOutage(names, first, views, sum(one.total for one in silent), whole=True))
     return sorted(found, key=lambda one: (not one.whole, -len(one.views)))
 
 
-def _of_brand(brand: BrandView, mine: Sequence[VenueView]) -> Iterator[Blindness]:
+def _of_brand(brand: BrandView, mine: Sequence[VenueView]) -> Iterator[DataOutage]:
     state, names = brand.state, [brand.state.brand]
     if state.login_outage is not None:
         # The venues' outages follow from this one.
-        yield Blindness(names, state.login_outage, mine, len(mine), login=True, whole=True)
+        yield DataOutage(names, state.login_outage, mine, len(mine), login=True, whole=True)
         return
     lost = [view for view in mine if view.state.outage is not None]
     outages = [view.state.outage for view in lost if view.state.outage is not None]
     if outages and len(outages) == len(mine):
         (reason, _), *_ = Counter(outage.reason for outage in outages).most_common(1)
         first = min((one for one in outages if one.reason is reason), key=lambda outage: outage.since)
-        yield Blindness(names, first, lost, len(mine), whole=True)
+        yield DataOutage(names, first, lost, len(mine), whole=True)
         return
     if state.outage is not None:
-        yield Blindness(names, state.outage, total=len(mine), whole=not mine)
+        yield DataOutage(names, state.outage, total=len(mine), whole=not mine)
     for reason in dict.fromkeys(outage.reason for outage in outages):
         alike = [view for view in lost if view.state.outage is not None and view.state.outage.reason is reason]
         first = min((view.state.outage for view in alike if view.state.outage), key=lambda outage: outage.since)
-        yield Blindness(names, first, alike, len(mine))
+        yield DataOutage(names, first, alike, len(mine))
 
 
 def level(view: VenueView, troubles: Sequence[Trouble], *, is_late: bool = False) -> Level:
     """Return how bad it is with a venue."""
     worst = troubles[0].level if troubles else Level.FINE
     lost = view.state.outage is not None or view.stale or view.overdue or is_late
-    return max(worst, Level.BLIND) if lost else worst
+    return max(worst, Level.NO_DATA) if lost else worst

@@ -51,7 +51,7 @@ def settings(simulator: Simulator, **rest: Any) -> Settings:
 
 
 class Work:
-    """One brand at work; `told` holds the entries of the journal since the last call of `events`."""
+    """One running brand; `new_entries` holds the entries of the journal since the last call of `events`."""
 
     def __init__(self, brand: Brand, clock: FakeClock, store: MemoryStore | None = None) -> None:
         self.clock = clock
@@ -74,13 +74,13 @@ class Work:
             telemetry=self.telemetry,
         )
         self.brand = BrandMonitor(brand, Intervals(30.0, 300.0, 300.0), services)
-        self.scheduler.settled = self._settle
+        self.scheduler.after_jobs = self._after_jobs
 
     @property
-    def told(self) -> Sequence[Entry]:
+    def new_entries(self) -> Sequence[Entry]:
         return self.store.entries_after(self.store.cursor("test"), 10_000)
 
-    def _settle(self) -> None:
+    def _after_jobs(self) -> None:
         self.brand.loop.join(10)
         self.brand.review()
 
@@ -89,7 +89,7 @@ class Work:
 
     def events(self) -> list[str]:
         """Return the events since the last call, incidents left out."""
-        entries = self.told
+        entries = self.new_entries
         if entries:
             self.store.advance("test", entries[-1].id)
         return [entry.event.value for entry in entries if not entry.event.startswith("incident.")]

@@ -63,7 +63,7 @@ def switch_off(simulator: Simulator, venue_id: str = "1") -> None:
     simulator.world.set_status(BRAND, venue_id, "1", 0)
 
 
-def test_what_clopos_holds_is_read_remembered_and_shown_and_nothing_is_told(work: Work) -> None:
+def test_what_clopos_holds_is_read_remembered_and_shown_and_nothing_is_reported(work: Work) -> None:
     work.run(5)
     assert work.events() == []
     assert {state.venue.id: len(state.stations or ()) for state in work.store.venues()} == {"1": 3, "2": 3}
@@ -80,7 +80,7 @@ def test_venues_are_seen_as_not_read_yet_before_their_first_poll(work: Work) -> 
     assert set(samples(work, "clopos_venue_up").values()) == {1.0}
 
 
-def test_a_change_is_told_remembered_and_shown(work: Work, simulator: Simulator) -> None:
+def test_a_change_is_reported_remembered_and_shown(work: Work, simulator: Simulator) -> None:
     work.run(5)
     switch_off(simulator)
     work.run(35)
@@ -107,7 +107,7 @@ def test_a_brand_without_venues_is_ready_once_that_is_known(start: Callable[...,
     assert work.brand.not_ready is None
 
 
-def test_a_failing_login_is_told_once_shown_and_told_to_have_recovered(
+def test_a_failing_login_is_reported_once_shown_and_told_to_have_recovered(
     start: Callable[..., Work], simulator: Simulator
 ) -> None:
     with simulator.faults.during("wrong_credentials", endpoint="auth"):
@@ -156,7 +156,7 @@ def test_a_venue_that_is_gone_is_removed_from_everywhere_after_two_discoveries(
     assert {labels[-1] for labels in samples(work, "clopos_venue_up")} == {"1"}
 
 
-def test_a_new_venue_is_told_and_polled(work: Work, simulator: Simulator) -> None:
+def test_a_new_venue_is_reported_and_polled(work: Work, simulator: Simulator) -> None:
     work.run(5)
     simulator.world.add_venue(BRAND, "New")
     work.run(310)
@@ -180,7 +180,7 @@ def test_a_poll_that_ends_after_its_venue_was_removed_leaves_no_trace(work: Work
     assert {state.venue.id for state in work.store.venues()} == {"1", "2"}
 
 
-def test_after_the_stop_nothing_is_told_remembered_or_counted(work: Work) -> None:
+def test_after_the_stop_nothing_is_reported_remembered_or_counted(work: Work) -> None:
     work.run(5)
     before = work.store.venues()
     requests = samples(work, "clopos_exporter_api_requests_total")
@@ -229,18 +229,18 @@ def test_a_mistake_of_ours_is_a_failure_with_its_trace_in_the_log(work: Work, mo
         raise ZeroDivisionError
 
     monkeypatch.setattr(work.brand.client, "poll", crash)
-    with capture_logs() as told:
+    with capture_logs() as logged:
         assert work.brand.poll(venue("1", brand=BRAND)) is None
-    assert [(line["event"], line["exc_info"]) for line in told] == [("poll.crashed", True)]
-    assert [entry.details["reason"] for entry in work.told] == ["internal"]
+    assert [(line["event"], line["exc_info"]) for line in logged] == [("poll.crashed", True)]
+    assert [entry.details["reason"] for entry in work.new_entries] == ["internal"]
     assert samples(work, "clopos_exporter_poll_failures_total") == {(BRAND, Reason.INTERNAL.value): 1.0}
 
 
 def test_rows_without_an_id_are_counted_each_time_and_named_once(work: Work, simulator: Simulator) -> None:
     simulator.world.serve_raw(BRAND, "1", "1", '{"name":"No id"}')
-    with capture_logs() as told:
+    with capture_logs() as logged:
         work.run(65)
-    named = [line for line in told if line["event"] == "station.unusable_row"]
+    named = [line for line in logged if line["event"] == "station.unusable_row"]
     assert [(line["venue_id"], line["row"]) for line in named] == [("1", "{'name': 'No id'}")]
     assert samples(work, "clopos_exporter_unusable_rows_total")[(BRAND,)] > 1
 
@@ -272,7 +272,7 @@ def test_changes_that_happened_meanwhile_say_so(start: Callable[..., Work], simu
     switch_off(simulator)
     again = start(store)
     again.run(60)
-    assert [entry.details["detected"] for entry in again.told] == ["after_restart"]
+    assert [entry.details["detected"] for entry in again.new_entries] == ["after_restart"]
 
 
 def test_the_view_tells_of_quota_token_and_pace(clock: FakeClock, work: Work) -> None:

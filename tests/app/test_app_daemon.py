@@ -142,9 +142,9 @@ def test_a_refused_configuration_leaves_everything_as_it_was_and_says_so(start: 
     until(lambda: shown(daemon) == {FIRST, SECOND})
     brands = dict(daemon._brands)
     configure(daemon, None)
-    with capture_logs() as told:
+    with capture_logs() as logged:
         assert daemon.reload() == (ConfigProblem("clopos.yml:1: brands", "is missing"),)
-    assert [line["event"] for line in told if line["event"].startswith("config")] == ["config.refused"]
+    assert [line["event"] for line in logged if line["event"].startswith("config")] == ["config.refused"]
     assert daemon._brands == brands
     assert samples(daemon, "clopos_exporter_config_last_reload_successful") == {(): 0.0}
     configure(daemon, both)
@@ -234,12 +234,12 @@ def test_serving_ends_with_a_signal_and_says_when_it_began_and_ended(both: Setti
     before = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
     daemon = Daemon(lambda: both, FakeOutput(), Clock())  # type: ignore[arg-type]
     try:
-        with capture_logs() as told:
+        with capture_logs() as logged:
             daemon.serve(FakeServer(signal.SIGHUP, number))  # type: ignore[arg-type]
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)
-    events = [line["event"] for line in told]
+    events = [line["event"] for line in logged]
     assert events[0] == "exporter.started"
     assert events[-1] == "exporter.stopped"
 

@@ -75,7 +75,7 @@ def test_what_a_hostile_server_says_does_not_steer_the_terminal(config: str, sim
     assert r"\x1b[31mred\u202e" in result.output
 
 
-def test_faults_of_all_files_are_told_at_once(tmp_path: Path) -> None:
+def test_faults_of_all_files_are_reported_at_once(tmp_path: Path) -> None:
     (tmp_path / "clopos.yml").write_text("brands:\n  - brand: tandir-group\n    secret: x\n")
     (tmp_path / "web.yml").write_text("tls_server_config: {cert: x}\n")
     result = run("check", "--config.file", str(tmp_path / "clopos.yml"), "--web.config.file", str(tmp_path / "web.yml"))

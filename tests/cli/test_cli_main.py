@@ -60,11 +60,11 @@ def test_an_unknown_command_is_named() -> None:
     assert "'observe'" in result.output
 
 
-def test_the_version_is_told() -> None:
+def test_the_version_is_reported() -> None:
     assert run("--version").output.startswith(f"clopos-exporter {__version__} (Python 3.")
 
 
-def test_several_faults_are_told_at_once_one_a_line() -> None:
+def test_several_faults_are_reported_at_once_one_a_line() -> None:
     result = run("check", "--offline", env={"CLOPOS_BRAND": "tandir-group", "CLOPOS_BASE_URL": "nowhere"})
     assert result.exit_code == 1
     lines = result.output.splitlines()

@@ -15,7 +15,7 @@ from exporter.simulator import Simulator
 from exporter.web.addresses import Address
 
 
-def test_what_is_wrong_with_files_and_flags_is_told_at_once_and_nothing_starts(tmp_path: Path) -> None:
+def test_what_is_wrong_with_files_and_flags_is_reported_at_once_and_nothing_starts(tmp_path: Path) -> None:
     (tmp_path / "clopos.yml").write_text("brand: tandir-group\n")
     (tmp_path / "web.yml").write_text("tls_server_config: {}\nunknown: 1\n")
     result = run(

@@ -452,7 +452,7 @@ def test_a_token_that_is_echoed_encoded_is_masked(clock: FakeClock, encode: Call
     assert bad(made).message in ("no <secret> (HTTP 403)", "no <secret>= (HTTP 403)")
 
 
-def test_a_token_that_clopos_repeats_is_masked_in_what_is_told(clock: FakeClock) -> None:
+def test_a_token_that_clopos_repeats_is_masked_in_what_is_reported(clock: FakeClock) -> None:
     made, _ = client(clock, lambda asked: no(403, f"no {asked.headers['x-token']}"))
     for _ in range(2):
         assert bad(made).message == "no <secret> (HTTP 403)"

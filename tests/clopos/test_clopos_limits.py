@@ -170,13 +170,13 @@ def test_the_first_requests_wait_where_others_use_the_window(clock: FakeClock, s
 
 def test_the_rate_falls_with_what_remains_before_it_is_used_up(clock: FakeClock, stop: Event) -> None:
     quota = BrandQuota(240, clock, stop)
-    paces = []
+    rates = []
     for remaining in (30, 24, 18, 12, 7):
         quota.update(300, remaining, 30)
-        paces.append(quota.per_minute)
-    assert paces == sorted(paces, reverse=True)
-    assert paces[0] == pytest.approx(240)
-    assert paces[-1] < 24
+        rates.append(quota.per_minute)
+    assert rates == sorted(rates, reverse=True)
+    assert rates[0] == pytest.approx(240)
+    assert rates[-1] < 24
 
 
 def test_below_the_floor_nothing_starts_until_the_api_promises_relief(clock: FakeClock, stop: Event) -> None:
@@ -284,7 +284,7 @@ def test_beside_another_client_no_request_is_refused_and_most_of_the_rest_is_use
     while clock.monotonic() < began + 900:
         quota.acquire(FOREVER)
         now = clock.monotonic()
-        if window.admits(now):
+        if window.has_capacity(now):
             window.add(now)
             taken += now >= began + 300
         else:

@@ -113,7 +113,7 @@ def test_tokens_that_end_are_renewed_without_a_failure(
 
 def test_what_is_read_is_what_is_true(clients: list[Client], simulator: Simulator) -> None:
     client = clients[0]
-    simulator.drift(50)
+    simulator.churn(50)
     for venue in client.venues(60):
         snapshot = client.poll(venue, 60)
         assert isinstance(snapshot, Snapshot)

@@ -91,10 +91,10 @@ def twice(asked: Asked) -> ApiResponse | CloposError:
     return listing(row(1), row(1))(asked)
 
 
-@pytest.mark.parametrize("unsteady", [moved, short, twice])
-def test_a_list_that_moved_is_read_once_more(clock: FakeClock, unsteady: Script) -> None:
-    turns = [unsteady] * (2 if unsteady is moved else 1)
-    made, _ = client(clock, in_order(*turns, listing(row(1), row(2), sorts=None)))
+@pytest.mark.parametrize("unstable", [moved, short, twice])
+def test_a_list_that_moved_is_read_once_more(clock: FakeClock, unstable: Script) -> None:
+    scripts = [unstable] * (2 if unstable is moved else 1)
+    made, _ = client(clock, in_order(*scripts, listing(row(1), row(2), sorts=None)))
     made._sort = {"sort[0]": "id", "sort[1]": 1}
     assert len(good(made).stations) == 2
 
@@ -115,9 +115,9 @@ def moving(kind: Script) -> Script:
     return script
 
 
-@pytest.mark.parametrize("unsteady", [moved, short, twice])
-def test_a_list_that_moves_all_the_time_is_incomplete(clock: FakeClock, unsteady: Script) -> None:
-    made, _ = client(clock, moving(unsteady))
+@pytest.mark.parametrize("unstable", [moved, short, twice])
+def test_a_list_that_moves_all_the_time_is_incomplete(clock: FakeClock, unstable: Script) -> None:
+    made, _ = client(clock, moving(unstable))
     for _ in range(5):
         outcome = bad(made)
         assert (outcome.reason, outcome.brand_wide) == (Reason.INCOMPLETE, False)

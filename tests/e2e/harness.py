@@ -22,7 +22,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from exporter.simulator import Simulator
 
-PATIENCE = 30.0
+TIMEOUT = 30.0
 """Seconds that a test waits for what should take one or two: the machine may be busy."""
 
 STOP_SECONDS = 5.0
@@ -276,9 +276,9 @@ class Exporter:
         """Let it read its configuration anew."""
         return self.get("/-/reload", method="POST")
 
-    # Patience
+    # Waiting
 
-    def until(self, seen: Callable[[], T | None], what: str, *, seconds: float = PATIENCE) -> T:
+    def until(self, seen: Callable[[], T | None], what: str, *, seconds: float = TIMEOUT) -> T:
         """Wait until something is seen, and give it."""
         end = time.monotonic() + seconds
         while not (found := seen()):
@@ -292,12 +292,12 @@ class Exporter:
         self.until(lambda: self.metrics(name).value(name, **labels) == value, f"{name}{labels} of {value}")
         return self.metrics()
 
-    def until_event(self, name: str, *, times: int = 1, seconds: float = PATIENCE, **fields: Any) -> dict[str, Any]:
+    def until_event(self, name: str, *, times: int = 1, seconds: float = TIMEOUT, **fields: Any) -> dict[str, Any]:
         """Wait until an event was told so many times, and give the last one."""
         self.until(lambda: len(self.events(name, **fields)) >= times, f"{name} {fields} x {times}", seconds=seconds)
         return self.events(name, **fields)[-1]
 
-    def until_ready(self, venues: int = 2, *, seconds: float = PATIENCE) -> None:
+    def until_ready(self, venues: int = 2, *, seconds: float = TIMEOUT) -> None:
         """Wait until it is ready and so many venues had their first poll."""
 
         def seen() -> bool:
@@ -306,7 +306,7 @@ class Exporter:
 
         self.until(seen, f"first polls of {venues} venues", seconds=seconds)
 
-    def until_polled(self, times: int = 1, *, seconds: float = PATIENCE, **labels: str) -> None:
+    def until_polled(self, times: int = 1, *, seconds: float = TIMEOUT, **labels: str) -> None:
         """Wait until each of these venues was polled so many times more."""
 
         def polls() -> dict[tuple[str, str], float]:

@@ -148,7 +148,7 @@ class Soak:
             step = min(left, self._chance.expovariate(1 / MINUTE))
             self.clock.wait(Event(), step)
             if step < left:
-                self.simulator.drift()
+                self.simulator.churn()
 
     def _reload(self) -> None:
         if self._chance.random() < 0.7:
@@ -183,7 +183,7 @@ class Soak:
     def _restart(self) -> None:
         self._rest()
         self.exporter.stop()
-        self.simulator.drift(self._chance.randrange(5))
+        self.simulator.churn(self._chance.randrange(5))
         self._begin_life()
 
     def _kill(self) -> None:
@@ -191,7 +191,7 @@ class Soak:
         self.exporter.kill()
         log = self.exporter.log_file.read_bytes()
         self.exporter.log_file.write_bytes(log[: log.rfind(b"\n") + 1])
-        self.simulator.drift(self._chance.randrange(5))
+        self.simulator.churn(self._chance.randrange(5))
         self._begin_life()
 
     def _rest(self) -> None:
@@ -284,18 +284,18 @@ class Soak:
 
     def _check_transitions(self) -> None:
         """Hold the counters of this life against the log."""
-        told: Counter[tuple[str, str]] = Counter()
+        emitted: Counter[tuple[str, str]] = Counter()
         for event in self.exporter.events():
             if event["event"] in ("station.activated", "station.deactivated"):
-                told[event["brand"], event["venue_id"]] += 1
+                emitted[event["brand"], event["venue_id"]] += 1
         samples = self.exporter.metrics("clopos_station_transitions_total")
         counted: Counter[tuple[str, str]] = Counter()
         for has, value in samples.all("clopos_station_transitions_total"):
             counted[has["brand"], has["venue_id"]] += int(value)
-        for venue, (told_before, counted_before) in self._transitions.items():
+        for venue, (emitted_before, counted_before) in self._transitions.items():
             if venue in counted:  # else it was closed meanwhile
-                assert told[venue] - told_before == counted[venue] - counted_before, venue
-        self._transitions = {venue: (told[venue], counted[venue]) for venue in counted}
+                assert emitted[venue] - emitted_before == counted[venue] - counted_before, venue
+        self._transitions = {venue: (emitted[venue], counted[venue]) for venue in counted}
 
     def _figures(self) -> Figures:
         process = Path(f"/proc/{self.exporter.pid}")
@@ -349,17 +349,17 @@ class Soak:
 
     def summary(self) -> str:
         """Give the figures of the run for people."""
-        told = Counter(event["event"] for event in self.exporter.events())
-        news = sum(number for name, number in told.items() if name.startswith(("station.", "venue.", "brand.")))
+        emitted = Counter(event["event"] for event in self.exporter.events())
+        news = sum(number for name, number in emitted.items() if name.startswith(("station.", "venue.", "brand.")))
         days = (self.clock.wall() - self._began.wall) / DAY
         life = self.lives[-1]
         return "\n".join(
             [
                 f"{days:.1f} days at {SPEED:.0f} times the speed, {len(self.lives)} lives",
                 f"{len(self.simulator.world.mutations())} changes, {self.witness.asked} requests",
-                f"{news} events told: none missing, none invented",
+                f"{news} events emitted: none missing, none invented",
                 f"done: {_listed(self.done)}",
-                f"told: {_listed(told)}",
+                f"emitted: {_listed(emitted)}",
                 "the last life, calm by calm:",
                 f"{'memory MiB':>12}{'threads':>9}{'files':>7}{'database MiB':>14}{'journal':>9}",
                 *(

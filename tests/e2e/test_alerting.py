@@ -89,9 +89,9 @@ def test_a_station_that_is_switched_off_pages_and_resolves_when_it_is_on(
     stage.simulator.world.set_status(BRAND, "3", GRILL, 1)
     over = stage.receiver.wait_for("No longer reported: Kitchen station Tandır of Nizami 3", switched_on)
     assert len(stage.receiver.since(began)) == 2
-    told = f"off to page {page.at - began:.1f} s, on to all-clear {over.at - switched_on:.1f} s"
+    measured = f"off to page {page.at - began:.1f} s, on to all-clear {over.at - switched_on:.1f} s"
     with capsys.disabled():
-        print(f"\n{told}, with the waits of rules and Alertmanager divided by {FASTER}")  # noqa: T201 - it is asked for
+        print(f"\n{measured}, with the waits of rules and Alertmanager divided by {FASTER}")  # noqa: T201 - it is asked for
 
 
 def test_many_venues_at_once_are_one_message(stage: Stage) -> None:
@@ -134,7 +134,7 @@ def test_an_exporter_that_restarts_neither_repeats_nor_resolves_a_page(stage: St
     stage.receiver.wait_for("No longer reported: Kitchen station", began)
 
 
-def test_clopos_that_does_not_answer_is_told_to_it_and_to_nobody_else(stage: Stage) -> None:
+def test_clopos_that_does_not_answer_is_reported_to_it_and_to_nobody_else(stage: Stage) -> None:
     began = quiet(stage)
     with stage.simulator.faults.during("status", code=503):
         stage.receiver.wait_for("tandir-group", began)

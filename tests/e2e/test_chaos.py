@@ -14,7 +14,7 @@ from witness import Witness
 from exporter.simulator import Simulator, World
 from exporter.simulator.misbehaviour import CATALOGUE
 
-REFUSALS = {
+REJECTIONS = {
     "bad_request",
     "client_disabled",
     "dead_integrator",
@@ -42,10 +42,10 @@ class Chaos:
         """Let faults and changes happen for a while."""
         for kind in sorted(kinds):
             for step in STEPS:
-                self.simulator.faults.add(kind, endpoint=step, probability=0.002 if kind in REFUSALS else 0.012)
+                self.simulator.faults.add(kind, endpoint=step, probability=0.002 if kind in REJECTIONS else 0.012)
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            self.simulator.drift()
+            self.simulator.churn()
             if self._chance.random() < 0.05:
                 self.simulator.tokens.expire()
             if self._chance.random() < 0.05:
@@ -54,7 +54,7 @@ class Chaos:
         self.simulator.faults.clear()
         exporter.reload()
 
-    def settle(self, exporter: Exporter) -> None:
+    def catch_up(self, exporter: Exporter) -> None:
         """Wait until what is true now was answered and taken in, and seen to be gone where it is gone."""
         world = self.simulator.world
         lists = [(brand, venue) for brand in world.brands for venue in (None, *world.venues(brand))]
@@ -91,17 +91,17 @@ def try_chaos(folder: Path, *, seed: int, rounds: int, seconds: float, kinds: se
     chaos = Chaos(seed)
     with chaos.simulator, Exporter(folder, configuration(chaos.simulator)) as exporter:
         exporter.until_ready(9)
-        chaos.settle(exporter)
+        chaos.catch_up(exporter)
         sizes = []
         for _ in range(rounds):
             chaos.reign(exporter, seconds, kinds=kinds)
-            chaos.settle(exporter)
+            chaos.catch_up(exporter)
             sizes.append(size(exporter))
         samples = exporter.metrics()
         nothing_is_left_behind(sizes)
-    told = exporter.events()
-    assert not chaos.witness.faults(told)
-    outages_begin_and_end(told)
+    emitted = exporter.events()
+    assert not chaos.witness.faults(emitted)
+    outages_begin_and_end(emitted)
     assert {
         (labels["brand"], labels["venue_id"], labels["station_id"]): value
         for labels, value in samples.all("clopos_station_active")
@@ -111,7 +111,7 @@ def try_chaos(folder: Path, *, seed: int, rounds: int, seconds: float, kinds: se
     present = {(labels["brand"], labels["venue_id"]) for labels, _ in samples.all("clopos_venue_up")}
     switched = Counter(
         (event["brand"], event["venue_id"], event["event"].removeprefix("station."))
-        for event in told
+        for event in emitted
         if event["event"] in ("station.activated", "station.deactivated")
         and present >= {(event["brand"], event["venue_id"])}
     )
@@ -141,11 +141,11 @@ def nothing_is_left_behind(sizes: list[dict[str, int]]) -> None:
     assert sizes[-1]["memory"] - sizes[0]["memory"] < 30
 
 
-def outages_begin_and_end(told: list[dict[str, object]]) -> None:
+def outages_begin_and_end(emitted: list[dict[str, object]]) -> None:
     ends = {"venue.lost": "venue.recovered", "brand.login_failed": "brand.login_recovered"}
     for begin, end in ends.items():
         sequences = defaultdict(list)
-        for event in told:
+        for event in emitted:
             if event["event"] in (begin, end):
                 sequences[event["brand"], event.get("venue_id")].append(event["event"])
         for subject, sequence in sequences.items():

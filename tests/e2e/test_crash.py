@@ -63,16 +63,16 @@ class Lives:
             time.sleep(self._chance.choice([0, 0.0005, 0.002]))
         self.exporter.kill()
         self._drop_torn_line()
-        self.simulator.drift(self._chance.randrange(3))
+        self.simulator.churn(self._chance.randrange(3))
         self._open_or_close_a_venue()
 
     def end_well(self) -> None:
         """Live until everything true is known, and be stopped."""
         self.exporter.start()
-        self.settle()
+        self.catch_up()
         self.exporter.stop()
 
-    def settle(self) -> None:
+    def catch_up(self) -> None:
         """Wait until what is true now was answered twice, as a removal takes, and surely taken in."""
         world, sights = self.simulator.world, self.witness.sights
         lists: list[List] = [(brand, venue) for brand in world.brands for venue in (None, *world.venues(brand))]
@@ -85,7 +85,7 @@ class Lives:
         end = time.monotonic() + seconds
         while time.monotonic() < end and not enough():
             if self._chance.random() < 0.02:
-                self.simulator.drift()
+                self.simulator.churn()
             time.sleep(0.0005)
 
     def _open_or_close_a_venue(self) -> None:
@@ -104,7 +104,7 @@ class Lives:
         self.exporter.log_file.write_bytes(log[: log.rfind(b"\n") + 1])
 
 
-def test_what_a_killed_exporter_could_know_is_told_and_nothing_else(tmp_path: Path) -> None:
+def test_what_a_killed_exporter_could_know_is_reported_and_nothing_else(tmp_path: Path) -> None:
     try_lives(tmp_path, kills=2)
 
 
@@ -117,15 +117,15 @@ def try_lives(folder: Path, *, kills: int) -> None:
         for _ in range(kills):
             lives.end_by_kill()
         lives.end_well()
-        told, journal = lives.exporter.events(), lives.journal
-        assert lives.witness.faults(told) == ""
+        emitted, journal = lives.exporter.events(), lives.journal
+        assert lives.witness.faults(emitted) == ""
         assert lives.witness.faults(journal) == ""
-        assert wrongly_dated(told, lives.witness) == []
+        assert wrongly_dated(emitted, lives.witness) == []
         lives.end_well()
-        again = {event["event"] for event in lives.exporter.events()[len(told) :]}
+        again = {event["event"] for event in lives.exporter.events()[len(emitted) :]}
         assert again.isdisjoint(set(Event)), "nothing is told twice after a clean stop"
         assert not list(folder.glob("*damaged*"))
-        changes = [event for event in told if event["event"].startswith("station.")]
+        changes = [event for event in emitted if event["event"].startswith("station.")]
         twice = len(changes) - sum(event["event"].startswith("station.") for event in journal)
         print(  # noqa: T201 - the figures of docs/reliability.md
             f"\n{kills} kills: {len(lives.simulator.world.mutations())} changes happened, {len(changes)} were told, "
@@ -133,10 +133,10 @@ def try_lives(folder: Path, *, kills: int) -> None:
         )
 
 
-def wrongly_dated(told: Sequence[Mapping[str, Any]], witness: Witness) -> list[Mapping[str, Any]]:
+def wrongly_dated(emitted: Sequence[Mapping[str, Any]], witness: Witness) -> list[Mapping[str, Any]]:
     """Give the events that say wrongly whether they happened while nobody was watching: known from the first answer."""
     wrong = []
-    for event in told:
+    for event in emitted:
         if event["event"].startswith("station.") and event["event"] != "station.found_inactive":
             at = datetime.fromisoformat(event["observed_at"]).timestamp()
             seen = [sight for sight in witness.sights((event["brand"], event["venue_id"])) if sight.at <= at]
@@ -146,7 +146,7 @@ def wrongly_dated(told: Sequence[Mapping[str, Any]], witness: Witness) -> list[M
     return wrong
 
 
-def test_what_changed_while_it_was_stopped_is_told_once_and_says_so(simulator: Simulator, start: Start) -> None:
+def test_what_changed_while_it_was_stopped_is_reported_once_and_says_so(simulator: Simulator, start: Start) -> None:
     exporter = start(state={"path": DATABASE})
     exporter.until_ready()
     exporter.stop()

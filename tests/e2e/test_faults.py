@@ -73,7 +73,7 @@ PARTS = 11
 """Processes among which the faults at the login are divided: the brands of one share its pace of logins."""
 
 UNHURRIED = {"hang", "slow_body", "slow_headers"}
-"""They show after the client's own patience of 12 or 20 s."""
+"""They show after the client's own timeout of 12 or 20 s."""
 
 
 def expected(place: Place, *, unhurried: bool) -> dict[str, Reason | None]:
@@ -125,7 +125,7 @@ def try_all(place: Place, kinds: dict[str, Reason | None], folder: Path, subtest
 
 
 def nothing_shows(trial: Trial) -> None:
-    assert not trial.told_during
+    assert not trial.emitted_during
     assert trial.during.total("clopos_venue_poll_failures_total", brand=trial.kind) == 0
     assert not trial.during.all("clopos_exporter_poll_failures_total", brand=trial.kind)
     assert trial.during.value("clopos_brand_up", brand=trial.kind) == 1
@@ -137,8 +137,8 @@ def the_list_of_venues_fails(trial: Trial, reason: str) -> None:
     assert (during.value("clopos_exporter_poll_failures_total", brand=brand, reason=reason) or 0) > 0
     if reason == Reason.RATE_LIMITED:
         return  # It is about polls too.
-    assert [event["event"] for event in trial.told_during] == ["brand.discovery_failed"]
-    assert trial.told_during[0]["reason"] == reason
+    assert [event["event"] for event in trial.emitted_during] == ["brand.discovery_failed"]
+    assert trial.emitted_during[0]["reason"] == reason
     assert {up for _, up in during.all("clopos_venue_up", brand=brand)} == {1}
     assert during.total("clopos_venue_poll_failures_total", brand=brand) == 0
 
@@ -152,16 +152,16 @@ def polls_fail(trial: Trial, reason: str, *, login: bool) -> None:
         assert during.all(name, brand=brand) == before.all(name, brand=brand), "the last values stay"
     for labels, failures in during.all("clopos_venue_poll_failures_total", brand=brand):
         assert 0 < failures < (during.value("clopos_venue_polls_total", **labels) or 0)
-    lost = [event for event in trial.told_during if event["event"] == "venue.lost"]
+    lost = [event for event in trial.emitted_during if event["event"] == "venue.lost"]
     venues = [labels["venue_id"] for labels, _ in before.all("clopos_venue_up", brand=brand)]
     assert sorted(event["venue_id"] for event in lost) == sorted(venues), "once an outage, not once a poll"
     assert reason in {event["reason"] for event in lost}
     assert all(event["level"] == "error" and event["message"] for event in lost)
-    logins = [event for event in trial.told_during if event["event"] == "brand.login_failed"]
+    logins = [event for event in trial.emitted_during if event["event"] == "brand.login_failed"]
     assert len(logins) == login
     for event in logins:
         assert (event["reason"], event["level"], event["remedy"]) == (reason, "error", Reason(reason).remedy)
-    assert len(trial.told_during) == len(lost) + len(logins)
+    assert len(trial.emitted_during) == len(lost) + len(logins)
     if Reason(reason).is_configuration:  # only a person can mend it, so that asking again is of no use
         asked = Counter((entry.endpoint, entry.venue, entry.page) for entry in trial.asked_during)
         assert max(asked.values()) <= 2, "the one that is refused, and perhaps one that was under way"
@@ -169,13 +169,13 @@ def polls_fail(trial: Trial, reason: str, *, login: bool) -> None:
 
 def all_is_as_before(trial: Trial) -> None:
     before, after, brand = trial.before, trial.after, trial.kind
-    told = Counter((event["event"], event.get("venue_id"), event["reason"]) for event in trial.told_during)
-    ends = Counter((event["event"], event.get("venue_id"), event["reason"]) for event in trial.told_after)
-    told += ends
-    for (event, venue, reason), times in told.items():
+    emitted = Counter((event["event"], event.get("venue_id"), event["reason"]) for event in trial.emitted_during)
+    ends = Counter((event["event"], event.get("venue_id"), event["reason"]) for event in trial.emitted_after)
+    emitted += ends
+    for (event, venue, reason), times in emitted.items():
         if event in _ENDS:
-            assert told[_ENDS[event], venue, reason] == times, "what was told as lost is told as recovered"
-    assert {event.split(".")[0] for event, _, _ in told} <= {"brand", "venue"}
+            assert emitted[_ENDS[event], venue, reason] == times, "what was told as lost is told as recovered"
+    assert {event.split(".")[0] for event, _, _ in emitted} <= {"brand", "venue"}
     for name in ("clopos_station_active", "clopos_stations"):
         assert after.all(name, brand=brand) == before.all(name, brand=brand)
     assert after.total("clopos_station_transitions_total", brand=brand) == 0

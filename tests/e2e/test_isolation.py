@@ -59,16 +59,16 @@ def test_a_healthy_brand_keeps_its_polls_loses_no_event_and_shows_no_false_value
             exporter.until_polled(brand=brands.healthy)
             before = polls(exporter, brands.healthy)
             began = time.monotonic()
-            turn = 0
+            number = 0
             while time.monotonic() < began + SECONDS:
                 brands.misbehave()
                 brands.switch()
-                turn += 1
-                if turn % 3 == 0:
+                number += 1
+                if number % 3 == 0:
                     exporter.reading.clear()
                 else:
                     exporter.reading.set()
-                ignored = brand_section(simulator, brands.failing[0], ignore_stations=[str(turn)])
+                ignored = brand_section(simulator, brands.failing[0], ignore_stations=[str(number)])
                 rest = [brand_section(simulator, brand) for brand in (brands.healthy, *brands.failing[1:])]
                 exporter.configure({**config, "brands": [*rest, ignored]})
                 exporter.reload()

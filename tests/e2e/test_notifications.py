@@ -101,7 +101,7 @@ def switch(simulator: Simulator, status: int, venue: str = "1", station: str = "
     simulator.world.set_status(BRAND, venue, station, status)
 
 
-def test_a_station_that_is_switched_off_is_told_and_its_end_too(
+def test_a_station_that_is_switched_off_is_reported_and_its_end_too(
     simulator: Simulator, start: Start, service: Service
 ) -> None:
     exporter = start(**notifying(channel(service)))
@@ -129,7 +129,7 @@ def test_a_message_has_the_language_of_its_channel(simulator: Simulator, start: 
 
 
 @pytest.mark.slow
-def test_a_restart_says_nothing_and_what_ended_meanwhile_is_told_truly(
+def test_a_restart_says_nothing_and_what_ended_meanwhile_is_reported_truly(
     simulator: Simulator, start: Start, service: Service
 ) -> None:
     exporter = start(**notifying(channel(service)))
@@ -165,18 +165,18 @@ def test_what_was_over_before_anybody_could_be_notified_is_one_message(
 def test_telegram_gets_one_message_whatever_it_answered_before(
     simulator: Simulator, tmp_path: Path, telegram: Telegram
 ) -> None:
-    refusals: tuple[Any, ...] = (
+    rejections: tuple[Any, ...] = (
         error(429, "Too Many Requests: retry after 1", retry_after=1),
         error(400, f"{telegram.TOKEN}"),
         (502, {}),
     )
     config = configuration(simulator, **notifying({"name": "shift", "url": telegram.url}))
     env = {"TELEGRAM": telegram.address}
-    for answer in (*refusals, error(403, "Forbidden"), "close", "hang"):
+    for answer in (*rejections, error(403, "Forbidden"), "close", "hang"):
         with Elsewhere(tmp_path / str(answer)[:8].strip("( "), config, env=env, log_level="debug") as exporter:
             exporter.until_ready()
-            turns = iter([answer])
-            telegram.answer = lambda turns=turns: next(turns, OK)  # type: ignore[misc]
+            answers = iter([answer])
+            telegram.answer = lambda answers=answers: next(answers, OK)  # type: ignore[misc]
             already = len(telegram.received)
             switch(simulator, 0)
             until(lambda: len(telegram.received) > already, f"message after {answer}", 60.0)  # noqa: B023
@@ -227,7 +227,7 @@ def test_clopos_away_is_one_message_for_the_service_and_none_about_stations(
 
 
 @pytest.mark.slow
-def test_a_dead_channel_delays_nobody_and_is_told_on_the_others_once(
+def test_a_dead_channel_delays_nobody_and_is_reported_on_the_others_once(
     simulator: Simulator, start: Start, service: Service
 ) -> None:
     with Service() as dead:
@@ -288,15 +288,15 @@ def test_killed_at_any_moment_nothing_is_missing_and_nothing_invented(
             for event in incidents(exporter, "incident.firing")
             if event["incident"] == "kitchen_station_inactive"
         )
-    told: dict[str, list[str]] = {}
+    emitted: dict[str, list[str]] = {}
     for station, what in said(service):
-        told.setdefault(station, []).append(what)
-    assert firings.keys() == told.keys()
-    for station, sentences in told.items():
+        emitted.setdefault(station, []).append(what)
+    assert firings.keys() == emitted.keys()
+    for station, sentences in emitted.items():
         assert sentences[-1] != INACTIVE, f"{station} was never told to be over"
         ended = sum(what != INACTIVE for what in sentences)
         assert ended >= firings[station], f"{station}: an end is missing"
-    doubled = sum(len(sentences) for sentences in told.values()) - 2 * sum(firings.values())
+    doubled = sum(len(sentences) for sentences in emitted.values()) - 2 * sum(firings.values())
     assert doubled <= KILLS
 
 

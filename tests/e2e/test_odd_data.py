@@ -63,12 +63,12 @@ def test_any_name_goes_through_every_format(named: Simulator, start: Start, log_
     exporter.until(lambda: exporter.log.count("station.deactivated") == len(NAMES), "an event for each")
     exporter.stop()
     lines = exporter.log_file.read_bytes().split(b"\n")[before:]
-    told = [line.decode() for line in lines if b"station.deactivated" in line]
-    assert len(told) == len(NAMES), "one event, one line"
-    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]", "".join(told))
+    emitted = [line.decode() for line in lines if b"station.deactivated" in line]
+    assert len(emitted) == len(NAMES), "one event, one line"
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]", "".join(emitted))
     if log_format == "json":
-        assert {json.loads(line)["station"] for line in told} == set(NAMES)
-    assert any("厨房" in line for line in told)
+        assert {json.loads(line)["station"] for line in emitted} == set(NAMES)
+    assert any("厨房" in line for line in emitted)
 
 
 def test_every_odd_row_is_the_station_it_can_be(tmp_path: Path) -> None:
@@ -78,9 +78,9 @@ def test_every_odd_row_is_the_station_it_can_be(tmp_path: Path) -> None:
     ):
         exporter.until_ready(4)
         samples = exporter.metrics()
-        told = exporter.until_event("station.unusable_row")
-        exporter.until_polled(2, venue_id=told["venue_id"])
-        assert "No id" in told["row"]
+        emitted = exporter.until_event("station.unusable_row")
+        exporter.until_polled(2, venue_id=emitted["venue_id"])
+        assert "No id" in emitted["row"]
         assert len(exporter.events("station.unusable_row")) == 1, "once a row, not once a poll"
         assert exporter.metrics().total("clopos_exporter_unusable_rows_total") >= 2
 
@@ -183,8 +183,8 @@ def test_a_venue_of_many_pages_is_read_whole(large: tuple[Simulator, int], tmp_p
         with simulator.world.lock:
             simulator.world.remove_station(BRAND, "1", "7")
             simulator.world.set_status(BRAND, "1", str(size), 0)
-        told = exporter.until_event("station.deactivated", seconds=60)
-        assert told["station_id"] == str(size)
+        emitted = exporter.until_event("station.deactivated", seconds=60)
+        assert emitted["station_id"] == str(size)
         assert exporter.until_event("station.removed", seconds=60)["station_id"] == "7"
         assert len(exporter.events("station.")) == 2
         assert exporter.metrics().total("clopos_venue_poll_failures_total") == 0

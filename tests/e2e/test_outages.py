@@ -53,7 +53,7 @@ def test_last_values_go_after_a_while_and_counters_stay(simulator: Simulator, st
     assert len(exporter.events("station.")) == 1, "coming back is no news of a station"
 
 
-def test_what_changed_during_an_outage_is_told_after_it(simulator: Simulator, start: Start) -> None:
+def test_what_changed_during_an_outage_is_reported_after_it(simulator: Simulator, start: Start) -> None:
     exporter = start()
     exporter.until_ready()
     simulator.stop()

@@ -129,7 +129,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("number", [None, pytest.param(signal.SIGHUP, marks=pytest.mark.slow)])
-def test_a_bad_file_changes_nothing_and_is_told(
+def test_a_bad_file_changes_nothing_and_is_reported(
     simulator: Simulator, start: Start, number: signal.Signals | None, subtests: pytest.Subtests
 ) -> None:
     exporter = start()
@@ -137,8 +137,8 @@ def test_a_bad_file_changes_nothing_and_is_told(
     for times, (text, fault) in enumerate(BAD.items(), 1):
         with subtests.test(fault):
             exporter.configure(text)
-            told = refuse(exporter, number, times)
-            assert fault in told, told
+            emitted = refuse(exporter, number, times)
+            assert fault in emitted, emitted
     exporter.until_value(0, SUCCESSFUL)
     exporter.until_polled()
     assert exporter.metrics().value("clopos_venue_up", brand=BRAND, venue_id="1") == 1

@@ -16,7 +16,7 @@ BRAND = "openapitest"
 STATE = {"path": "state.db"}
 
 
-def test_what_happened_meanwhile_is_told_once_after_the_start(simulator: Simulator, start: Start) -> None:
+def test_what_happened_meanwhile_is_reported_once_after_the_start(simulator: Simulator, start: Start) -> None:
     exporter = start(state=STATE)
     exporter.until_ready()
     simulator.world.set_status(BRAND, "1", "3", 0)
@@ -31,16 +31,16 @@ def test_what_happened_meanwhile_is_told_once_after_the_start(simulator: Simulat
 
     exporter.start()
     exporter.until_polled(3)
-    told = exporter.events("station.")[1:]
-    assert {(event["event"], event["venue_id"], event["station_id"]) for event in told} == {
+    emitted = exporter.events("station.")[1:]
+    assert {(event["event"], event["venue_id"], event["station_id"]) for event in emitted} == {
         ("station.activated", "1", "3"),
         ("station.deactivated", "2", "1"),
         ("station.renamed", "2", "2"),
         ("station.added", "2", added),
         ("station.found_inactive", "2", added),
     }
-    assert {event["detected"] for event in told} == {"after_restart"}
-    assert len(told) == 5, "once"
+    assert {event["detected"] for event in emitted} == {"after_restart"}
+    assert len(emitted) == 5, "once"
     after = exporter.metrics()
     for name in ("clopos_station_transitions_total", "clopos_venue_polls_total"):
         for labels, value in before.all(name):
@@ -68,7 +68,7 @@ def test_the_last_values_are_there_before_the_first_poll(simulator: Simulator, s
     assert exporter.get("/-/ready").status == 503
 
 
-def test_a_venue_that_goes_meanwhile_is_told(simulator: Simulator, start: Start) -> None:
+def test_a_venue_that_goes_meanwhile_is_reported(simulator: Simulator, start: Start) -> None:
     exporter = start(state=STATE)
     exporter.until_ready()
     exporter.stop()
@@ -80,7 +80,7 @@ def test_a_venue_that_goes_meanwhile_is_told(simulator: Simulator, start: Start)
     assert not exporter.metrics().all("clopos_venue_polls_total", venue_id="2")
 
 
-def test_an_outage_that_outlives_a_restart_is_told_once(simulator: Simulator, start: Start) -> None:
+def test_an_outage_that_outlives_a_restart_is_reported_once(simulator: Simulator, start: Start) -> None:
     exporter = start(state=STATE)
     exporter.until_ready()
     simulator.faults.add("server_error", endpoint="stations", venue="1")
@@ -120,8 +120,8 @@ def test_the_history_of_a_running_daemon_can_be_read(simulator: Simulator, start
         return [json.loads(line) for line in answer.stdout.splitlines()]
 
     exporter.until(lambda: len(read()) == 2, "both events in the journal")
-    told = [{**event, "timestamp": None, "level": None} for event in exporter.events("station.")]
-    assert [{**row, "timestamp": None, "level": None} for row in read()] == told
+    emitted = [{**event, "timestamp": None, "level": None} for event in exporter.events("station.")]
+    assert [{**row, "timestamp": None, "level": None} for row in read()] == emitted
     table = run("history", path, "--event=station.renamed")
     assert "Tandır \\u202e 2" in table.stdout
     assert table.stdout.count("\n") == 2

@@ -43,23 +43,23 @@ class Echo:
         self.echoing = False
         self.echoed = 0
         self._api, simulator._api = simulator._api, self  # type: ignore[assignment]
-        self._turns = count()
+        self._numbers = count()
         self._statuses = cycle((200, 400, 401, 403, 404, 418, 429, 500, 502, 504))
 
     def serve(self, request: Request, wire: Wire) -> None:
-        turn = next(self._turns)
-        if not self.echoing or turn % 2:
+        number = next(self._numbers)
+        if not self.echoing or number % 2:
             self._api.serve(request, wire)
             return
         sent = request.headers.get("x-token") or json.loads(request.body)["client_secret"]
         documents: list[dict[str, Any]] = [
             {"message": f"you sent {sent}, {sent}"},
-            {"message": "x" * (180 + turn % 20) + sent},
+            {"message": "x" * (180 + number % 20) + sent},
             {"error": [sent, {"token": sent}]},
-            {"error": " " * (790 + turn % 20) + sent},
+            {"error": " " * (790 + number % 20) + sent},
             {"message": sent * 20},
         ]
-        body = json.dumps({"success": False, **documents[turn // 2 % len(documents)]}).replace("/", "\\/")
+        body = json.dumps({"success": False, **documents[number // 2 % len(documents)]}).replace("/", "\\/")
         self.echoed += 1
         headers = {"X-Echo": sent, "RateLimit-Reset": "1", "Set-Cookie": f"token={sent}", "Location": f"http://{sent}/"}
         wire.send(Answer(next(self._statuses), body.encode(), headers))

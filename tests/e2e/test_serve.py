@@ -116,7 +116,7 @@ def test_the_first_complete_scrape_follows_the_start_at_once(simulator: Simulato
     assert not exporter.events("venue.")
 
 
-def test_a_station_that_is_inactive_at_first_sight_is_told_once(simulator: Simulator, start: Start) -> None:
+def test_a_station_that_is_inactive_at_first_sight_is_reported_once(simulator: Simulator, start: Start) -> None:
     simulator.world.set_status(BRAND, "1", "2", 0)
     exporter = start()
     exporter.until_event("station.found_inactive")

@@ -49,7 +49,7 @@ def brand(stage: Stage) -> str:
     return next(stage.unused)
 
 
-def test_a_station_that_is_switched_off_is_told_shown_and_counted(stage: Stage, brand: str) -> None:
+def test_a_station_that_is_switched_off_is_reported_shown_and_counted(stage: Stage, brand: str) -> None:
     simulator, exporter, _ = stage
     before = exporter.metrics()
     labels = station_labels(simulator, brand, VENUE, STATION)
@@ -76,7 +76,7 @@ def test_a_station_that_is_switched_off_is_told_shown_and_counted(stage: Stage, 
     assert after.total("clopos_station_transitions_total", brand=brand, venue_id=OTHER_VENUE) == 0
 
 
-def test_a_station_that_comes_back_is_told_with_how_long_it_was_inactive(stage: Stage, brand: str) -> None:
+def test_a_station_that_comes_back_is_reported_with_how_long_it_was_inactive(stage: Stage, brand: str) -> None:
     simulator, exporter, _ = stage
     simulator.world.set_status(brand, VENUE, STATION, 0)
     off = exporter.until_event("station.deactivated", brand=brand)
@@ -113,7 +113,7 @@ def test_a_station_of_another_kind_is_counted_there(stage: Stage, brand: str) ->
     assert samples.label_values("clopos_station_active", "kind", station_id=STATION, **labels) == {"other"}
 
 
-def test_a_station_that_stops_printing_is_told_and_shown(stage: Stage, brand: str) -> None:
+def test_a_station_that_stops_printing_is_reported_and_shown(stage: Stage, brand: str) -> None:
     simulator, exporter, _ = stage
     labels = {"brand": brand, "venue_id": VENUE, "station_id": STATION}
     simulator.world.set_printable(brand, VENUE, STATION, 0)
@@ -127,7 +127,7 @@ def test_a_station_that_stops_printing_is_told_and_shown(stage: Stage, brand: st
     assert (event["level"], event["previous"]) == ("info", False)
 
 
-def test_a_station_that_was_only_edited_is_told_as_touched(stage: Stage, brand: str) -> None:
+def test_a_station_that_was_only_edited_is_reported_as_touched(stage: Stage, brand: str) -> None:
     simulator, exporter, _ = stage
     simulator.world.touch(brand, VENUE, STATION)
     event = exporter.until_event("station.touched", brand=brand)
@@ -136,7 +136,7 @@ def test_a_station_that_was_only_edited_is_told_as_touched(stage: Stage, brand: 
     assert exporter.events("station.", brand=brand) == [event]
 
 
-def test_off_and_on_between_two_polls_is_told_as_touched(stage: Stage, brand: str) -> None:
+def test_off_and_on_between_two_polls_is_reported_as_touched(stage: Stage, brand: str) -> None:
     simulator, exporter, _ = stage
     with simulator.world.lock:
         simulator.world.set_status(brand, VENUE, STATION, 0)
@@ -145,7 +145,7 @@ def test_off_and_on_between_two_polls_is_told_as_touched(stage: Stage, brand: st
     assert len(exporter.events("station.", brand=brand)) == 1
 
 
-def test_a_new_station_is_told_and_has_series(stage: Stage, brand: str) -> None:
+def test_a_new_station_is_reported_and_has_series(stage: Stage, brand: str) -> None:
     simulator, exporter, _ = stage
     station = simulator.world.add_station(brand, VENUE, "Qəlyan")
     event = exporter.until_event("station.added", brand=brand)
@@ -157,7 +157,7 @@ def test_a_new_station_is_told_and_has_series(stage: Stage, brand: str) -> None:
     assert not exporter.events("station.found_inactive", brand=brand)
 
 
-def test_a_new_station_that_is_inactive_is_told_as_such(stage: Stage, brand: str) -> None:
+def test_a_new_station_that_is_inactive_is_reported_as_such(stage: Stage, brand: str) -> None:
     simulator, exporter, _ = stage
     station = simulator.world.add_station(brand, VENUE, "Terrace", status=0)
     exporter.until_event("station.found_inactive", brand=brand, station_id=station)
@@ -167,7 +167,7 @@ def test_a_new_station_that_is_inactive_is_told_as_such(stage: Stage, brand: str
     assert samples.total("clopos_station_transitions_total", brand=brand) == 0
 
 
-def test_a_removed_station_is_told_after_two_polls_and_its_series_go(stage: Stage, brand: str) -> None:
+def test_a_removed_station_is_reported_after_two_polls_and_its_series_go(stage: Stage, brand: str) -> None:
     simulator, exporter, _ = stage
     labels = station_labels(simulator, brand, VENUE, STATION)
     with simulator.world.lock:
@@ -221,7 +221,7 @@ def test_a_new_venue_is_found_and_told(stage: Stage, brand: str) -> None:
     assert not exporter.events("station.", brand=brand)
 
 
-def test_a_removed_venue_is_told_after_two_discoveries_and_its_series_go(stage: Stage, brand: str) -> None:
+def test_a_removed_venue_is_reported_after_two_discoveries_and_its_series_go(stage: Stage, brand: str) -> None:
     simulator, exporter, _ = stage
     with simulator.world.lock:
         simulator.world.remove_venue(brand, OTHER_VENUE)

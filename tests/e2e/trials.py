@@ -41,8 +41,8 @@ class Trial:
     before: Samples
     during: Samples
     after: Samples
-    told_during: list[dict[str, Any]]
-    told_after: list[dict[str, Any]]
+    emitted_during: list[dict[str, Any]]
+    emitted_after: list[dict[str, Any]]
     asked_during: list[RequestRecord]
 
 
@@ -87,22 +87,22 @@ def try_faults(folder: Path, place: Place, expected: Mapping[str, Reason | None]
                 simulator.tokens.revoke()
             _until_shown(exporter, place, expected)
             during = exporter.metrics(*SHOWN)
-            told = exporter.events()[silent:]
+            emitted = exporter.events()[silent:]
             entries = simulator.traffic.entries(asked)
             simulator.faults.clear()
             exporter.reload()
             _until_mended(exporter, place, expected)
             exporter.until_polled(seconds=60)
             after = exporter.metrics(*SHOWN)
-            told_after = exporter.events()[silent + len(told) :]
+            emitted_after = exporter.events()[silent + len(emitted) :]
     return {
         kind: Trial(
             kind,
             before,
             during,
             after,
-            [event for event in told if event.get("brand") == kind and event["event"] != "station.unusable_row"],
-            [event for event in told_after if event.get("brand") == kind],
+            [event for event in emitted if event.get("brand") == kind and event["event"] != "station.unusable_row"],
+            [event for event in emitted_after if event.get("brand") == kind],
             [entry for entry in entries if entry.brand == kind],
         )
         for kind in expected

@@ -24,7 +24,7 @@ from exporter.simulator.messages import Answer, Request, Wire
 List = tuple[str, str | None]
 """What was asked for: the stations of (brand, venue), or the venues of (brand, None)."""
 
-Told = tuple[str, str, str | None]
+EmittedEvent = tuple[str, str, str | None]
 """An event as it should stand in the log: its name, the name of what it is about, and that one's updated_at."""
 
 _MOST_HEADERS, _LONGEST_HEADER = 100, 60_000  # more than that and an HTTP client refuses the answer
@@ -108,22 +108,22 @@ class Witness:
 
     def faults(self, log: Sequence[Mapping[str, Any]]) -> str:
         """Hold a log, from the first event on, against what was answered; give a line for whatever does not fit."""
-        told: defaultdict[tuple[List, str], list[Told]] = defaultdict(list)
+        emitted: defaultdict[tuple[List, str], list[EmittedEvent]] = defaultdict(list)
         for event in log:
             if event["event"].startswith("station."):
                 key = ((event["brand"], event["venue_id"]), event["station_id"])
-                told[key].append((event["event"], event["station"], event.get("updated_at")))
+                emitted[key].append((event["event"], event["station"], event.get("updated_at")))
             elif event["event"] in ("venue.added", "venue.removed"):
-                told[(event["brand"], None), event["venue_id"]].append((event["event"], event["venue"], None))
+                emitted[(event["brand"], None), event["venue_id"]].append((event["event"], event["venue"], None))
         faults = []
         for asked in self.lists:
             sights = self.sights(asked)
             for id_ in {id_ for sight in sights for id_ in sight.rows or ()}:
-                said = told.pop((asked, id_), [])
+                said = emitted.pop((asked, id_), [])
                 fault = _compare(id_, sights, said, venue=asked[1] is None)
                 if fault:
                     faults.append(f"{asked} {id_}: {fault}")
-        faults += [f"{asked} {id_}: nobody ever saw it, and yet {said}" for (asked, id_), said in told.items()]
+        faults += [f"{asked} {id_}: nobody ever saw it, and yet {said}" for (asked, id_), said in emitted.items()]
         return "\n".join(faults)
 
     def _note(self, asked: List, token: str, answer: Answer) -> Callable[[], None]:
@@ -174,7 +174,7 @@ def _rows(answer: Answer) -> dict[str, Row] | None:
     return found if len(found) == len(rows) else None
 
 
-def _compare(id_: str, sights: Iterable[Sight], told: Sequence[Told], *, venue: bool) -> str | None:
+def _compare(id_: str, sights: Iterable[Sight], emitted: Sequence[EmittedEvent], *, venue: bool) -> str | None:
     """Find a way in which a poller that saw this, of one station or venue, told that; say where there is none.
 
     A way is what is remembered after an answer, and how many of the events are told by then.
@@ -189,7 +189,7 @@ def _compare(id_: str, sights: Iterable[Sight], told: Sequence[Told], *, venue: 
         for known, done in ways:
             events = list(_events(known, row, venue=venue))
             right = 0
-            while right < len(events) and told[done + right : done + right + 1] == [events[right]]:
+            while right < len(events) and emitted[done + right : done + right + 1] == [events[right]]:
                 right += 1
             if right == len(events):
                 after.add((_remember(known, row), done + right))
@@ -197,12 +197,11 @@ def _compare(id_: str, sights: Iterable[Sight], told: Sequence[Told], *, venue: 
                 after.update((known, done + some) for some in range(right + 1))
         if not after:
             furthest = max(done for _, done in ways)
-            return (
-                f"{'surely' if sight.sure else 'perhaps'} seen as {row}, yet told {list(told[furthest : furthest + 4])}"
-            )
+            certainty = "surely" if sight.sure else "perhaps"
+            return f"{certainty} seen as {row}, yet emitted {list(emitted[furthest : furthest + 4])}"
         ways = after
     furthest = max(done for _, done in ways)
-    return None if furthest == len(told) else f"nobody saw why it told {list(told[furthest:])}"
+    return None if furthest == len(emitted) else f"nobody saw why it emitted {list(emitted[furthest:])}"
 
 
 def _remember(known: Memory | None, row: Row | None) -> Memory:
@@ -213,7 +212,7 @@ def _remember(known: Memory | None, row: Row | None) -> Memory:
     return Memory(known.row, missing=1)
 
 
-def _events(known: Memory | None, row: Row | None, *, venue: bool) -> Iterator[Told]:
+def _events(known: Memory | None, row: Row | None, *, venue: bool) -> Iterator[EmittedEvent]:
     """Give what a poller has to tell that knows it so, None before it ever saw the list, and sees it so."""
     what = "venue" if venue else "station"
     old = known.row if known else None

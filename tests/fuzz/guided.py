@@ -12,8 +12,8 @@ with atheris.instrument_imports(include=["exporter"]):
 
 def wire(data: bytes) -> None:
     """Take the input for the answers to polls, one after the other, between NUL bytes."""
-    state, told = targets.polled([targets.LOGIN, targets.VENUES, *map(targets.Reply, data.split(b"\0")[:8])])
-    targets.told_plainly(told)
+    state, emitted = targets.polled([targets.LOGIN, targets.VENUES, *map(targets.Reply, data.split(b"\0")[:8])])
+    targets.are_emitted_as_json(emitted)
     targets.served_rightly(state)
 
 

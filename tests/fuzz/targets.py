@@ -41,7 +41,7 @@ from exporter.web.webconfig_file import WebConfigFile
 
 SECRET = "marked-secret-of-the-fuzzers"
 VENUE = Venue("tandir-group", "7", "Gəncə")
-PATIENCE = 8.0
+TIMEOUT = 8.0
 """CPU seconds that no input may take longer than: the slowest takes one, and took more than two beside other work."""
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
@@ -75,7 +75,7 @@ def polled(replies: Iterable[Reply]) -> tuple[VenueState, list[Change]]:
     adapter = _Adapter(replies)
     client._transport._adapter = adapter  # type: ignore[assignment]
     state = VenueState(VENUE)
-    told: list[Change] = []
+    emitted: list[Change] = []
     found = client.discover(60.0)
     assert isinstance(found, Discovery | Failure)
     while adapter.left:
@@ -84,15 +84,15 @@ def polled(replies: Iterable[Reply]) -> tuple[VenueState, list[Change]]:
         assert isinstance(outcome, Snapshot | Failure)
         assert SECRET not in repr(outcome)
         state, changes = advance(state, outcome)
-        told += changes
+        emitted += changes
         if len(adapter.left) == asked:  # refused, or no token to ask with
             adapter.left.pop(0)
             client.reset_backoff()
     client.close()
-    return state, told
+    return state, emitted
 
 
-def told_plainly(changes: Iterable[Change]) -> None:
+def are_emitted_as_json(changes: Iterable[Change]) -> None:
     """Demand that what is told is JSON in UTF-8, field by field."""
     for change in changes:
         assert json.loads(json.dumps(Entry.of(1, change).fields(), allow_nan=False, ensure_ascii=False).encode())
@@ -139,7 +139,7 @@ def configuration(data: bytes) -> Settings | list[str]:
             settings = load(path, {})
         except ConfigError as error:
             return _harmless(error, began)
-        assert time.process_time() - began < PATIENCE
+        assert time.process_time() - began < TIMEOUT
         assert SECRET not in repr(settings) + settings.model_dump_json()
         return settings
 
@@ -166,7 +166,7 @@ def scrape(accept: str, encoding: str) -> None:
 
 def _harmless(error: ConfigError, began: float) -> list[str]:
     """Give the faults, which must be there, be soon there, fit a terminal, and keep secrets."""
-    assert time.process_time() - began < PATIENCE
+    assert time.process_time() - began < TIMEOUT
     faults = [str(fault) for fault in error.faults]
     assert faults
     for fault in faults:

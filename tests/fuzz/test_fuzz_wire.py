@@ -8,7 +8,7 @@ from typing import Any
 from hostile import REPLIES, ROWS, listing
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from targets import LOGIN, VENUES, Reply, polled, remembered_wholly, served_rightly, told_plainly
+from targets import LOGIN, VENUES, Reply, are_emitted_as_json, polled, remembered_wholly, served_rightly
 
 from exporter.clopos.transport import MAX_BYTES
 
@@ -19,21 +19,21 @@ seldom = settings(bounded, max_examples=25)
 @bounded
 @given(st.lists(REPLIES, min_size=2, max_size=6))
 def test_any_answers_are_taken_or_refused_with_a_reason(replies: list[Reply]) -> None:
-    state, told = polled([LOGIN, VENUES, *replies])
-    told_plainly(told)
+    state, emitted = polled([LOGIN, VENUES, *replies])
+    are_emitted_as_json(emitted)
     served_rightly(state)
 
 
 @seldom
 @given(st.lists(st.lists(ROWS, max_size=4, unique_by=lambda row: str(row["id"])), min_size=1, max_size=4))
-def test_a_history_of_hostile_rows_is_told_served_and_remembered(pages: list[list[Any]]) -> None:
+def test_a_history_of_hostile_rows_is_reported_served_and_remembered(pages: list[list[Any]]) -> None:
     bodies = [json.dumps(listing(rows, {})).encode() for rows in pages]
     assume(max(map(len, bodies)) <= MAX_BYTES)
-    state, told = polled([LOGIN, VENUES, *map(Reply, bodies)])
+    state, emitted = polled([LOGIN, VENUES, *map(Reply, bodies)])
     assert (state.polls, state.failures) == (len(pages), 0)
-    told_plainly(told)
+    are_emitted_as_json(emitted)
     served_rightly(state)
-    remembered_wholly(state, told)
+    remembered_wholly(state, emitted)
 
 
 @bounded
@@ -48,7 +48,7 @@ def test_ten_thousand_stations_are_served() -> None:
         Reply(json.dumps({"success": True, "data": rows[at : at + 200], "total": len(rows)}).encode())
         for at in range(0, len(rows), 200)
     ]
-    state, told = polled([LOGIN, VENUES, *pages])
+    state, emitted = polled([LOGIN, VENUES, *pages])
     assert len(state.stations or {}) == 10_000
-    assert len(told) == 5_000
+    assert len(emitted) == 5_000
     served_rightly(state)

@@ -286,9 +286,9 @@ class Weeks(History):
 
     def _plan_poll(self, venue: str) -> None:
         """Poll a venue at its next turn. Between, polls would show nothing new, and need not be played."""
-        turn = INTERVAL * int(venue) / len(self.truth.venues)
-        rounds = (self.now.wall - self.truth.begin - turn) // INTERVAL + 1
-        self._plan(self.truth.begin + turn + rounds * INTERVAL, partial(self._poll, venue))
+        offset = INTERVAL * int(venue) / len(self.truth.venues)
+        rounds = (self.now.wall - self.truth.begin - offset) // INTERVAL + 1
+        self._plan(self.truth.begin + offset + rounds * INTERVAL, partial(self._poll, venue))
 
     def play(self) -> Outcome:
         taken = 0

@@ -21,7 +21,7 @@ import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-PATIENCE = 90.0
+TIMEOUT = 90.0
 """Seconds that a test waits for what should take one or two: the machine may be busy."""
 
 PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
@@ -35,7 +35,7 @@ scheduler-token,system:kube-scheduler,3
 """
 
 
-def wait_for(what: str, condition: Callable[[], Any], seconds: float = PATIENCE) -> Any:
+def wait_for(what: str, condition: Callable[[], Any], seconds: float = TIMEOUT) -> Any:
     """Return what a condition gives once it is true. Fails after some seconds, with the last error."""
     deadline = time.monotonic() + seconds
     while True:

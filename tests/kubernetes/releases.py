@@ -9,7 +9,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from control_plane import PATIENCE, ControlPlane, Object
+from control_plane import TIMEOUT, ControlPlane, Object
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "helm" / "clopos-exporter"
@@ -72,11 +72,11 @@ class Helm:
             path = self._folder / f"values-{next(self._numbers)}.json"
             path.write_text(json.dumps(values))
             values = path
-        wait = ["--wait", f"--timeout={PATIENCE:.0f}s"]
+        wait = ["--wait", f"--timeout={TIMEOUT:.0f}s"]
         return [release, CHART, "--namespace", namespace, "--values", values, *wait]
 
     def test(self, namespace: str, release: str = "r") -> str:
-        return self.run("test", release, "--namespace", namespace, f"--timeout={PATIENCE:.0f}s")
+        return self.run("test", release, "--namespace", namespace, f"--timeout={TIMEOUT:.0f}s")
 
     def render(self, namespace: str, values: Object | Path, release: str = "r") -> str:
         return self.run("template", *self._flags(namespace, values, release), "--kube-version=1.36.3")

@@ -96,7 +96,7 @@ def test_a_brand_that_is_no_longer_watched_leaves_no_series() -> None:
     assert text.count('brand="other"') == 3
 
 
-def test_the_build_and_the_shard_are_told() -> None:
+def test_the_build_and_the_shard_are_reported() -> None:
     telemetry = made(revision="abc123", shard=2, total_shards=4)
     [((python, revision, version), one)] = values(telemetry, "clopos_exporter_build_info").items()
     assert (version, revision, one) == (__version__, "abc123", 1.0)

@@ -17,10 +17,10 @@ LONG_AGO = -30 * 86400
 
 def spread(course: Course, minutes: int) -> list[str]:
     """Return one value a minute; `-` where there is none."""
-    first, *turns = str(course).split()
+    first, *steps = str(course).split()
     values = [first] * minutes
-    for turn in turns:
-        minute, value = turn.split(":")
+    for step in steps:
+        minute, value = step.split(":")
         values[int(minute) :] = [value] * (minutes - int(minute))
     return values
 

@@ -12,7 +12,7 @@ RULES = ROOT / "monitoring/loki/clopos.rules.yml"
 SOURCES = [RULES, *(ROOT / "monitoring/dashboards").glob("*.json")]
 
 
-def test_every_event_that_a_query_names_is_told() -> None:
+def test_every_event_that_a_query_names_is_reported() -> None:
     code = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "exporter").rglob("*.py"))
     for path in SOURCES:
         for event in re.findall(r'\bevent=\\?"([a-z_.]+)\\?"', path.read_text(encoding="utf-8")):
@@ -21,12 +21,12 @@ def test_every_event_that_a_query_names_is_told() -> None:
 
 def test_every_field_that_a_query_reads_is_in_an_event() -> None:
     station = Station("1", "Grill", Kind.KITCHEN, active=True, printable=True, created_at=None, updated_at=None)
-    told = Entry.of(
+    emitted = Entry.of(
         1, Change(Event.STATION_TOUCHED, "tandir", 0.0, Venue("tandir", "7", "White City"), station)
     ).fields()
     for path in SOURCES:
         for fields in re.findall(r"\| json ([^|]+)", path.read_text(encoding="utf-8")):
-            assert set(re.findall(r'=\\?"(\w+)\\?"', fields)) <= told.keys() | {"level"}, path.name
+            assert set(re.findall(r'=\\?"(\w+)\\?"', fields)) <= emitted.keys() | {"level"}, path.name
 
 
 def test_the_rules_are_as_complete_as_those_for_prometheus() -> None:

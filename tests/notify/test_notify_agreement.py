@@ -124,8 +124,8 @@ def test_a_channel_gets_what_the_incidents_say(seed: int, faulty: float) -> None
         ended = changes[1].details["ended"] if len(changes) > 1 else None
         forms = [notice.form for _, notice in heard[about]]
         if forms[:1] == [Form.FIRING]:
-            told_end = ended not in (None, Ended.CLOSED, Ended.REPLACED)
-            assert forms[1:] == [Form.RESOLVED] * told_end, (about, ended)
+            notified_end = ended not in (None, Ended.CLOSED, Ended.REPLACED)
+            assert forms[1:] == [Form.RESOLVED] * notified_end, (about, ended)
         elif ended in (Ended.REPLACED, Ended.IGNORED, Ended.RETIRED):
             assert forms == []
         else:

@@ -61,7 +61,7 @@ ACTIVE = "Mətbəx is active again, Gəncə"
 WAS = "Mətbəx was inactive from 08:00 UTC to 08:20 UTC, Gəncə"
 
 
-def test_an_incident_is_told_once_and_so_is_its_end() -> None:
+def test_an_incident_is_reported_once_and_so_is_its_end() -> None:
     world = World()
     world.happens(firing(incident()))
     world.run(HOUR)
@@ -147,7 +147,7 @@ def test_an_end_goes_to_nobody_who_was_not_notified_of_the_beginning() -> None:
     assert world.outbox.deliveries("shift") == []
 
 
-def test_an_incident_that_fires_a_second_time_is_told_a_second_time() -> None:
+def test_an_incident_that_fires_a_second_time_is_reported_a_second_time() -> None:
     world = World()
     for seconds in (0.0, HOUR):
         world.happens(firing(incident(seconds=seconds)))
@@ -353,7 +353,7 @@ def test_a_service_that_never_answers_takes_the_channel_down() -> None:
     assert world.worker.state.up is True
 
 
-def test_only_the_brands_of_this_process_are_told() -> None:
+def test_only_the_brands_of_this_process_are_reported() -> None:
     world = World(owns=lambda brand: brand == "other")
     world.happens(firing(incident()), firing(incident(brand="other", station="Bar")))
     world.run(MINUTE)
@@ -441,10 +441,10 @@ def test_nothing_is_missing_or_invented_whatever_happens(
     assert {row.state for row in world.outbox.deliveries("shift")} <= {DeliveryState.ACCEPTED}
     firing_now = {one.station for one in open_.values()}
     for name in begun:
-        told = [line for line in service.heard if line.startswith(f"{name} is inactive")]
+        emitted = [line for line in service.heard if line.startswith(f"{name} is inactive")]
         ended = [line for line in service.heard if line.startswith((f"{name} is active", f"{name} was inactive"))]
-        assert told or ended, "missing"
+        assert emitted or ended, "missing"
         assert bool(ended) == (name not in firing_now)
         if not lost_marks:
-            assert len(told) <= 1
+            assert len(emitted) <= 1
             assert len(ended) <= 1

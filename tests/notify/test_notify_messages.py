@@ -60,7 +60,7 @@ def test_a_resolved_incident_says_how_long_it_lasted() -> None:
     assert message == Message("Mətbəx is active again, Gəncə", "From 12:00 to 13:30: 90 min.", Tone.SUCCESS)
 
 
-def test_what_was_over_before_anybody_knew_is_told_as_past() -> None:
+def test_what_was_over_before_anybody_knew_is_reported_as_past() -> None:
     message = one(Notice(Form.PAST, incident(), NOON + 1200.0, "active again"), now=NOON + 5000.0)
     assert message.title == "Mətbəx was inactive from 12:00 to 12:20, Gəncə"
 
@@ -106,7 +106,7 @@ def test_a_station_is_inactive_since_it_was_switched_and_not_since_somebody_had_
     assert "since 11:00" in one(Notice(Form.FIRING, known)).title
 
 
-def test_a_clock_that_was_put_back_is_told_as_the_wall_clock_showed_it() -> None:
+def test_a_clock_that_was_put_back_is_reported_as_the_wall_clock_showed_it() -> None:
     berlin = Renderer("en", lambda _: ZoneInfo("Europe/Berlin"))
     before, after = 1_792_886_400.0 + 1800.0, 1_792_886_400.0 + 5400.0  # 2026-10-25 00:30 and 01:30 UTC
     night = incident(began_at=before)

@@ -55,7 +55,7 @@ def test_every_target_the_documents_name_is_there() -> None:
             assert re.search(rf"^{target}:", makefile, re.MULTILINE), f"{document.name}: make {target}"
 
 
-def test_a_machine_without_a_python_that_will_do_is_told_what_to_do(
+def test_a_machine_without_a_python_that_will_do_is_reported_what_to_do(
     make: Callable[..., subprocess.CompletedProcess[str]],
 ) -> None:
     done = make("demo", "PYTHON=")

@@ -71,7 +71,7 @@ def loop(clock: FakeClock, clopos: Clopos, scheduler: ManualScheduler, limiter: 
         poll_interval=30.0,
         discovery_interval=900.0,
     )
-    scheduler.settled = lambda: made.join(5)
+    scheduler.after_jobs = lambda: made.join(5)
     yield made
     made.stop()
 
@@ -192,7 +192,7 @@ def test_a_poll_that_fails_or_crashes_can_be_polled_again(
 
 def test_a_venue_that_hangs_delays_nobody(loop: PollLoop, scheduler: ManualScheduler, clopos: Clopos) -> None:
     go = Event()
-    scheduler.settled = lambda: loop.join(0.02)
+    scheduler.after_jobs = lambda: loop.join(0.02)
     clopos.poll = lambda polled: int(go.wait(20)) if polled.id == "0" else 1
     loop.start()
     scheduler.run(60.5)
@@ -208,7 +208,7 @@ def test_when_all_workers_hang_nothing_is_taken_until_one_is_free(
     limiter.per_second = 1000.0
     clopos.venues = venues(MAX_PER_OWNER + 5)
     clopos.poll = lambda _: int(go.wait(20))
-    scheduler.settled = lambda: None
+    scheduler.after_jobs = lambda: None
     loop.start()
     scheduler.run(0.01)
     loop.join(0.2)
@@ -218,7 +218,7 @@ def test_when_all_workers_hang_nothing_is_taken_until_one_is_free(
     assert loop.skipped == 0
     go.set()
     loop.join(5)
-    scheduler.settled = lambda: loop.join(5)
+    scheduler.after_jobs = lambda: loop.join(5)
     scheduler.run(30)
     assert len(set(clopos.ids())) == MAX_PER_OWNER + 5
 
@@ -281,7 +281,7 @@ def test_known_venues_are_polled_while_the_first_discovery_hangs(
     go = Event()
     clopos.discover = lambda: [] if go.wait(20) else None  # type: ignore[method-assign]
     loop._discover = clopos.discover
-    scheduler.settled = lambda: loop.join(0.02)
+    scheduler.after_jobs = lambda: loop.join(0.02)
     loop.start(venues(3))
     scheduler.run(2)
     assert set(clopos.ids()) == {"0", "1", "2"}
@@ -323,7 +323,7 @@ def test_a_discovery_finds_a_thread_while_all_polls_hang(
     go = Event()
     limiter.per_second = 1000.0
     clopos.poll = lambda _: int(go.wait(20))
-    scheduler.settled = lambda: loop.join(0.002)
+    scheduler.after_jobs = lambda: loop.join(0.002)
     loop.start(venues(MAX_PER_OWNER + 1))
     clopos.venues = venues(MAX_PER_OWNER + 1)
     scheduler.run(1)
@@ -403,7 +403,7 @@ def test_brands_that_hang_leave_a_healthy_one_its_polls(scheduler: ManualSchedul
                 discovery_interval=900.0,
             )
         )
-        scheduler.settled = lambda: loops[-1].join(5)
+        scheduler.after_jobs = lambda: loops[-1].join(5)
         loops[-1].start(venues(10))
     scheduler.run(120)
     go.set()

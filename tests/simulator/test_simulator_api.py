@@ -147,7 +147,7 @@ def test_every_authenticated_answer_tells_the_quota(ask: Any) -> None:
     assert ask("stations", x_venue="99").headers["RateLimit-Limit"] == "300"
 
 
-def test_request_301_of_a_minute_is_told_to_wait(ask: Any, clock: FakeClock) -> None:
+def test_request_301_of_a_minute_is_reported_to_wait(ask: Any, clock: FakeClock) -> None:
     assert {ask("venues").status for _ in range(300)} == {200}
     answer = ask("venues")
     assert answer.status == 429
@@ -156,7 +156,7 @@ def test_request_301_of_a_minute_is_told_to_wait(ask: Any, clock: FakeClock) -> 
     assert ask("venues").status == 200
 
 
-def test_login_61_of_a_minute_is_told_to_wait(ask: Any, credentials: dict[str, str]) -> None:
+def test_login_61_of_a_minute_is_reported_to_wait(ask: Any, credentials: dict[str, str]) -> None:
     assert {ask("auth", method="POST", body=credentials).status for _ in range(60)} == {200}
     assert ask("auth", method="POST", body=credentials).status == 429
 

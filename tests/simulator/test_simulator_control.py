@@ -83,7 +83,7 @@ def test_tokens_end_by_control(ask: Any) -> None:
 
 
 def test_changes_happen_on_demand(ask: Any, simulator: Simulator) -> None:
-    ask("/_control/drift", method="POST", body={"count": 20})
+    ask("/_control/churn", method="POST", body={"count": 20})
     assert len(simulator.world.mutations()) >= 15
 
 

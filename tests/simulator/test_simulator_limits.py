@@ -6,7 +6,7 @@ from exporter.simulator.limits import Limits, Tiers
 
 
 def admitted(limits: Limits, times: int, brand: str = "a", ip: str = "10.0.0.1") -> int:
-    return sum(limits.admit(ip, brand) is None for _ in range(times))
+    return sum(limits.acquire(ip, brand) is None for _ in range(times))
 
 
 def test_a_brand_has_300_requests_a_minute_and_other_brands_their_own(clock: FakeClock) -> None:
@@ -25,8 +25,8 @@ def test_the_window_slides_and_a_full_one_admits_again_when_reset_says(clock: Fa
     admitted(limits, 1)
     clock.forward(20.5)
     admitted(limits, 1)
-    refusal = limits.admit("10.0.0.1", "a")
-    assert refusal == (2, 0, 40)
+    exceeded = limits.acquire("10.0.0.1", "a")
+    assert exceeded == (2, 0, 40)
     clock.forward(39)
     assert admitted(limits, 1) == 0
     clock.forward(1)
@@ -61,9 +61,9 @@ def test_hammering_a_full_failure_window_keeps_it_full(clock: FakeClock) -> None
 
 def test_logins_are_counted_per_address(clock: FakeClock) -> None:
     limits = Limits(clock, Tiers(logins=2))
-    refusals = [limits.admit_login("10.0.0.1") for _ in range(3)]
-    assert refusals == [None, None, (2, 0, 60)]
-    assert limits.admit_login("10.0.0.2") is None
+    quotas = [limits.acquire_login("10.0.0.1") for _ in range(3)]
+    assert quotas == [None, None, (2, 0, 60)]
+    assert limits.acquire_login("10.0.0.2") is None
 
 
 def test_another_client_eats_its_share_evenly(clock: FakeClock) -> None:
@@ -89,5 +89,5 @@ def test_without_tiers_everything_is_admitted_and_nothing_is_said(clock: FakeClo
     limits = Limits(clock, None)
     limits.set_load("a", 1e6)
     assert admitted(limits, 1000) == 1000
-    assert limits.admit_login("10.0.0.1") is None
+    assert limits.acquire_login("10.0.0.1") is None
     assert limits.record("10.0.0.1", "a", 200) is None

@@ -21,7 +21,7 @@ def test_a_world_has_the_size_it_is_asked_for(clock: FakeClock) -> None:
 def test_the_same_seed_makes_the_same_world_and_the_same_changes(clock: FakeClock) -> None:
     worlds = [World.generate(brands=2, venues=2, stations=4, seed=7, clock=clock) for _ in range(2)]
     for world in worlds:
-        Simulator(world).drift(300)
+        Simulator(world).churn(300)
     one, other = worlds
     assert one.mutations() == other.mutations()
     assert one.credentials(BRAND) == other.credentials(BRAND)
@@ -125,5 +125,5 @@ def test_a_brand_without_venues_drifts_in_peace(world: World) -> None:
         for venue in world.venues(brand):
             world.remove_venue(brand, venue)
     recorded = len(world.mutations())
-    Simulator(world).drift(3)
+    Simulator(world).churn(3)
     assert len(world.mutations()) == recorded

@@ -110,7 +110,7 @@ def test_a_forgotten_brand_takes_its_venues_along_and_no_others(store: Store) ->
     assert store.brands() == [BrandState("plov")]
 
 
-def test_the_journal_is_told_newest_first_in_flat_words(store: Store) -> None:
+def test_the_journal_is_reported_newest_first_in_flat_words(store: Store) -> None:
     store.commit(STATE, changes=[change(Event.STATION_ADDED, 5.0, BAR), change(Event.STATION_DEACTIVATED, 10.0)])
     newest, oldest = store.journal(JournalQuery())
     assert (newest.event, oldest.event) == (Event.STATION_DEACTIVATED, Event.STATION_ADDED)

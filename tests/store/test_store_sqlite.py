@@ -149,7 +149,7 @@ class TestRestart:
         store.commit(state(clock, GRILL))
         store.close()
         clock.forward(120.0)
-        clock._steady = 3.0  # another boot: monotonic time starts over
+        clock._monotonic = 3.0  # another boot: monotonic time starts over
         assert opened(path, clock).venue(VENUE).fresh_at == 3.0 - 120.0
 
     def test_data_from_the_future_is_taken_as_new(self, path: Path, clock: FakeClock) -> None:
@@ -329,7 +329,7 @@ class TestJournal:
 
 
 class TestTwoProcesses:
-    def test_the_second_is_told_so(self, path: Path, clock: FakeClock) -> None:
+    def test_the_second_is_reported_so(self, path: Path, clock: FakeClock) -> None:
         first = opened(path, clock)
         with pytest.raises(StoreError, match="in use by another clopos-exporter"):
             opened(path, clock)
@@ -440,8 +440,8 @@ class TestTrouble:
         store.commit(state(clock, GRILL))
         assert store._file is not None
         store._file._connection.execute("PRAGMA max_page_count = 1")
-        told = [touched(clock)] * 200
-        store.commit(state(clock, replace(GRILL, status=True)), changes=told)
+        emitted = [touched(clock)] * 200
+        store.commit(state(clock, replace(GRILL, status=True)), changes=emitted)
         assert store.up is False
         # The file still has the old status: who starts with it finds the change once more.
         assert killed(store, clock, tmp_path / "left").venue(VENUE).stations == {"1": GRILL}

@@ -247,7 +247,7 @@ class Guarded:
     def write(self, text: str) -> None:
         self.file.write_text(text)
 
-    def settle(self) -> None:
+    def wait_until_idle(self) -> None:
         """Let the server look at its file twice, as it does in two seconds."""
         for _ in range(2):
             self.now += 10
@@ -294,7 +294,7 @@ def test_health_needs_no_password(guarded: Guarded, path: str) -> None:
 def test_a_changed_password_counts_without_a_restart(guarded: Guarded) -> None:
     assert guarded.get(auth=("alice", "open sesame")).status_code == 200
     guarded.write(f"basic_auth_users: {{alice: {hashed(b'new')}}}")
-    guarded.settle()
+    guarded.wait_until_idle()
     assert guarded.get(auth=("alice", "open sesame")).status_code == 401
     assert guarded.get(auth=("alice", "new")).status_code == 200
 
@@ -303,8 +303,8 @@ def test_a_changed_password_counts_without_a_restart(guarded: Guarded) -> None:
 def test_a_file_that_went_wrong_opens_nothing(guarded: Guarded, text: str) -> None:
     guarded.write(text)
     with capture_logs() as log:
-        guarded.settle()
-        guarded.settle()
+        guarded.wait_until_idle()
+        guarded.wait_until_idle()
     assert [entry["event"] for entry in log] == ["web_config.rejected"]
     assert guarded.get().status_code == 401
     assert guarded.get(auth=("alice", "open sesame")).status_code == 200
@@ -312,7 +312,7 @@ def test_a_file_that_went_wrong_opens_nothing(guarded: Guarded, text: str) -> No
 
 def test_a_file_that_vanished_opens_nothing(guarded: Guarded) -> None:
     guarded.file.unlink()
-    guarded.settle()
+    guarded.wait_until_idle()
     assert guarded.get().status_code == 401
 
 
@@ -321,16 +321,16 @@ def test_configured_headers_are_on_every_answer_and_replace_ours(guarded: Guarde
         guarded.file.read_text()
         + "\nhttp_server_config: {headers: {X-Frame-Options: sameorigin, Strict-Transport-Security: max-age=60}}"
     )
-    guarded.settle()
+    guarded.wait_until_idle()
     for path in ("/metrics", "/-/healthy", "/nothing"):
         answer = guarded.get(path)
         assert answer.headers["Strict-Transport-Security"] == "max-age=60"
         assert answer.headers["X-Frame-Options"] == "sameorigin"
 
 
-def test_more_requests_than_the_limit_are_told_when_to_come_again(guarded: Guarded) -> None:
+def test_more_requests_than_the_limit_are_reported_when_to_come_again(guarded: Guarded) -> None:
     guarded.write(guarded.file.read_text() + "\nrate_limit: {interval: 1m, burst: 2}")
-    guarded.settle()
+    guarded.wait_until_idle()
     auth = ("alice", "open sesame")
     assert [guarded.get(auth=auth).status_code for _ in range(3)] == [200, 200, 429]
     assert 55 <= int(guarded.get(auth=auth).headers["Retry-After"]) <= 60
@@ -339,7 +339,7 @@ def test_more_requests_than_the_limit_are_told_when_to_come_again(guarded: Guard
 
 def test_a_flood_of_wrong_passwords_leaves_scrapes_alone(guarded: Guarded) -> None:
     guarded.write(f"basic_auth_users: {{alice: {hashed(b'slow', cost=10)}}}")
-    guarded.settle()
+    guarded.wait_until_idle()
     known = ("alice", "slow")
     assert guarded.get(auth=known).status_code == 200
     done = threading.Event()
@@ -366,16 +366,16 @@ def test_a_flood_of_wrong_passwords_leaves_scrapes_alone(guarded: Guarded) -> No
 
 def test_a_flood_without_a_password_leaves_the_rate_limit_to_those_with_one(guarded: Guarded) -> None:
     guarded.write(guarded.file.read_text() + "\nrate_limit: {interval: 1m, burst: 4}")
-    guarded.settle()
+    guarded.wait_until_idle()
     known = ("alice", "open sesame")
     assert guarded.get(auth=known).status_code == 200
     assert [guarded.get().status_code for _ in range(5)] == [401, 401, 401, 429, 429]
     assert [guarded.get(auth=known).status_code for _ in range(4)] == [200, 200, 200, 429]
 
 
-def test_refusals_keep_browsers_safe_too(guarded: Guarded) -> None:
+def test_rejections_keep_browsers_safe_too(guarded: Guarded) -> None:
     guarded.write(guarded.file.read_text() + "\nrate_limit: {interval: 1m, burst: 1}")
-    guarded.settle()
+    guarded.wait_until_idle()
     for status in (401, 429):
         answer = guarded.get()
         assert answer.status_code == status
@@ -384,7 +384,7 @@ def test_refusals_keep_browsers_safe_too(guarded: Guarded) -> None:
         assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
 
 
-def test_refusals_of_the_api_are_json(guarded: Guarded) -> None:
+def test_rejections_of_the_api_are_json(guarded: Guarded) -> None:
     assert guarded.get("/api/v1/stations").json() == {"error": "unauthorized", "message": "unauthorized"}
 
 
@@ -394,7 +394,7 @@ def test_a_read_only_user_reads_and_does_not_reload(guarded: Guarded, checks: Fa
         f"basic_auth_users: {{alice: {USERS['alice'].get_secret_value()}, bob: {USERS['bob'].get_secret_value()}}}\n"
         "read_only_users: [bob]"
     )
-    guarded.settle()
+    guarded.wait_until_idle()
     reload = f"{guarded.site.url}/-/reload"
     assert guarded.get(auth=bob).status_code == 200
     answer = requests.post(reload, auth=bob, timeout=TIMEOUT)
@@ -415,14 +415,14 @@ def test_a_half_written_file_weakens_nothing(guarded: Guarded, cut: str, place: 
         "read_only_users": "[alice]",
     }
     guarded.write("\n".join(f"{name}: {value}" for name, value in sections.items()))
-    guarded.settle()
+    guarded.wait_until_idle()
     if cut == "basic_auth_users":
         del sections["read_only_users"]
     del sections[cut]
     guarded.write("\n".join(f"{name}: {value}" for name, value in sections.items()))
     with capture_logs() as log:
-        guarded.settle()
-        guarded.settle()
+        guarded.wait_until_idle()
+        guarded.wait_until_idle()
     assert [entry["event"] for entry in log] == ["web_config.rejected"]
     assert f"web.yml: {place}: " in log[0]["faults"][0]
     assert (

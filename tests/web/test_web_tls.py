@@ -229,16 +229,16 @@ def test_a_renewed_certificate_is_served_without_a_restart(tls_site: Site, stage
     assert serial(tls_site, stage) != first
 
 
-def test_a_broken_certificate_leaves_the_one_in_force_and_is_told_once(
+def test_a_broken_certificate_leaves_the_one_in_force_and_is_reported_once(
     tls_site: Site, stage: Stage, clock: SteppingClock
 ) -> None:
     first = serial(tls_site, stage)
     stage.server.certificate.write_text("half a certifi")
-    with capture_logs() as told:
+    with capture_logs() as logged:
         for _ in range(4):
             clock.step()
             assert serial(tls_site, stage) == first
-    assert [entry["event"] for entry in told] == ["web_config.rejected"]
+    assert [entry["event"] for entry in logged] == ["web_config.rejected"]
     stage.authority.issue("server")
     for _ in range(2):
         clock.step()
@@ -264,11 +264,11 @@ def test_a_running_server_takes_over_a_new_client_authority(
 
 def test_tls_is_not_switched_off_by_an_emptied_file(tls_site: Site, stage: Stage, clock: SteppingClock) -> None:
     stage.file.write_text("")
-    with capture_logs() as told:
+    with capture_logs() as logged:
         for _ in range(3):
             clock.step()
             assert b"up 1" in scrape(tls_site, stage)
-    assert "switched on or off by a restart only" in str(told)
+    assert "switched on or off by a restart only" in str(logged)
 
 
 WEAKER = {

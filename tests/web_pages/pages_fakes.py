@@ -137,7 +137,7 @@ class FakeSource:
     def journal(self, **filters: Any) -> Sequence[Entry]:
         return self.store.journal(JournalQuery(**filters))
 
-    def tell(
+    def record(
         self, event: Event, ago: float, view: VenueView | None = None, one: StationState | None = None, **more: Any
     ) -> None:
         """Put an event of `ago` seconds before into the journal; tell them in their order."""

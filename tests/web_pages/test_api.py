@@ -24,10 +24,10 @@ GONE = venue_view("9", GRILL, name="Gone", brand="plov", stale=True, outage=outa
 @pytest.fixture
 def source() -> FakeSource:
     source = FakeSource([MALL, PORT, GONE], [brand_view("tandir"), brand_view("plov")])
-    source.tell(Event.STATION_DEACTIVATED, 3000.0, PORT, GRILL, previous_for_seconds=60.0)
-    source.tell(Event.STATION_ACTIVATED, 2000.0, PORT, GRILL, previous_for_seconds=1000.0)
-    source.tell(Event.STATION_FOUND_INACTIVE, 1500.0, PORT, GRILL)
-    source.tell(Event.VENUE_LOST, 180.0, MALL, reason="tls", message="certificate expired", down_for_seconds=30.0)
+    source.record(Event.STATION_DEACTIVATED, 3000.0, PORT, GRILL, previous_for_seconds=60.0)
+    source.record(Event.STATION_ACTIVATED, 2000.0, PORT, GRILL, previous_for_seconds=1000.0)
+    source.record(Event.STATION_FOUND_INACTIVE, 1500.0, PORT, GRILL)
+    source.record(Event.VENUE_LOST, 180.0, MALL, reason="tls", message="certificate expired", down_for_seconds=30.0)
     return source
 
 

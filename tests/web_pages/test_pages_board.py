@@ -11,7 +11,7 @@ from exporter.model import Instant, Opening
 from exporter.views import VenueView
 from exporter.web.board import Board, searchable
 from exporter.web.troubles import Level
-from exporter.web.words import words_of
+from exporter.web.wording import wording_for
 
 DAY = 86_400.0
 AT = Instant(NOW, MONOTONIC)
@@ -35,11 +35,11 @@ def test_a_tile_is_rendered_once_while_nothing_but_its_age_changes() -> None:
     template = Template()
     board, source = Board(template), FakeSource()
     (tile,) = board.tiles([VIEW], source.now())
-    assert "12 sec" in tile.render(VIEW, source.now(), words_of("en"))
+    assert "12 sec" in tile.render(VIEW, source.now(), wording_for("en"))
     later = replace(VIEW, state=replace(VIEW.state, polls=2, last_success=NOW + 20, fresh_at=VIEW.state.fresh_at + 20))  # type: ignore[operator]
     source.wall += 30
     (tile,) = board.tiles([later], source.now())
-    assert "22 sec" in tile.render(later, source.now(), words_of("en"))
+    assert "22 sec" in tile.render(later, source.now(), wording_for("en"))
     assert template.rendered == 1
 
 
@@ -68,7 +68,7 @@ def test_a_tile_is_rendered_anew_when_what_it_shows_changes(change: Callable[[Ve
 def test_data_grows_old_by_time_alone() -> None:
     board = Board(Template())
     (before,), (after,) = board.tiles([VIEW], AT), board.tiles([VIEW], Instant(NOW + DAY, MONOTONIC + DAY))
-    assert (before.level, after.level) == (Level.URGENT, Level.BLIND)
+    assert (before.level, after.level) == (Level.URGENT, Level.NO_DATA)
 
 
 def test_brands_are_named_as_soon_as_there_are_several() -> None:

@@ -70,9 +70,9 @@ def source() -> FakeSource:
         *(venue_view(str(number), GRILL, BAR, brand="plov", name=f"Plov {number}") for number in range(10, 40)),
     ]
     source = FakeSource(views, [brand_view(), brand_view("plov", login_outage=outage(Reason.CREDENTIALS))])
-    source.tell(Event.STATION_DEACTIVATED, 1500.0, views[0], GRILL, previous_for_seconds=9000.0)
-    source.tell(Event.VENUE_LOST, 180.0, views[3], reason="gateway_timeout")
-    source.tell(Event.STATION_RENAMED, 60.0, views[0], BAR, previous="Old bar")
+    source.record(Event.STATION_DEACTIVATED, 1500.0, views[0], GRILL, previous_for_seconds=9000.0)
+    source.record(Event.VENUE_LOST, 180.0, views[3], reason="gateway_timeout")
+    source.record(Event.STATION_RENAMED, 60.0, views[0], BAR, previous="Old bar")
     return source
 
 

@@ -16,7 +16,7 @@ from exporter.hours import IgnoreRule
 from exporter.model import BrandState, Event, IncidentKind, Kind, Opening, Reason, Venue, VenueState
 from exporter.views import BrandView, VenueRules, VenueView
 from exporter.web.pages import TOPICS
-from exporter.web.words import SHOWN_EVENTS
+from exporter.web.wording import SHOWN_EVENTS
 
 DAY = 86_400.0
 GRILL = station_state("1", "Grill", active=False, since=1500.0)
@@ -103,7 +103,7 @@ class TestOverview:
 
     def test_changes_in_words(self) -> None:
         shown = source(venue_view("7", GRILL, name="Port"))
-        shown.tell(Event.STATION_DEACTIVATED, 1500.0, shown.views[0], GRILL, detected="after_restart")
+        shown.record(Event.STATION_DEACTIVATED, 1500.0, shown.views[0], GRILL, detected="after_restart")
         text = get(shown, "/").text
         assert "Grill disabled in Clopos (while the exporter was not running) 21:48 UTC · 25 min ago · Port" in text
 
@@ -221,8 +221,8 @@ class TestCards:
 
     def test_a_tile_has_the_last_day_in_little(self) -> None:
         shown = source(venue_view("7", replace(GRILL, last_transition=GRILL.since), BAR, name="Port"))
-        shown.tell(Event.STATION_ACTIVATED, 9000.0, shown.views[0], GRILL, previous_for_seconds=600.0)
-        shown.tell(Event.STATION_DEACTIVATED, 1500.0, shown.views[0], GRILL, previous_for_seconds=7500.0)
+        shown.record(Event.STATION_ACTIVATED, 9000.0, shown.views[0], GRILL, previous_for_seconds=600.0)
+        shown.record(Event.STATION_DEACTIVATED, 1500.0, shown.views[0], GRILL, previous_for_seconds=7500.0)
         html = get(shown, "/").html
         assert 'aria-label="Last 24 hours: off 2 times"' in html
         assert 'class="disabled" x="46" width="2"' in html
@@ -307,8 +307,8 @@ class TestVenue:
     def shown(self) -> FakeSource:
         grill = replace(GRILL, last_transition=GRILL.since)
         shown = source(venue_view("7", grill, BAR, name="Port", opening=Opening(True, None, NOW + 7200)))  # noqa: FBT003
-        shown.tell(Event.STATION_ACTIVATED, 9000.0, shown.views[0], GRILL, previous_for_seconds=600.0)
-        shown.tell(Event.STATION_DEACTIVATED, 1500.0, shown.views[0], GRILL, previous_for_seconds=7500.0)
+        shown.record(Event.STATION_ACTIVATED, 9000.0, shown.views[0], GRILL, previous_for_seconds=600.0)
+        shown.record(Event.STATION_DEACTIVATED, 1500.0, shown.views[0], GRILL, previous_for_seconds=7500.0)
         return shown
 
     def test_stations_with_their_last_day(self) -> None:
@@ -340,7 +340,7 @@ class TestChanges:
     def test_page_by_page(self) -> None:
         shown = source(venue_view("7", GRILL, name="Port"))
         for number in range(60):
-            shown.tell(Event.STATION_TOUCHED, 600.0 - number, shown.views[0], station_state("1", f"Station {number}"))
+            shown.record(Event.STATION_TOUCHED, 600.0 - number, shown.views[0], station_state("1", f"Station {number}"))
         first, second = get(shown, "/changes"), get(shown, "/changes?before=11")
         assert first.html.count('<li class="change ') == 50
         assert 'href="changes?before=11"' in first.html
@@ -350,7 +350,7 @@ class TestChanges:
     def test_of_one_venue(self) -> None:
         shown = source(venue_view("7", GRILL, name="Port"), venue_view("8", BAR, name="Mall"))
         for view in shown.views:
-            shown.tell(Event.STATION_TOUCHED, 60.0, view, GRILL)
+            shown.record(Event.STATION_TOUCHED, 60.0, view, GRILL)
         for path in ("/changes?brand=tandir&venue_id=8", "/changes?venue=tandir/8"):
             assert "Changes: Mall" in get(shown, path).text
             (line,) = change_lines(get(shown, path))
@@ -369,9 +369,9 @@ class TestChanges:
     )
     def test_filtered_by_venue_kind_and_what_happened(self, query: str, found: list[str]) -> None:
         shown = source(venue_view("7", GRILL, name="Port"), venue_view("8", BAR, name="Mall"))
-        shown.tell(Event.STATION_DEACTIVATED, 90.0, shown.views[0], GRILL)
-        shown.tell(Event.STATION_TOUCHED, 60.0, shown.views[1], BAR)
-        shown.tell(Event.STATION_PRINTING_DISABLED, 30.0, shown.views[0], GRILL)
+        shown.record(Event.STATION_DEACTIVATED, 90.0, shown.views[0], GRILL)
+        shown.record(Event.STATION_TOUCHED, 60.0, shown.views[1], BAR)
+        shown.record(Event.STATION_PRINTING_DISABLED, 30.0, shown.views[0], GRILL)
         lines = change_lines(get(shown, f"/changes{query}"))
         assert len(lines) == len(found)
         assert all(map(str.startswith, lines, found))
@@ -382,14 +382,14 @@ class TestChanges:
     def test_a_filter_stays_from_page_to_page(self) -> None:
         shown = source(venue_view("7", GRILL, name="Port"))
         for number in range(51):
-            shown.tell(Event.STATION_TOUCHED, 600.0 - number, shown.views[0], GRILL)
+            shown.record(Event.STATION_TOUCHED, 600.0 - number, shown.views[0], GRILL)
         html = get(shown, "/changes?kind=kitchen&event=settings").html
         assert 'href="changes?kind=kitchen&amp;event=settings&amp;before=2"' in html
 
     def test_every_day_has_a_heading_and_every_line_leads_to_its_venue(self) -> None:
         shown = source(venue_view("7", GRILL, name="Port"))
-        shown.tell(Event.STATION_TOUCHED, 1.5 * DAY, shown.views[0], GRILL)
-        shown.tell(Event.STATION_DEACTIVATED, 60.0, shown.views[0], GRILL)
+        shown.record(Event.STATION_TOUCHED, 1.5 * DAY, shown.views[0], GRILL)
+        shown.record(Event.STATION_DEACTIVATED, 60.0, shown.views[0], GRILL)
         html = get(shown, "/changes").html
         assert re.findall(r'<h2 class="day">(.*?)</h2>', html) == ["Tue, Nov 14, 2023", "Mon, Nov 13, 2023"]
         assert html.count('<a class="cover" href="venue?brand=tandir&amp;venue_id=7">') == 2
@@ -421,7 +421,7 @@ def test_any_name_is_harmless(path: str) -> None:
     one = station_state("1", HOSTILE, active=False)
     view = venue_view("7", one, station_state("2", HOSTILE), name=HOSTILE, brand="tandir")
     shown = source(view, brands=(brand_view(), BrandView(BrandState(HOSTILE))))
-    shown.tell(Event.STATION_RENAMED, 5.0, view, one, previous=HOSTILE)
+    shown.record(Event.STATION_RENAMED, 5.0, view, one, previous=HOSTILE)
     elements = Elements(get(shown, path.replace(" ", "+")).html).found
     (script,) = (attributes for tag, attributes in elements if tag == "script")
     assert str(script["src"]).startswith("static/page.js?v=")

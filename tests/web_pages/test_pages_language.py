@@ -24,7 +24,7 @@ def shown() -> FakeSource:
         venue_view("8", GRILL, name="Q", brand="t", outage=outage()),
     ]
     source = FakeSource(views, [brand_view("t")])
-    source.tell(Event.STATION_DEACTIVATED, 90.0, views[0], GRILL, previous_for_seconds=9000.0)
+    source.record(Event.STATION_DEACTIVATED, 90.0, views[0], GRILL, previous_for_seconds=9000.0)
     return source
 
 

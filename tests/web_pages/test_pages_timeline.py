@@ -13,7 +13,7 @@ from pages_fakes import NOW, FakeSource, station_state, venue_view
 from exporter.journal import Entry
 from exporter.model import Event, StationState
 from exporter.web.recent import RecentChanges
-from exporter.web.timeline import SLOT_SECONDS, Span, blind_spans, day_history, marks, share_active, status_spans
+from exporter.web.timeline import SLOT_SECONDS, Span, day_history, marks, outage_spans, share_active, status_spans
 
 DAY = 86_400.0
 START = NOW - DAY
@@ -21,18 +21,18 @@ GRILL = station_state("1", "Grill", since=10 * DAY)
 VIEW = venue_view("7", GRILL)
 
 
-def entries(*told: tuple[Event, float, float | None]) -> list[Entry]:
+def entries(*recorded: tuple[Event, float, float | None]) -> list[Entry]:
     """Make entries, oldest first: the event, how long ago, and for how long it had been otherwise."""
     source = FakeSource()
-    for event, ago, previous in told:
+    for event, ago, previous in recorded:
         details = {} if previous is None else {"previous_for_seconds": previous}
-        source.tell(event, ago, VIEW, GRILL, **details)
+        source.record(event, ago, VIEW, GRILL, **details)
     return list(source.journal())
 
 
-def spans(one: StationState, *told: tuple[Event, float, float | None]) -> list[tuple[float, float, bool | None]]:
+def spans(one: StationState, *recorded: tuple[Event, float, float | None]) -> list[tuple[float, float, bool | None]]:
     """Give the spans as seconds ago."""
-    found = status_spans(one, entries(*told), START, NOW)
+    found = status_spans(one, entries(*recorded), START, NOW)
     return [(NOW - span.start, NOW - span.end, span.active) for span in found]
 
 
@@ -45,8 +45,8 @@ def test_before_we_first_saw_it_nothing_is_known() -> None:
 
 
 def test_a_station_switched_off_and_on() -> None:
-    told = [(Event.STATION_DEACTIVATED, 900.0, DAY), (Event.STATION_ACTIVATED, 300.0, 600.0)]
-    assert spans(station_state("1", since=300.0), *told) == [(DAY, 900, True), (900, 300, False), (300, 0, True)]
+    recorded = [(Event.STATION_DEACTIVATED, 900.0, DAY), (Event.STATION_ACTIVATED, 300.0, 600.0)]
+    assert spans(station_state("1", since=300.0), *recorded) == [(DAY, 900, True), (900, 300, False), (300, 0, True)]
 
 
 def test_what_the_oldest_event_says_of_the_time_before_is_believed_that_far() -> None:
@@ -81,11 +81,11 @@ def test_other_events_change_nothing() -> None:
     st.sampled_from([True, False, None]),
 )
 def test_any_journal_gives_a_whole_day_without_gaps(
-    told: list[tuple[Event, float, float | None]],
+    recorded: list[tuple[Event, float, float | None]],
     since: float,
     status: bool | None,  # noqa: FBT001 - drawn
 ) -> None:
-    found = status_spans(station_state("1", active=status, since=since), entries(*told), START, NOW)
+    found = status_spans(station_state("1", active=status, since=since), entries(*recorded), START, NOW)
     assert (found[0].start, found[-1].end) == (START, NOW)
     for one, following in pairwise(found):
         assert one.start < one.end == following.start
@@ -93,20 +93,20 @@ def test_any_journal_gives_a_whole_day_without_gaps(
 
 
 def test_times_without_data() -> None:
-    told = entries((Event.VENUE_LOST, 900.0, None), (Event.VENUE_RECOVERED, 600.0, None))
-    assert blind_spans(told, START, NOW, blind_now=False) == [Span(NOW - 900, NOW - 600, None)]
+    recorded = entries((Event.VENUE_LOST, 900.0, None), (Event.VENUE_RECOVERED, 600.0, None))
+    assert outage_spans(recorded, START, NOW, ongoing=False) == [Span(NOW - 900, NOW - 600, None)]
 
 
 def test_a_time_without_data_that_goes_on() -> None:
-    assert blind_spans(entries((Event.VENUE_LOST, 60.0, None)), START, NOW, blind_now=True) == [
+    assert outage_spans(entries((Event.VENUE_LOST, 60.0, None)), START, NOW, ongoing=True) == [
         Span(NOW - 60, NOW, None)
     ]
 
 
 def test_a_time_without_data_that_began_before() -> None:
-    assert blind_spans([], START, NOW, blind_now=True) == [Span(START, NOW, None)]
-    told = entries((Event.VENUE_RECOVERED, 600.0, None))
-    assert blind_spans(told, START, NOW, blind_now=False) == [Span(START, NOW - 600, None)]
+    assert outage_spans([], START, NOW, ongoing=True) == [Span(START, NOW, None)]
+    recorded = entries((Event.VENUE_RECOVERED, 600.0, None))
+    assert outage_spans(recorded, START, NOW, ongoing=False) == [Span(START, NOW - 600, None)]
 
 
 def test_the_share_is_of_what_is_known() -> None:
@@ -118,19 +118,21 @@ ROUND = NOW // SLOT_SECONDS * SLOT_SECONDS
 """The beginning of the last slot of the day."""
 
 
-def slots(one: StationState, *told: tuple[Event, float, float | None], seen_at: float = NOW) -> list[tuple[int, Any]]:
+def slots(
+    one: StationState, *recorded: tuple[Event, float, float | None], seen_at: float = NOW
+) -> list[tuple[int, Any]]:
     """Return the slots of a venue with one station: how many follow each other, and how many stations are off."""
-    return [(slot.count, slot.off) for slot in day_history([one], entries(*told), NOW, seen_at).slots]
+    return [(slot.count, slot.off) for slot in day_history([one], entries(*recorded), NOW, seen_at).slots]
 
 
 def test_a_day_in_little_shows_every_slot_in_which_a_station_was_off() -> None:
     on = station_state("1", since=NOW - ROUND + 1700.0)
-    told = [
+    recorded = [
         (Event.STATION_DEACTIVATED, NOW - ROUND + 1900.0, DAY),
         (Event.STATION_ACTIVATED, NOW - ROUND + 1700.0, 200.0),
     ]
-    assert slots(on, *told) == [(45, 0), (2, 1), (1, 0)]
-    assert day_history([on], entries(*told), NOW, NOW).times == 1
+    assert slots(on, *recorded) == [(45, 0), (2, 1), (1, 0)]
+    assert day_history([on], entries(*recorded), NOW, NOW).times == 1
 
 
 def test_a_day_in_little_knows_nothing_of_the_time_before_and_of_an_outage() -> None:
@@ -153,13 +155,13 @@ def test_an_axis_has_marks_at_round_times_of_the_venue() -> None:
 
 def test_the_changes_of_the_last_day_are_read_once() -> None:
     source = FakeSource()
-    source.tell(Event.STATION_DEACTIVATED, 2 * DAY, VIEW, GRILL)
+    source.record(Event.STATION_DEACTIVATED, 2 * DAY, VIEW, GRILL)
     for ago in (300.0, 200.0):
-        source.tell(Event.STATION_DEACTIVATED, ago, VIEW, GRILL)
+        source.record(Event.STATION_DEACTIVATED, ago, VIEW, GRILL)
     recent = RecentChanges(source.journal)
     assert [entry.observed_at for entry in recent.refresh(NOW)["tandir", "7"]] == [NOW - 200, NOW - 300]
-    source.tell(Event.STATION_ACTIVATED, 100.0, VIEW, GRILL)
-    source.tell(Event.STATION_RENAMED, 50.0, VIEW, GRILL)
+    source.record(Event.STATION_ACTIVATED, 100.0, VIEW, GRILL)
+    source.record(Event.STATION_RENAMED, 50.0, VIEW, GRILL)
     again = recent.refresh(NOW)["tandir", "7"]
     assert [entry.observed_at for entry in again] == [NOW - 100, NOW - 200, NOW - 300]
     assert not recent.refresh(NOW + 2 * DAY)

@@ -9,7 +9,7 @@ from pages_fakes import NOW, brand_view, incident, outage, station_state, venue_
 from exporter.hours import IgnoreRule
 from exporter.model import IncidentKind, Kind, Opening, Reason, StationRecord
 from exporter.views import VenueRules
-from exporter.web.troubles import Level, Quiet, blindnesses, level, venue_troubles
+from exporter.web.troubles import Level, Quiet, data_outages, level, venue_troubles
 
 OFF = station_state("1", "Grill", active=False, since=600.0)
 BAR = station_state("2", "Bar", active=False, since=900.0, kind=Kind.OTHER)
@@ -67,7 +67,7 @@ def test_what_is_only_remembered_is_no_trouble_of_now(lost: dict[str, Any]) -> N
     view = venue_view("7", OFF, incidents=[incident(IncidentKind.KITCHEN_STATION_INACTIVE, OFF)], **lost)
     (trouble,) = venue_troubles(view)
     assert (trouble.level, trouble.quiet) == (Level.QUIET, Quiet.REMEMBERED)
-    assert level(view, [trouble]) is Level.BLIND
+    assert level(view, [trouble]) is Level.NO_DATA
 
 
 def test_a_status_that_is_unclear_is_one_trouble() -> None:
@@ -86,13 +86,13 @@ def test_the_worst_and_newest_come_first() -> None:
 def test_a_login_that_fails_is_said_once_for_all_venues() -> None:
     failing = outage(Reason.CREDENTIALS)
     views = [venue_view(str(number), outage=outage(Reason.CREDENTIALS)) for number in range(3)]
-    (one,) = blindnesses([brand_view(login_outage=failing)], views)
+    (one,) = data_outages([brand_view(login_outage=failing)], views)
     assert (one.outage, one.login, one.whole, one.total) == (failing, True, True, 3)
 
 
 def test_a_list_of_venues_that_cannot_be_read() -> None:
     failing = outage(Reason.FORBIDDEN)
-    (one,) = blindnesses([brand_view(outage=failing)], [])
+    (one,) = data_outages([brand_view(outage=failing)], [])
     assert (one.outage, one.views) == (failing, ())
 
 
@@ -103,7 +103,7 @@ def test_lost_venues_are_said_together_by_reason_since_the_first() -> None:
         venue_view("3", outage=outage(Reason.NOT_FOUND)),
         venue_view("4"),
     ]
-    first, second = blindnesses([brand_view()], views)
+    first, second = data_outages([brand_view()], views)
     assert (first.outage, len(first.views), first.total) == (outage(since=20.0), 2, 4)
     assert [view.state.venue.id for view in second.views] == ["3"]
 
@@ -115,6 +115,6 @@ def test_one_outage_of_clopos_is_one_whatever_it_does_to_each_venue_and_brand() 
         venue_view("3", outage=outage(Reason.GATEWAY)),
         replace(venue_view("4", brand="plov", outage=outage(Reason.CONNECTION, since=500.0))),
     ]
-    (one,) = blindnesses([brand_view(), brand_view("plov")], views)
+    (one,) = data_outages([brand_view(), brand_view("plov")], views)
     assert one.is_silent
     assert (one.total, one.outage.since) == (4, NOW - 500)

@@ -4,7 +4,7 @@
 
 (() => {
   const EVERY = 5000;
-  const PATIENCE = 20000;
+  const TIMEOUT = 20000;
   const TYPING = 200;
   const COPIED = 2000;
 
@@ -21,7 +21,7 @@
   let paused = false;
   let lost = false;
   let timer = 0;
-  let asking = null;
+  let pending = null;
 
   // Times of venues come in the venue's time zone; others in UTC, which the reader's own is nicer than.
   function localize(root) {
@@ -87,24 +87,24 @@
 
   async function refresh() {
     clearTimeout(timer);
-    if (asking) asking.abort();
-    const mine = (asking = new AbortController());
-    const patience = setTimeout(() => mine.abort(), PATIENCE);
+    if (pending) pending.abort();
+    const mine = (pending = new AbortController());
+    const timer = setTimeout(() => mine.abort(), TIMEOUT);
     try {
       const answer = await fetch(location.href, { signal: mine.signal, headers: { Accept: "text/html" } });
       if (!answer.ok && answer.status !== 404) throw new Error(String(answer.status));
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-      if (mine !== asking) return;
+      if (mine !== pending) return;
       update(page);
       answeredAt = new Date();
       lost = false;
     } catch {
-      if (mine !== asking) return;
+      if (mine !== pending) return;
       lost = true;
     } finally {
-      clearTimeout(patience);
-      if (mine === asking) {
-        asking = null;
+      clearTimeout(timer);
+      if (mine === pending) {
+        pending = null;
         show();
         schedule();
       }

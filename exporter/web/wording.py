@@ -105,7 +105,7 @@ _MAX_SHOWN_DAYS = 7
 """Days from which on hours help nobody."""
 
 
-class Words:
+class Wording:
     """Write for people in one of `exporter.i18n.LANGUAGES`; texts are markup, and what is put into them is escaped."""
 
     def __init__(self, language: str) -> None:
@@ -193,9 +193,9 @@ class Words:
 
 
 @cache
-def words_of(language: str) -> Words:
+def wording_for(language: str) -> Wording:
     """Return the words of a language."""
-    return Words(language)
+    return Wording(language)
 
 
 @lru_cache(maxsize=4096)

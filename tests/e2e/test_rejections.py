@@ -15,7 +15,7 @@ from exporter.simulator import Simulator, World
 
 pytestmark = pytest.mark.slow
 
-REFUSALS = {
+REJECTIONS = {
     "client_disabled": ("client_disabled", "Switch the Open API module on again"),
     "dead_integrator": ("integrator", "check integrator_id with Clopos"),
     "forbidden": ("forbidden", "the right to read stations and venues"),
@@ -26,19 +26,19 @@ BRAND = "openapitest"
 
 
 def test_a_refused_login_says_what_to_do_and_is_not_repeated(tmp_path: Path, subtests: pytest.Subtests) -> None:
-    with Simulator(world_of(REFUSALS, [2]), tiers=None) as simulator:
-        for kind in REFUSALS:
+    with Simulator(world_of(REJECTIONS, [2]), tiers=None) as simulator:
+        for kind in REJECTIONS:
             simulator.faults.add(kind, endpoint="auth", brand=kind)
         with Exporter(tmp_path, configuration(simulator)) as exporter:
-            exporter.until(lambda: len(exporter.events("brand.login_failed")) == len(REFUSALS), "refusals")
+            exporter.until(lambda: len(exporter.events("brand.login_failed")) == len(REJECTIONS), "rejections")
             time.sleep(3)  # polls and discoveries would come round several times
             samples = exporter.metrics()
             asked = simulator.traffic.entries()
             simulator.faults.clear()
             exporter.reload()
-            exporter.until(lambda: len(exporter.events("brand.login_recovered")) == len(REFUSALS), "recovery")
-            exporter.until_ready(len(REFUSALS))
-    for kind, (reason, remedy) in REFUSALS.items():
+            exporter.until(lambda: len(exporter.events("brand.login_recovered")) == len(REJECTIONS), "recovery")
+            exporter.until_ready(len(REJECTIONS))
+    for kind, (reason, remedy) in REJECTIONS.items():
         with subtests.test(kind):
             [failed] = exporter.events("brand.login_failed", brand=kind)
             assert (failed["level"], failed["reason"]) == ("error", reason)

@@ -8,10 +8,10 @@ from pages_fakes import NOW, FakeSource, station_state, venue_view
 
 from exporter.i18n import LANGUAGES
 from exporter.model import Event, Kind, Reason
-from exporter.web import words
-from exporter.web.words import SHOWN_EVENTS, words_of
+from exporter.web import wording
+from exporter.web.wording import SHOWN_EVENTS, wording_for
 
-EN = words_of("en")
+EN = wording_for("en")
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_durations(seconds: float, text: str) -> None:
     [(0.0, "1970-01-01T00:00:00Z"), (-1e18, "0001-01-01T00:00:00Z"), (1e18, "9999-12-31T23:59:59Z")],
 )
 def test_any_time_can_be_written(wall: float, text: str) -> None:
-    assert words.iso(wall) == text
+    assert wording.iso(wall) == text
 
 
 @pytest.mark.parametrize(
@@ -63,17 +63,17 @@ def test_any_time_can_be_written(wall: float, text: str) -> None:
 def test_what_happened(event: Event, details: dict[str, Any], text: str) -> None:
     source = FakeSource()
     one = station_state("1", "Grill")
-    source.tell(event, 10.0, venue_view("7", one), one, **details)
+    source.record(event, 10.0, venue_view("7", one), one, **details)
     assert EN.happened(source.journal()[0]) == text
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_event_every_reason_and_every_kind_has_words_and_none_says_offline(language: str) -> None:
-    source, words = FakeSource(), words_of(language)
+    source, texts = FakeSource(), wording_for(language)
     for event in SHOWN_EVENTS:
-        source.tell(event, 10.0, None, None, reason="tls", previous="kitchen")
-    said = [words.happened(entry) for entry in source.journal(limit=100)]
-    said += [words.reason(reason.value) for reason in Reason] + [words.kind(kind) for kind in Kind]
+        source.record(event, 10.0, None, None, reason="tls", previous="kitchen")
+    said = [texts.happened(entry) for entry in source.journal(limit=100)]
+    said += [texts.reason(reason.value) for reason in Reason] + [texts.kind(kind) for kind in Kind]
     assert len(set(said)) == len(SHOWN_EVENTS) + len(Reason) + len(Kind)
     assert not any(word in " ".join(said).lower() for word in ("offline", "down ", "офлайн", "oflayn"))
 
@@ -86,7 +86,7 @@ def test_every_event_but_those_of_incidents_is_shown() -> None:
     ("language", "text"), [("en", "2 hr 5 min"), ("ru", "2 ч 5 мин"), ("az", "2 saat 5 dəq"), ("uz", "2 soat 5 daq")]
 )
 def test_durations_in_every_language(language: str, text: str) -> None:
-    assert words_of(language).duration(7500.0).replace("\xa0", " ").replace(".", "") == text
+    assert wording_for(language).duration(7500.0).replace("\xa0", " ").replace(".", "") == text
 
 
 def test_a_time_is_that_of_the_venue_with_the_date_unless_it_is_today() -> None:

@@ -11,15 +11,15 @@ _WEIGHTS = {"status": 90, "printable": 4, "name": 2, "touch": 2, "add": 1, "remo
 _COMES_BACK = 0.6  # how often a venue gets an inactive station back rather than losing one
 
 
-def drift(world: World, random: Random) -> None:
+def change_something(world: World, random: Random) -> None:
     """Let one thing change by itself: nearly always a status, now and then anything else."""
     with world.lock:
         brand = random.choice(world.brands)
         if venues := list(world.venues(brand)):
-            _drift_in(world, brand, random.choice(venues), random)
+            _change_in(world, brand, random.choice(venues), random)
 
 
-def _drift_in(world: World, brand: str, venue: str, random: Random) -> None:
+def _change_in(world: World, brand: str, venue: str, random: Random) -> None:
     rows = world.stations(brand, venue)
     what = random.choices(list(_WEIGHTS), list(_WEIGHTS.values()))[0]
     if what == "add" or not rows:
