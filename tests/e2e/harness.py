@@ -158,7 +158,7 @@ class Exporter:
         draft.chmod(0o600)
         draft.replace(self.config_file)
 
-    def start(self, seconds: float = 20) -> None:
+    def start(self, seconds: float = 60) -> None:
         """Start it, and return once it listens. The log goes on in the same file after a restart."""
         seen = self.log_file.stat().st_size if self.log_file.exists() else 0
         self.launch()

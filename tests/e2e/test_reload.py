@@ -173,7 +173,7 @@ def test_a_start_with_a_bad_file_names_every_fault_and_ends(start: Start) -> Non
     exporter.stop()
     exporter.configure("poll_interval: soon\nnonsense: 1\nbrands:\n- {brand: x, client_id: y}\n")
     exporter.launch()
-    assert exporter.wait(5) == 1
+    assert exporter.wait(30) == 1
     lines = exporter.errors.splitlines()
     assert all(line.startswith("error: ") for line in lines)
     for what in ("clopos.yml:1: poll_interval", "clopos.yml:2: nonsense", "client_secret", "integrator_id"):
