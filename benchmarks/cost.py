@@ -44,7 +44,7 @@ def _one_venue() -> Iterator[Figure]:
 
 
 def _polls(small: Exporter, large: Exporter, brand: Section) -> Iterator[Figure]:
-    """Measure both fleets and bare GETs at the pace of the large one, all at the same time."""
+    """Measure both fleets and bare GETs at the rate of the large one, all at the same time."""
     with bare_gets(brand, VENUES, BRANDS * VENUES / 60) as bare:
         time.sleep(WARM_UP)
         pids = small.pid, large.pid, bare
@@ -75,7 +75,7 @@ def _scrapes(process: Exporter) -> Iterator[Figure]:
 
 
 def _scrapes_a_while(scrape: Getter) -> tuple[float, float]:
-    """Give median and 99th percentile of 150 scrapes, seconds."""
+    """Return median and 99th percentile of 150 scrapes, seconds."""
     took = []
     for _ in range(150):
         time.sleep(0.1)
@@ -91,6 +91,6 @@ def _flood() -> Iterator[Figure]:
         took = []
         while not served.has_finished():
             took.append(scrape())
-    what = f"{EVENTS:,} events told at once"
+    what = f"{EVENTS:,} events emitted at once"
     yield Figure(f"{what}: took", f"{sum(took):.1f} s")
     yield Figure.at_most(f"{what}: longest that a scrape waited", (max(took) - calm) * 1e3, 50, "{:.0f} ms")

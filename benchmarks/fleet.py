@@ -37,11 +37,11 @@ class Fleet:
     def requests(
         self, endpoint: str | None = None, since: float = 0.0, until: float = float("inf")
     ) -> list[RequestRecord]:
-        """Give the requests that came in between two wall times."""
+        """Return the requests that came in between two wall times."""
         return [entry for entry in self.simulator.traffic.entries(endpoint=endpoint) if since <= entry.at < until]
 
     def gaps(self, since: float = 0.0, until: float = float("inf")) -> list[float]:
-        """Give the seconds between polls of the same venue that follow each other, for those that end in this time."""
+        """Return the seconds between consecutive polls of the same venue, for those that end in this time."""
         polls: dict[tuple[str | None, str | None], list[float]] = defaultdict(list)
         for entry in self.requests("stations", until=until):
             polls[entry.brand, entry.venue].append(entry.at)
@@ -68,7 +68,7 @@ def fleet(
 
 
 def most_within(times: list[float], seconds: float) -> int:
-    """Give the largest number of moments within any stretch of so many seconds."""
+    """Return the largest number of moments within any stretch of so many seconds."""
     most = first = 0
     for last, time in enumerate(times):
         while times[first] <= time - seconds:

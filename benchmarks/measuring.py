@@ -16,7 +16,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def alternate(rounds: int, measures: Mapping[str, Measure]) -> dict[str, float]:
-    """Give the median of each measure, taken in turn, so that whatever else the machine does hits all alike."""
+    """Return the median of each measure, taken in turn, so that whatever else the machine does hits all alike."""
     taken: dict[str, list[float]] = {name: [] for name in measures}
     for _ in range(rounds):
         for name, measure in measures.items():
@@ -25,13 +25,13 @@ def alternate(rounds: int, measures: Mapping[str, Measure]) -> dict[str, float]:
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """Give the value that so many percent of the values do not exceed."""
+    """Return the value that so many percent of the values do not exceed."""
     ordered = sorted(values)
     return ordered[max(0, ceil(len(ordered) * percent / 100) - 1)]
 
 
 def timed(call: Callable[[], object]) -> float:
-    """Give the seconds a call takes."""
+    """Return the seconds a call takes."""
     began = time.perf_counter()
     call()
     return time.perf_counter() - began
@@ -50,7 +50,7 @@ class Getter:
         self.size = 0
 
     def __call__(self) -> float:
-        """Get it once and give the seconds from the question to the last byte."""
+        """Get it once and return the seconds from the question to the last byte."""
         began = time.perf_counter()
         self._socket.sendall(self._request)
         head = b""
@@ -67,19 +67,19 @@ class Getter:
 
 
 def cpu_seconds(pid: int) -> float:
-    """Give the CPU time of a process with all its threads, ended ones included."""
+    """Return the CPU time of a process with all its threads, ended ones included."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
 def resident_mb(pid: int) -> float:
-    """Give the resident memory of a process, MB of 10^6 bytes."""
+    """Return the resident memory of a process, MB of 10^6 bytes."""
     line = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS"))
     return int(line.split()[1]) * 1024 / 1e6
 
 
 def free_port() -> int:
-    """Give a port that nobody listens on, for a program that cannot find one by itself."""
+    """Return a port that nobody listens on, for a program that cannot find one by itself."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])
 

@@ -41,7 +41,7 @@ class Exporter:
             return str(answer.read().decode())
 
     def polls(self) -> int:
-        """Give how many polls there were so far."""
+        """Return how many polls there were so far."""
         lines = self.scrape("?name[]=clopos_venue_polls_total").splitlines()
         return sum(round(float(line.rpartition(" ")[2])) for line in lines if line.startswith("clopos"))
 
@@ -53,7 +53,7 @@ class Exporter:
 
 @contextmanager
 def simulator(*, brands: int, venues: int) -> Iterator[list[Section]]:
-    """Run a simulator without limits, and give the sections that configure its brands."""
+    """Run a simulator without limits, and return the sections that configure its brands."""
     command = ["simulate", "--listen-address=127.0.0.1:0", "--scenario=calm", "--no-limits"]
     with _program([*command, f"--brands={brands}", f"--venues={venues}", f"--stations={STATIONS}"]) as (_, output):
         printed = _until(output, lambda text: text if text.count("\nCLOPOS_") == _LINES * brands else None)
@@ -80,7 +80,7 @@ def exporter(brands: list[Section], **settings: Any) -> Iterator[Exporter]:
 
 @contextmanager
 def bare_gets(brand: Section, venues: int, rate: float) -> Iterator[int]:
-    """Get stations with `requests` and do nothing else, so many times a second; give the process' id."""
+    """Get stations with `requests` and do nothing else, so many times a second; return the process' id."""
     process = multiprocessing.get_context("spawn").Process(target=_get, args=(brand, venues, rate), daemon=True)
     process.start()
     try:

@@ -52,16 +52,16 @@ class Served:
         self._ask("poll")
 
     def make_both(self, rounds: int) -> tuple[float, float]:
-        """Give the median seconds that a body takes to make after one poll: ours, and prometheus-client's."""
+        """Return the median seconds that a body takes to make after one poll: ours, and prometheus-client's."""
         fast, slow = self._ask("make", rounds)
         return fast, slow
 
     def start_telling(self, events: int) -> None:
-        """Let the poll of a venue with so many changes be told and remembered."""
+        """Store and emit a poll of a venue with so many changes."""
         self._connection.send(("emit", events))
 
     def has_finished(self) -> bool:
-        """Tell whether that is over."""
+        """Return whether that is done."""
         return self._connection.poll()
 
     def _ask(self, *words: Any) -> Any:

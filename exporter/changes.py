@@ -49,7 +49,7 @@ AFTER_TAKEOVER = "after_takeover"
 def advance(state: VenueState, outcome: Snapshot | Failure) -> tuple[VenueState, list[Change]]:
     """Decide what a poll of a venue means.
 
-    A poll that our own quota did not admit is a failed one, but no outage of the venue: it is not reported.
+    A poll that our own quota did not allow is a failed one, but no outage of the venue: it is not reported.
     """
     venue, at = state.venue, outcome.at
     if isinstance(outcome, Failure):

@@ -76,7 +76,7 @@ _REMEDIES = {
 
 
 class Event(StrEnum):
-    """The name of a told change, as it stands in the log and the journal."""
+    """The name of a change, as it stands in the log and the journal."""
 
     STATION_ACTIVATED = "station.activated"
     STATION_ADDED = "station.added"
@@ -330,7 +330,7 @@ class Incident:
 
     @property
     def firing(self) -> bool:
-        """Return whether people have been or are being told of it."""
+        """Return whether people have been or are being notified of it."""
         return self.fired_at is not None
 
 
@@ -348,7 +348,7 @@ class Ended(StrEnum):
 
     @property
     def is_over(self) -> bool:
-        """Return whether what was wrong is over; else it may last, and nobody may be told that it does not."""
+        """Return whether what was wrong is over; else it may last, and nobody may be notified that it ended."""
         return self in (Ended.ACTIVE_AGAIN, Ended.RECOVERED, Ended.REMOVED)
 
 
@@ -418,7 +418,7 @@ class BrandState:
 
     `venues` is None until the first discovery; `missing` holds the venues that are kept although the newest discovery
     did not list them. `login_outage` is a login that does not work, `outage` a venue discovery that does not.
-    `seen` turns True with the first outcome of any kind in this process.
+    `seen` becomes True with the first outcome of any kind in this process.
     """
 
     brand: str

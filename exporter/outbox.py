@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from exporter.model import Change, Event, Incident, IncidentKind, Kind, Severity, Topic, Venue
 
 IncidentKey = tuple[str, ...]
-"""What tells one firing of an incident from every other."""
+"""What identifies one firing of an incident."""
 
 
 class DeliveryState(StrEnum):

@@ -99,7 +99,7 @@ class VenueView:
 
 @dataclass(frozen=True, slots=True)
 class BrandView:
-    """A brand as readers see it: its state, the quota as Clopos last told it, and how late its polls start.
+    """A brand as readers see it: its state, the quota as Clopos last reported it, and how late its polls start.
 
     `owned` is False where another process polls the brand. `token_expires_at` and `sunset_at` are epoch seconds,
     `poll_lag` and `interval` are seconds; None is what is not known yet.

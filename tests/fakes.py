@@ -1,4 +1,4 @@
-"""Small values and fakes that the tests of several rooms share."""
+"""Small values and fakes that the tests of several modules share."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NOON = 1_800_000_000.0
 
 
 class FakeClock(Clock):
-    """A clock that stands until it is told to go on, or until somebody waits on it: waiting takes no time."""
+    """A clock that stands still until it is advanced, or until somebody waits on it: waiting takes no time."""
 
     def __init__(self, *, wall: float = NOON, monotonic: float = 7_000.0) -> None:
         super().__init__()
@@ -82,7 +82,7 @@ def until(true: Callable[[], object], seconds: float = 20.0) -> None:
 
 
 def at(seconds: float = 0.0) -> Instant:
-    """Give the moment so many seconds after noon."""
+    """Return the moment so many seconds after noon."""
     return Instant(NOON + seconds, 7_000.0 + seconds)
 
 
@@ -96,12 +96,12 @@ def station(id_: str = "1", name: str = "Tandir", kind: Kind = Kind.KITCHEN, **r
 
 
 def snapshot(*stations: Station, seconds: float = 0.0, **rest: Any) -> Snapshot:
-    """Give a complete poll that ended so many seconds after noon."""
+    """Return a complete poll that ended so many seconds after noon."""
     return Snapshot(stations, at(seconds), **rest)
 
 
 def failure(
     reason: Reason = Reason.TIMEOUT, message: str = "no complete answer in time", seconds: float = 0.0, **rest: Any
 ) -> Failure:
-    """Give a poll that failed so many seconds after noon."""
+    """Return a poll that failed so many seconds after noon."""
     return Failure(reason, message, at(seconds), **rest)

@@ -56,11 +56,11 @@ class Service:
 
     @property
     def json_url(self) -> str:
-        """Give the Apprise URL of this service."""
+        """Return the Apprise URL of this service."""
         return f"json://{self.address}/hooks/marked-secret-1234?redirect=no"
 
     def answer_with(self, *answers: Answer) -> None:
-        """Give these answers in turn, for ever."""
+        """Return these answers in turn, for ever."""
         repeated: Iterator[Answer] = cycle(answers)
         self.answer = lambda: next(repeated)
 
@@ -114,7 +114,7 @@ class Telegram(Service):
 
     @property
     def texts(self) -> list[str]:
-        """Give the accepted messages as people see them."""
+        """Return the accepted messages as people see them."""
         return [shown(message["text"]) for message in self.received]
 
     def accept(self, path: str, body: dict[str, Any]) -> Answer:
@@ -135,13 +135,13 @@ class Telegram(Service):
 
 
 def error(status: int, description: str, **parameters: Any) -> Answer:
-    """Give a refusal as Telegram words it."""
+    """Return an error as Telegram words it."""
     body: dict[str, Any] = {"ok": False, "error_code": status, "description": description}
     return status, body | ({"parameters": parameters} if parameters else {})
 
 
 def shown(text: str) -> str:
-    """Give HTML as people see it."""
+    """Return HTML as people see it."""
     plain = re.sub(r"</?\w+>", "", text)
     for entity, letter in (("&lt;", "<"), ("&gt;", ">"), ("&quot;", '"'), ("&#39;", "'"), ("&amp;", "&")):
         plain = plain.replace(entity, letter)

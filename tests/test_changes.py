@@ -22,7 +22,7 @@ BLANK = VenueState(venue())
 
 
 def after(*outcomes: Snapshot | Failure, state: VenueState = BLANK) -> VenueState:
-    """Give the state that outcomes in a row lead to."""
+    """Return the state that outcomes in a row lead to."""
     for outcome in outcomes:
         state, _ = advance(state, outcome)
     return state

@@ -42,7 +42,7 @@ ROWS = st.lists(STATIONS, unique_by=lambda row: row.id, max_size=6)
 
 
 def after(*outcomes: Snapshot | Failure) -> VenueState:
-    """Give the state that outcomes in a row lead to."""
+    """Return the state that outcomes in a row lead to."""
     state = BLANK
     for outcome in outcomes:
         state, _ = advance(state, outcome)
@@ -50,7 +50,7 @@ def after(*outcomes: Snapshot | Failure) -> VenueState:
 
 
 def apply(rows: dict[str, dict[str, Any]], changes: Iterable[Change]) -> None:
-    """Do to rows what was told, and nothing that was not."""
+    """Apply the changes to rows, and nothing else."""
     for change in changes:
         new = change.station
         assert new is not None
@@ -80,7 +80,7 @@ def apply(rows: dict[str, dict[str, Any]], changes: Iterable[Change]) -> None:
 
 
 def known(state: VenueState) -> dict[str, dict[str, Any]]:
-    """Give what a state claims, in what can be told: a status that was never clear has not been told inactive."""
+    """Return what the changes so far must have said: a status that was never clear was never reported inactive."""
     return {
         id_: {
             "name": station_state.station.name,
@@ -93,7 +93,7 @@ def known(state: VenueState) -> dict[str, dict[str, Any]]:
 
 
 def learn_printing(rows: dict[str, dict[str, Any]], polled: Sequence[Station]) -> None:
-    """Take a first clear word on printing: nothing is told, as nothing is known to have changed."""
+    """Take a first clear word on printing: no change, as nothing is known to have changed."""
     for row in polled:
         if row.id in rows and rows[row.id]["printing"] is None:
             rows[row.id]["printing"] = row.printable
@@ -134,7 +134,7 @@ def test_any_sequence_of_polls_with_failures_between_tells_each_change_exactly_o
         state, changes = advance(state, outcome)
         of_venue = [change.event for change in changes if change.station is None]
         of_stations = [change for change in changes if change.station is not None]
-        assert len(set(map(details, changes))) == len(changes), "nothing is told twice in one poll"
+        assert len(set(map(details, changes))) == len(changes), "no change twice in one poll"
         if polled is None:
             assert of_venue == ([] if lost else [Event.VENUE_LOST])
             assert not of_stations

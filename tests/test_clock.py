@@ -97,7 +97,7 @@ def let_pass(clock: Clock, seconds: float) -> None:
 
 
 def shown(daemon: Daemon) -> int:
-    """Give the number of stations in the scrape."""
+    """Return the number of stations in the scrape."""
     return daemon.exposition.scrape("", "").body.count(b"\nclopos_station_active{")
 
 

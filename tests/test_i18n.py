@@ -38,7 +38,7 @@ def placeholders(text: str) -> set[str]:
 
 
 def said() -> set[tuple[str, ...]]:
-    """Give the message ids of the code, the plural beside the singular."""
+    """Return the message ids of the code, the plural beside the singular."""
     found = extract_from_dir(PACKAGE, [("**.py", "python"), ("**/templates/*.html", "jinja2")], keywords=KEYWORDS)
     return {forms(message) for _, _, message, _, _ in found}
 

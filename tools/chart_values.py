@@ -17,7 +17,7 @@ KEY = re.compile(r"( *)([A-Za-z_]+):")
 
 
 def described(text: str) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Give the path of each key that has a comment beginning with `# --`, and the comment."""
+    """Return the path of each key that has a comment beginning with `# --`, and the comment."""
     path: list[str] = []
     comment: list[str] = []
     for line in text.splitlines():
@@ -37,7 +37,7 @@ def described(text: str) -> Iterator[tuple[tuple[str, ...], str]]:
 
 
 def rows(text: str) -> Iterator[str]:
-    """Give the table's lines, one for each described value with its default."""
+    """Return the table's lines, one for each described value with its default."""
     values = yaml.safe_load(text)
     yield "| value | default | meaning |"
     yield "| --- | --- | --- |"
@@ -50,7 +50,7 @@ def rows(text: str) -> Iterator[str]:
 
 
 def renewed(readme: str) -> str:
-    """Give the README with the table as it should be."""
+    """Return the README with the table as it should be."""
     head, _, rest = readme.partition(BEGIN)
     _, _, tail = rest.partition(END)
     table = "\n".join(rows(CHART.joinpath("values.yaml").read_text()))

@@ -45,7 +45,7 @@ WHEN = {
 
 
 def metrics() -> Iterator[str]:
-    """Give the rows of the metric table."""
+    """Return the rows of the metric table."""
     yield "| metric | type | labels | meaning |"
     yield "| --- | --- | --- | --- |"
     for family in FAMILIES:
@@ -59,7 +59,7 @@ def metrics() -> Iterator[str]:
 
 
 def events() -> Iterator[str]:
-    """Give the rows of the event table."""
+    """Return the rows of the event table."""
     yield "| event | level | when |"
     yield "| --- | --- | --- |"
     for event, when in WHEN.items():
@@ -77,7 +77,7 @@ def render(text: str) -> str:
 
 
 def _telemetry() -> Iterator[Metric]:
-    """Give what the process counts, each series touched once so that its labels show."""
+    """Return what the process counts, each series touched once so that its labels show."""
     telemetry = Telemetry(lambda: (), lambda: True)
     telemetry.requested("b", "stations", "200", 0.1)
     telemetry.failed("b", Reason.TIMEOUT)

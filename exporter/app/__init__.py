@@ -1,1 +1,1 @@
-"""Wire the rooms together: the only place that knows them all."""
+"""Wire the modules together: the composition root."""

@@ -19,7 +19,7 @@ def credentials(brand: Brand) -> Credentials | str:
 
 
 def listed_venues(brand: Brand) -> tuple[Venue, ...] | None:
-    """Return the venues that are listed, with an empty name where Clopos has to tell it; None for all there are."""
+    """Return the listed venues, with an empty name where it has to come from Clopos; None for all there are."""
     if brand.venues is None:
         return None
     unnamed = {DEFAULT_VENUE: brand.brand}

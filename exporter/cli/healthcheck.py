@@ -34,9 +34,9 @@ def command(
     web_external_url: str,
     web_route_prefix: str | None,
 ) -> None:
-    """Ask the running daemon whether it works; give the same flags or environment as to `serve`.
+    """Ask the running daemon whether it works; return the same flags or environment as to `serve`.
 
-    Exit code 0 if it answers, 1 if not. It tells of the process, not of Clopos. Where the daemon asks clients for a
+    Exit code 0 if it answers, 1 if not. It is about the process, not about Clopos. Where the daemon asks clients for a
     certificate, which this command has none of, it is enough that it accepts the connection.
     """
     address = parse_address((web_listen_address or [options.LISTEN_ADDRESS])[0])

@@ -122,7 +122,7 @@ def run(
     log_format: str | None,
     greet: Callable[[Sequence[str]], None] = lambda _urls: None,
 ) -> None:
-    """Run the daemon until it is told to stop; `greet` gets the addresses it listens on before it begins."""
+    """Run the daemon until it has to stop; `greet` gets the addresses it listens on before it begins."""
     raise_open_files_limit()
     output = log.configure(log_level, log_format)
     daemon = Daemon(load, output, Clock(), revision=os.environ.get("CLOPOS_EXPORTER_REVISION", ""))

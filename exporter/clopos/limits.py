@@ -1,6 +1,6 @@
 """Limit the rate of requests: evenly, within our share, and slower before the API has to say no.
 
-Clopos admits 300 requests a minute per integrator and brand in a sliding window, for all processes and integrations
+Clopos allows 300 requests a minute per integrator and brand in a sliding window, for all processes and integrations
 together (its page on rate limits). Requests that start at even distances never burst and never meet the limit alone;
 what others take shows in the `RateLimit-Remaining` of each response.
 """
@@ -148,9 +148,9 @@ class BrandQuota(RateLimiter):
         """Take in the RateLimit headers of a good response; `reset` is in seconds.
 
         Below `SLOWDOWN` the rate falls in proportion to what remains, and below `RESERVE` we wait for the reset: that
-        settles where our requests and those of others together fill the window without touching its end. Headers can be
-        wrong for ever though (`Remaining: 0`, `Limit: 1` or 10^9) while responses are good: where slowing down brought
-        no relief for `MAX_DOUBT`, the rate is `MIN_FACTOR` of our share at least, until it comes.
+        converges where our requests and those of others together fill the window without touching its end. Headers can
+        be wrong for ever though (`Remaining: 0`, `Limit: 1` or 10^9) while responses are good: where slowing down
+        brought no relief for `MAX_DOUBT`, the rate is `MIN_FACTOR` of our share at least, until it comes.
         """
         self.limit, self.remaining = limit, remaining
         plausible = min(limit, 10 * self._share)

@@ -20,7 +20,7 @@ from exporter.errors import CloposError
 from exporter.model import Reason
 
 MAX_WAIT = 300.0
-"""Seconds that the API may keep us waiting at a time: nobody is blind for longer because of an odd header."""
+"""Seconds that the API may keep us waiting at a time: an odd header must not stop polling for longer."""
 
 MAX_DATE = 253_402_300_800.0
 """The year 10000 as epoch seconds, which no date can hold."""

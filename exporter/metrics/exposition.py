@@ -15,9 +15,9 @@ from typing import NamedTuple
 
 from exporter import negotiation
 from exporter.clock import Clock
-from exporter.metrics import pieces
+from exporter.metrics import deflate
+from exporter.metrics.deflate import Deflated
 from exporter.metrics.families import KIND, STATION, TRANSITION, VENUE_FAMILIES
-from exporter.metrics.pieces import Piece
 from exporter.metrics.render import header, lines
 from exporter.metrics.telemetry import Telemetry
 from exporter.model import VenueKey
@@ -49,7 +49,7 @@ class _Block:
     def __init__(self) -> None:
         self.text = b""
         self._ends = [0] * BLOCK
-        self._packed: Piece | None = None
+        self._packed: Deflated | None = None
 
     def put(self, place: int, lines: bytes) -> bool:
         """Replace the lines of one venue, and return whether they differ."""
@@ -63,10 +63,10 @@ class _Block:
             self._ends[place:] = [end + grown for end in self._ends[place:]]
         return True
 
-    def packed(self) -> Piece:
+    def packed(self) -> Deflated:
         """Return the lines compressed."""
         if self._packed is None:
-            self._packed = pieces.compress(self.text)
+            self._packed = deflate.compress(self.text)
         return self._packed
 
 
@@ -80,11 +80,11 @@ class Exposition:
         self._slots: dict[VenueKey, int] = {}
         self._free: list[int] = []
         self._columns: list[list[_Block]] = [[] for _ in VENUE_FAMILIES]
-        self._packed_columns: list[Piece | None] = [None for _ in VENUE_FAMILIES]
+        self._packed_columns: list[Deflated | None] = [None for _ in VENUE_FAMILIES]
         self._documents: dict[tuple[bool, bool], tuple[float, bytes]] = {}
         self._tails: dict[bool, tuple[float, bytes]] = {}
         self._headers = {om: [header(f, openmetrics=om) for f in VENUE_FAMILIES] for om in (False, True)}
-        self._packed_headers = {om: [pieces.compress(h) for h in self._headers[om]] for om in (False, True)}
+        self._packed_headers = {om: [deflate.compress(h) for h in self._headers[om]] for om in (False, True)}
 
     def update(self, view: VenueView) -> None:
         """Render what is new in a venue's view."""
@@ -146,7 +146,7 @@ class Exposition:
             families = zip(
                 self._packed_headers[openmetrics], map(self._packed, range(len(VENUE_FAMILIES))), strict=True
             )
-            body = pieces.gzip(pieces.join([*chain.from_iterable(families), pieces.compress(tail)]))
+            body = deflate.gzip(deflate.join([*chain.from_iterable(families), deflate.compress(tail)]))
         else:
             body = self._plain(openmetrics, range(len(VENUE_FAMILIES)), tail)
         self._documents[openmetrics, gzip] = made, body
@@ -156,7 +156,7 @@ class Exposition:
         wanted = [i for i, family in enumerate(VENUE_FAMILIES) if family.name in names]
         tail = self._telemetry.text(names, openmetrics=openmetrics)
         body = self._plain(openmetrics, wanted, tail)
-        return zlib.compress(body, pieces.LEVEL, 16 + zlib.MAX_WBITS) if gzip else body
+        return zlib.compress(body, deflate.LEVEL, 16 + zlib.MAX_WBITS) if gzip else body
 
     def _plain(self, openmetrics: bool, wanted: Iterable[int], tail: bytes) -> bytes:  # noqa: FBT001 - as in _whole
         chunks = []
@@ -166,11 +166,11 @@ class Exposition:
         chunks.append(tail)
         return b"".join(chunks)
 
-    def _packed(self, i: int) -> Piece:
+    def _packed(self, i: int) -> Deflated:
         """Return a family's compressed lines, compressing what changed since."""
         packed = self._packed_columns[i]
         if packed is None:
-            packed = self._packed_columns[i] = pieces.join(block.packed() for block in self._columns[i])
+            packed = self._packed_columns[i] = deflate.join(block.packed() for block in self._columns[i])
         return packed
 
     def _tail(self, openmetrics: bool) -> tuple[float, bytes]:  # noqa: FBT001 - as in _whole

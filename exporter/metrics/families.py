@@ -13,8 +13,8 @@ from exporter.views import BrandView, KindCount, VenueView, count_kinds
 NAN = float("nan")
 View = TypeVar("View")
 
-_AGE = "Cached; clopos_venue_last_success_timestamp_seconds tells the age."
-_POLLED = "Cached from the last poll; clopos_venue_last_success_timestamp_seconds tells the age of the data."
+_AGE = "Cached; its age follows from clopos_venue_last_success_timestamp_seconds."
+_POLLED = "Cached from the last poll; the age of the data follows from clopos_venue_last_success_timestamp_seconds."
 
 
 class Row(NamedTuple):
@@ -332,7 +332,7 @@ BRAND_FAMILIES: tuple[Family[BrandView], ...] = (
     Family(
         "clopos_exporter_api_quota_limit",
         "gauge",
-        "Requests per minute that Clopos admits, as its last answer said.",
+        "Requests per minute that Clopos allows, as its last answer said.",
         BRAND,
         _brand(lambda view: view.quota_limit),
     ),
@@ -360,7 +360,7 @@ BRAND_FAMILIES: tuple[Family[BrandView], ...] = (
     Family(
         "clopos_exporter_polls_skipped_total",
         "counter",
-        "Turns that were dropped because the venue was still being polled.",
+        "Polls that were skipped because the venue was still being polled.",
         BRAND,
         _brand(lambda view: view.polls_skipped),
     ),

@@ -17,7 +17,7 @@ MESSAGE_LENGTH = 3500
 """UTF-16 units, as Telegram counts; it refuses more than 4,096 after its own additions."""
 
 SPACING_SECONDS = 3.0
-"""Seconds between two messages of a channel: Telegram admits 20 a minute to a group."""
+"""Seconds between two messages of a channel: Telegram allows 20 a minute to a group."""
 
 _CONNECT_SECONDS, _READ_SECONDS = 5.0, 10.0
 _LONGEST_RETRY_AFTER = 3600.0

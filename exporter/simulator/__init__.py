@@ -1,4 +1,4 @@
-"""Be a Clopos on loopback that can be told to misbehave."""
+"""Serve a fake Clopos on loopback that misbehaves on request."""
 
 from exporter.simulator.faults import Fault, describe_faults
 from exporter.simulator.limits import Tiers

@@ -134,7 +134,7 @@ class Faults:
         self._lock = Lock()
 
     def add(self, kind: str | Fault, **selectors: Any) -> int:
-        """Let a fault act from now on and give its number. Raises ValueError as `Fault.of`."""
+        """Let a fault act from now on and return its number. Raises ValueError as `Fault.of`."""
         fault = kind if isinstance(kind, Fault) else Fault.of(kind, **selectors)
         now = self._clock.monotonic()
         with self._lock:

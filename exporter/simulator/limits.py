@@ -25,7 +25,7 @@ class Quota(NamedTuple):
     """What the RateLimit headers say.
 
     `reset` is in whole seconds, rounded up: until the oldest counted request leaves the window. For a full window that
-    is when the next request is admitted.
+    is when the next request is allowed.
     """
 
     limit: int
@@ -88,7 +88,7 @@ class Window:
 
 
 class Limits:
-    """Admit or refuse requests; without tiers everything is admitted and no header is sent."""
+    """Allow or reject requests; without tiers everything is allowed and no header is sent."""
 
     def __init__(self, clock: Clock, tiers: Tiers | None) -> None:
         self._clock = clock
@@ -99,14 +99,14 @@ class Limits:
         self._brands: dict[str, Window] = {}
 
     def acquire_login(self, ip: str) -> Quota | None:
-        """Count a login; give the quota that refuses it, or None where it is admitted."""
+        """Count a login; return the quota that refuses it, or None where it is allowed."""
         if self._tiers is None:
             return None
         with self._lock:
             return self._acquire([self._window(self._logins, ip, self._tiers.logins)], counting=0)
 
     def acquire(self, ip: str, brand: str | None) -> Quota | None:
-        """Count an authenticated request; give the quota that refuses it, or None where it is admitted.
+        """Count an authenticated request; return the quota that refuses it, or None where it is allowed.
 
         `brand` is None where no valid token says whose quota it is.
         """
@@ -116,7 +116,7 @@ class Limits:
             return self._acquire(self._authenticated(ip, brand, self._tiers), counting=1)
 
     def record(self, ip: str, brand: str | None, status: int) -> Quota | None:
-        """Count an authenticated request's failure and give the quota of the tier nearest its end."""
+        """Count an authenticated request's failure and return the quota of the tier nearest its end."""
         if self._tiers is None:
             return None
         with self._lock:

@@ -162,4 +162,4 @@ class _Handler(BaseHTTPRequestHandler):
         raise ConnectionAbortedError("reset on purpose")
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name of the overridden method
-        """Say nothing: the requests log tells it all."""
+        """Log nothing: the recorded requests say it all."""

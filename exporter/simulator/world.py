@@ -252,7 +252,7 @@ class World:
             self._brands[slug] = SimulatedBrand(slug, client_id=f"client-of-{slug}", client_secret=secret)
 
     def add_venue(self, brand: str, name: str, *, id: Id | None = None) -> str:  # noqa: A002 - the API's own word
-        """Add a venue without stations and give its id."""
+        """Add a venue without stations and return its id."""
         with self.lock:
             tenant = self._brand(brand)
             key = _key(id, tenant.numbers, tenant.venues)
@@ -270,7 +270,7 @@ class World:
             self._record(Event.VENUE_REMOVED, brand, gone.id, old=gone.name)
 
     def rename_venue(self, brand: str, venue: Id, name: str) -> None:
-        """Rename a venue; no event tells it, so the record does not either."""
+        """Rename a venue; there is no event for it, so it is not recorded."""
         with self.lock:
             self._venue(brand, venue).name = name
             self._brand(brand).listing = None
@@ -287,7 +287,7 @@ class World:
         printable: int = 1,
         created_at: float | None = None,
     ) -> str:
-        """Add a station and give its id; a number is never given twice within a venue."""
+        """Add a station and return its id; a number is never given twice within a venue."""
         created = self.clock.wall() if created_at is None else created_at
         with self.lock:
             place = self._venue(brand, venue)

@@ -40,7 +40,7 @@ class DamagedError(StoreError):
 class StateFile:
     """The open state file of this process, and what it holds: `venues`, `brands`, the `last_id` of the journal.
 
-    With `set_aside`, or where the file turns out to be damaged, it is kept under another name (`kept`) and a new one is
+    With `set_aside`, or where the file is damaged, it is kept under another name (`kept`) and a new one is
     begun. `journal_retention` is in seconds. Everything raises StoreError; after one the file can only be closed.
     """
 

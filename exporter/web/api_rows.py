@@ -55,7 +55,7 @@ class VenueItem(NamedTuple):
 
 
 def incident_status(incident: Incident) -> IncidentStatus:
-    """Return whether people have been told of it."""
+    """Return whether people have been notified of it."""
     return "firing" if incident.firing else "pending"
 
 

@@ -87,7 +87,7 @@ class ServerContext:
 class ClientConnection(HttpToolsProtocol):
     """One client; `since` is when its present phase began, loop time in seconds.
 
-    `handshake` is the task that establishes the connection; `is_established` turns True when that is done.
+    `handshake` is the task that establishes the connection; `is_established` becomes True when that is done.
     `generation` is that of the TLS configuration under which it was.
     """
 

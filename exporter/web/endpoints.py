@@ -78,7 +78,7 @@ def create_app(
     public: PublicURL = PublicURL(),  # noqa: B008 - frozen
     web_config: WebConfigFile | None = None,
 ) -> ASGIApp:
-    """Return the application: the machines' endpoints and the given routes (pages, JSON) behind all that guards them.
+    """Return the application: the machines' endpoints and the given routes (pages, JSON) behind all that protects them.
 
     Raises `ConfigError` for a telemetry path that is none or that belongs to something else.
     """

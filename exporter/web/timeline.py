@@ -45,7 +45,7 @@ class Span(NamedTuple):
 def status_spans(station_state: StationState, entries: Iterable[Entry], start: float, now: float) -> list[Span]:
     """Return the spans of a station from `start` to `now`, oldest first, without gaps.
 
-    `entries` are the station's, newest first; what they do not tell is not known.
+    `entries` are the station's, newest first; what they do not say is unknown.
     """
     spans: list[Span] = []
     end = now

@@ -39,7 +39,7 @@ _log = structlog.get_logger(__name__)
 
 
 Stamps = dict[Path, tuple[int, int, int] | None]
-"""What tells a file from a newer one in its place, None where there is none."""
+"""What distinguishes a file from a newer one in its place, None where there is none."""
 
 
 class LoadedWebConfig(NamedTuple):

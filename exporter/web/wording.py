@@ -1,4 +1,4 @@
-"""What pages say to people, in plain words of their language."""
+"""Texts, numbers and times of the pages, in the reader's language."""
 
 from __future__ import annotations
 
@@ -194,7 +194,7 @@ class Wording:
 
 @cache
 def wording_for(language: str) -> Wording:
-    """Return the words of a language."""
+    """Return the texts of a language."""
     return Wording(language)
 
 

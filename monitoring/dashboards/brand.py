@@ -12,7 +12,7 @@ ALL = 'brand=~"$brand"'
 BRAND = f"{{{ALL}}}"
 OPEN = f"station:clopos_station_active:open{BRAND}"
 INACTIVE = "clopos_station_inactive_open_seconds_total"
-TURNS = f"clopos_station_transitions_total{BRAND}"
+TRANSITIONS = f"clopos_station_transitions_total{BRAND}"
 
 
 def lost(matchers: str, window: str) -> str:
@@ -121,7 +121,7 @@ def build() -> Dashboard:
                 "The twenty venues whose stations are switched most often, on and off together.",
                 query(
                     f"round(topk(20, sum by (brand, venue) "
-                    f"(max by (brand, venue, venue_id, kind, to) (increase({TURNS}[$__range]))) > 0))",
+                    f"(max by (brand, venue, venue_id, kind, to) (increase({TRANSITIONS}[$__range]))) > 0))",
                     "{{venue}}",
                     now=True,
                 ),
@@ -134,7 +134,7 @@ def build() -> Dashboard:
                 "Changes an hour",
                 "How often stations were switched within the hour before, by brand and direction.",
                 query(
-                    f"sum by (brand, to) (max by (brand, venue_id, kind, to) (increase({TURNS}[1h])))",
+                    f"sum by (brand, to) (max by (brand, venue_id, kind, to) (increase({TRANSITIONS}[1h])))",
                     "{{brand}} {{to}}",
                 ),
             )

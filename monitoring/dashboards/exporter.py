@@ -142,7 +142,7 @@ def build() -> Dashboard:
         .with_panel(
             kit.lines(
                 "Quota left",
-                "Requests that were left in the minute, and how many Clopos admits, by brand.",
+                "Requests that were left in the minute, and how many Clopos allows, by brand.",
                 query(f"min by (brand) (clopos_exporter_api_quota_remaining{BRAND})", "{{brand}} left"),
                 query(f"min by (brand) (clopos_exporter_api_quota_limit{BRAND})", "{{brand}} limit"),
             )

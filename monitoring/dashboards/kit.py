@@ -51,7 +51,7 @@ LOKI = c.DataSourceRef(type_val="loki", uid="${loki_datasource}")
 
 
 def named(expr: str, selector: str, *, venue_only: bool = False) -> str:
-    """Give the series of an expression the names that belong to their ids."""
+    """Return the series of an expression the names that belong to their ids."""
     keys, names, metric = (
         (VENUE, "venue", "clopos_venue_up") if venue_only else (STATION, "venue, station", "clopos_station_active")
     )

@@ -35,7 +35,7 @@ class Series(NamedTuple):
 
     @property
     def last(self) -> float:
-        """Give the newest value."""
+        """Return the newest value."""
         return self.points[-1][1]
 
 
@@ -75,7 +75,7 @@ class Look(NamedTuple):
         return cls(default.get("unit", ""), mappings[0]["options"], default.get("thresholds", {}).get("steps", []))
 
     def word(self, value: float, unit: str = "") -> str:
-        """Give a value as a person reads it."""
+        """Return a value as a person reads it."""
         unit = unit or self.unit
         if found := self.words.get(f"{value:g}"):
             return found["text"]
@@ -91,7 +91,7 @@ class Look(NamedTuple):
         return shown.get(unit, f"{value:.4g}")
 
     def color(self, value: float) -> str:
-        """Give the color of a value."""
+        """Return the color of a value."""
         if found := self.words.get(f"{value:g}"):
             return COLORS.get(found["color"], found["color"])
         color = "blue"

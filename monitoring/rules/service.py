@@ -100,7 +100,7 @@ ALERTS = (
         audience=Audience.IT,
         summary="The API quota of <brand> is nearly used up",
         description="""
-        <percentage> of the requests per minute that Clopos admits for <brand> is left. The
+        <percentage> of the requests per minute that Clopos allows for <brand> is left. The
         exporter slows down by itself; what else uses the brand's API, or lower requests_per_minute.
         """,
         dashboard="clopos-exporter?var-brand={{ $labels.brand | urlquery }}",

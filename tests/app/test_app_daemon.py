@@ -70,7 +70,7 @@ def until(true: Callable[[], object], seconds: float = 10.0) -> None:
 
 
 def shown(daemon: Daemon) -> set[str]:
-    """Give the brands whose stations are in the scrape."""
+    """Return the brands whose stations are in the scrape."""
     return {labels[0] for labels in samples(daemon, "clopos_station_active")}
 
 

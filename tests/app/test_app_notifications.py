@@ -28,16 +28,16 @@ def test_what_fires_goes_on_and_what_does_not_fire_any_more_does_not() -> None:
 
 
 @pytest.mark.parametrize(
-    "blind",
+    "outage",
     [
         incident(IncidentKind.BRAND_UNREACHABLE),
         incident(IncidentKind.LOGIN_FAILING),
         incident(IncidentKind.VENUE_DATA_STALE, venue()),
     ],
 )
-def test_what_cannot_be_seen_is_not_known_to_go_on_and_that_itself_is(blind: Incident) -> None:
-    assert not goes_on(INACTIVE, [INACTIVE, blind])
-    assert goes_on(blind, [INACTIVE, blind])
+def test_what_cannot_be_seen_is_not_known_to_go_on_and_that_itself_is(outage: Incident) -> None:
+    assert not goes_on(INACTIVE, [INACTIVE, outage])
+    assert goes_on(outage, [INACTIVE, outage])
 
 
 @pytest.mark.parametrize(

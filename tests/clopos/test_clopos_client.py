@@ -69,7 +69,7 @@ def test_a_401_of_one_venue_is_that_venues_alone(clock: FakeClock) -> None:
         for id_ in "89":
             assert isinstance(made.poll(venue(id_), 30), Snapshot)
         clock.forward(10)
-    assert transport.count("auth") == 3, "at the start, after the refusal, and when the token ended"
+    assert transport.count("auth") == 3, "at the start, after the rejection, and when the token ended"
 
 
 def test_two_venues_that_are_refused_side_by_side_end_no_other(clock: FakeClock) -> None:

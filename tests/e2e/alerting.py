@@ -43,7 +43,7 @@ def faster(text: str) -> str:
 
 
 def faster_rules() -> dict[str, Any]:
-    """Give the rules as they ship, in less time: intervals of a second, every other duration in proportion."""
+    """Return the rules as they ship, in less time: intervals of a second, every other duration in proportion."""
     document: dict[str, Any] = yaml.safe_load(RULES.read_text(encoding="utf-8"))
     for group in document["groups"]:
         group["interval"] = "1s"
@@ -55,14 +55,14 @@ def faster_rules() -> dict[str, Any]:
 
 
 def free_port() -> int:
-    """Give a port that is free now."""
+    """Return a port that is free now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def until(seen: Callable[[], T | None], what: str, seconds: float) -> T:
-    """Wait until something is seen, and give it."""
+    """Wait until something is seen, and return it."""
     end = time.monotonic() + seconds
     while not (found := seen()):
         assert time.monotonic() < end, f"no {what} in {seconds} s"
@@ -110,7 +110,7 @@ class Receiver:
         self._server.server_close()
 
     def since(self, moment: float, channel: str = "#shift") -> list[Message]:
-        """Give what a channel was sent after a moment."""
+        """Return what a channel was sent after a moment."""
         return [message for message in self.messages if message.channel == channel and message.at >= moment]
 
     def wait_for(self, title: str, since: float, *, seconds: float = 90) -> Message:
@@ -202,7 +202,7 @@ class Prometheus(Server):
         return result
 
     def firing(self, **labels: str) -> list[str]:
-        """Give the names of the alerts that fire."""
+        """Return the names of the alerts that fire."""
         matchers = "".join(f',{key}="{value}"' for key, value in labels.items())
         return sorted(found["metric"]["alertname"] for found in self.query(f'ALERTS{{alertstate="firing"{matchers}}}'))
 

@@ -63,26 +63,26 @@ class Samples:
         return set(self._by_name)
 
     def all(self, name: str, **labels: str) -> list[tuple[dict[str, str], float]]:
-        """Give every sample of a name that has these labels."""
+        """Return every sample of a name that has these labels."""
         return [found for found in self._by_name.get(name, ()) if labels.items() <= found[0].items()]
 
     def value(self, name: str, **labels: str) -> float | None:
-        """Give the value of the only sample with these labels, None where there is none."""
+        """Return the value of the only sample with these labels, None where there is none."""
         found = self.all(name, **labels)
         assert len(found) <= 1, f"{name} {labels} is not one sample: {found}"
         return found[0][1] if found else None
 
     def total(self, name: str, **labels: str) -> float:
-        """Give the sum over every sample with these labels."""
+        """Return the sum over every sample with these labels."""
         return sum(value for _, value in self.all(name, **labels))
 
     def label_values(self, name: str, label: str, **labels: str) -> set[str]:
-        """Give the values that a label has among the samples of a name."""
+        """Return the values that a label has among the samples of a name."""
         return {has[label] for has, _ in self.all(name, **labels)}
 
 
 def configuration(simulator: Simulator, *brands: str, **settings: Any) -> dict[str, Any]:
-    """Give the content of a configuration file for these brands of a simulator, all where none is named.
+    """Return the content of a configuration file for these brands of a simulator, all where none is named.
 
     Polls follow each other as fast as the configuration allows; `settings` replace what is said here.
     """
@@ -95,7 +95,7 @@ def configuration(simulator: Simulator, *brands: str, **settings: Any) -> dict[s
 
 
 def brand_section(simulator: Simulator, brand: str, **settings: Any) -> dict[str, Any]:
-    """Give the section of a brand in a configuration file."""
+    """Return the section of a brand in a configuration file."""
     return {**simulator.credentials(brand), "base_url": simulator.url, "requests_per_minute": 300, **settings}
 
 
@@ -191,7 +191,7 @@ class Exporter:
         self._process.send_signal(number)
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> float:
-        """Let it end, as the contract says: in time, with exit code 0 and nothing of a crash; give the seconds."""
+        """Let it end, as the contract says: in time, with exit code 0 and nothing of a crash; return the seconds."""
         began = time.monotonic()
         self.send(number)
         code = self.wait(STOP_SECONDS)
@@ -204,7 +204,7 @@ class Exporter:
         return took
 
     def wait(self, seconds: float) -> int:
-        """Wait for its end and give the exit code."""
+        """Wait for its end and return the exit code."""
         assert self._process is not None
         try:
             code = self._process.wait(seconds)
@@ -225,21 +225,21 @@ class Exporter:
 
     @property
     def url(self) -> str:
-        """Give its address, without a path."""
+        """Return its address, without a path."""
         return self._url
 
     @property
     def log(self) -> str:
-        """Give all that it wrote to standard output."""
+        """Return all that it wrote to standard output."""
         return self.log_file.read_text(encoding="utf-8")
 
     @property
     def errors(self) -> str:
-        """Give all that it wrote to standard error."""
+        """Return all that it wrote to standard error."""
         return self.error_file.read_text(encoding="utf-8")
 
     def events(self, name: str = "", **fields: Any) -> list[dict[str, Any]]:
-        """Give the log events so far, of one name or with a prefix such as `station.`; each line has to be JSON."""
+        """Return the log events so far, of one name or with a prefix such as `station.`; each line has to be JSON."""
         with self.log_file.open("rb") as log:
             log.seek(self._read)
             whole, _, _ = (new := log.read()).rpartition(b"\n")
@@ -279,7 +279,7 @@ class Exporter:
     # Waiting
 
     def until(self, seen: Callable[[], T | None], what: str, *, seconds: float = TIMEOUT) -> T:
-        """Wait until something is seen, and give it."""
+        """Wait until something is seen, and return it."""
         end = time.monotonic() + seconds
         while not (found := seen()):
             assert self.running or self._process is None, self._story(f"it ended while waiting for {what}")
@@ -288,12 +288,12 @@ class Exporter:
         return found
 
     def until_value(self, value: float | None, name: str, **labels: str) -> Samples:
-        """Wait until a sample has a value, None for its absence, and give a scrape."""
+        """Wait until a sample has a value, None for its absence, and return a scrape."""
         self.until(lambda: self.metrics(name).value(name, **labels) == value, f"{name}{labels} of {value}")
         return self.metrics()
 
     def until_event(self, name: str, *, times: int = 1, seconds: float = TIMEOUT, **fields: Any) -> dict[str, Any]:
-        """Wait until an event was told so many times, and give the last one."""
+        """Wait until an event was logged so many times, and return the last one."""
         self.until(lambda: len(self.events(name, **fields)) >= times, f"{name} {fields} x {times}", seconds=seconds)
         return self.events(name, **fields)[-1]
 
@@ -343,7 +343,7 @@ def run(
 
 
 def station_labels(simulator: Simulator, brand: str, venue: str, station: str) -> dict[str, str]:
-    """Give the labels that the series of a station of the simulated world have to have."""
+    """Return the labels that the series of a station of the simulated world have to have."""
     row = simulator.world.station(brand, venue, station)
     return {
         "brand": brand,

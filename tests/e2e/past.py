@@ -17,7 +17,7 @@ DAY, HOUR, MINUTE = 86_400.0, 3600.0, 60.0
 
 
 class PastClock(Clock):
-    """Give a time some seconds ago."""
+    """Return a time some seconds ago."""
 
     ago = 0.0
 
@@ -38,7 +38,7 @@ class Happened(NamedTuple):
 
 
 def lived_through(happened: Sequence[Happened], path: Path, *, venues: int, stations: int) -> World:
-    """Give a world after these events, and leave a state file as of an exporter that watched it for a month."""
+    """Return a world after these events, and leave a state file as of an exporter that watched it for a month."""
     clock = PastClock()
     clock.ago = 30 * DAY
     world = World.generate(venues=venues, stations=stations, seed=4, clock=clock)

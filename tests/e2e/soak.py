@@ -348,7 +348,7 @@ class Soak:
         )
 
     def summary(self) -> str:
-        """Give the figures of the run for people."""
+        """Return the figures of the run for people."""
         emitted = Counter(event["event"] for event in self.exporter.events())
         news = sum(number for name, number in emitted.items() if name.startswith(("station.", "venue.", "brand.")))
         days = (self.clock.wall() - self._began.wall) / DAY
@@ -375,7 +375,7 @@ def _listed(counts: Counter[str]) -> str:
 
 
 def soak(folder: Path, *, minutes: float, seed: int) -> str:
-    """Run a soak and give its figures. Raises AssertionError with what went wrong."""
+    """Run a soak and return its figures. Raises AssertionError with what went wrong."""
     run = Soak(folder, minutes=minutes, seed=seed)
     run.run()
     return run.summary()

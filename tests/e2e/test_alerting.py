@@ -64,7 +64,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory, program: Callable[..., str])
 
 
 def quiet(stage: Stage) -> float:
-    """Switch everything on, wait until nothing fires, and give the moment."""
+    """Switch everything on, wait until nothing fires, and return the moment."""
     for number in range(1, VENUES + 1):
         stage.simulator.world.set_status(BRAND, str(number), GRILL, 1)
     until(lambda: not stage.prometheus.firing(audience="business"), "quiet", 120)

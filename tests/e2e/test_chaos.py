@@ -66,7 +66,7 @@ class Chaos:
         )
 
     def shown(self) -> dict[tuple[str, str, str], float]:
-        """Give the status of every station as it truly is."""
+        """Return the status of every station as it truly is."""
         world = self.simulator.world
         return {
             (brand, venue, str(row["id"])): row["status"]
@@ -122,7 +122,7 @@ def try_chaos(folder: Path, *, seed: int, rounds: int, seconds: float, kinds: se
 
 
 def size(exporter: Exporter) -> dict[str, int]:
-    """Give what the process takes of the machine: threads, open files, and memory in MiB."""
+    """Return what the process takes of the machine: threads, open files, and memory in MiB."""
     process = Path(f"/proc/{exporter.pid}")
     status = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
     return {

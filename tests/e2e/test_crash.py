@@ -47,13 +47,13 @@ class Lives:
 
     @property
     def journal(self) -> list[dict[str, Any]]:
-        """Give what the journal holds, in the words of the log."""
+        """Return what the journal holds, in the words of the log."""
         path = self.exporter.folder / DATABASE
         lines = run("history", f"--state.path={path}", "--limit=1000000", "--output=json").stdout
         return [json.loads(line) for line in lines.splitlines()]
 
     def end_by_kill(self) -> None:
-        """Live for a while and be killed: at any moment, or right after telling something that is to be remembered."""
+        """Live for a while and be killed: at any moment, or right after logging a change that is to be stored."""
         self.exporter.start()
         if self._chance.random() < 0.4:
             self._let_pass(self._chance.uniform(0, 0.8))
@@ -123,18 +123,18 @@ def try_lives(folder: Path, *, kills: int) -> None:
         assert wrongly_dated(emitted, lives.witness) == []
         lives.end_well()
         again = {event["event"] for event in lives.exporter.events()[len(emitted) :]}
-        assert again.isdisjoint(set(Event)), "nothing is told twice after a clean stop"
+        assert again.isdisjoint(set(Event)), "nothing is logged twice after a clean stop"
         assert not list(folder.glob("*damaged*"))
         changes = [event for event in emitted if event["event"].startswith("station.")]
         twice = len(changes) - sum(event["event"].startswith("station.") for event in journal)
         print(  # noqa: T201 - the figures of docs/reliability.md
-            f"\n{kills} kills: {len(lives.simulator.world.mutations())} changes happened, {len(changes)} were told, "
+            f"\n{kills} kills: {len(lives.simulator.world.mutations())} changes happened, {len(changes)} were logged, "
             f"{twice} of these twice, {sum('detected' in event for event in changes)} after a restart"
         )
 
 
 def wrongly_dated(emitted: Sequence[Mapping[str, Any]], witness: Witness) -> list[Mapping[str, Any]]:
-    """Give the events that say wrongly whether they happened while nobody was watching: known from the first answer."""
+    """Return the events whose `detected` is wrong: the first answer of a process shows what it has to be."""
     wrong = []
     for event in emitted:
         if event["event"].startswith("station.") and event["event"] != "station.found_inactive":

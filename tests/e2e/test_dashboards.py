@@ -33,7 +33,7 @@ VARIABLES = {
 
 
 def around(now: datetime, opens: timedelta, closes: timedelta) -> str:
-    """Give opening hours by their distance from now."""
+    """Return opening hours by their distance from now."""
     return f"{now + opens:%H:%M}-{now + closes:%H:%M}"
 
 

@@ -70,7 +70,7 @@ HARMLESS = {
 }
 
 PARTS = 11
-"""Processes among which the faults at the login are divided: the brands of one share its pace of logins."""
+"""Processes among which the faults at the login are divided: the brands of one share its login backoff."""
 
 UNHURRIED = {"hang", "slow_body", "slow_headers"}
 """They show after the client's own timeout of 12 or 20 s."""
@@ -174,7 +174,7 @@ def all_is_as_before(trial: Trial) -> None:
     emitted += ends
     for (event, venue, reason), times in emitted.items():
         if event in _ENDS:
-            assert emitted[_ENDS[event], venue, reason] == times, "what was told as lost is told as recovered"
+            assert emitted[_ENDS[event], venue, reason] == times, "what was logged as lost is logged as recovered"
     assert {event.split(".")[0] for event, _, _ in emitted} <= {"brand", "venue"}
     for name in ("clopos_station_active", "clopos_stations"):
         assert after.all(name, brand=brand) == before.all(name, brand=brand)

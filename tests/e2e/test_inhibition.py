@@ -43,7 +43,7 @@ def alertmanager(tmp_path: Path, program: Callable[..., str]) -> Iterator[Alertm
 
 
 def fired(name: str, brand: str, **changed: str) -> dict[str, object]:
-    """Give an alert as Prometheus sends it."""
+    """Return an alert as Prometheus sends it."""
     alert = next(alert for alert in ALERTS if alert.name == name)
     labels = {"alertname": name, **alert.as_dict()["labels"]}
     ids = {"brand": brand, "venue_id": "7", "station_id": "1"}

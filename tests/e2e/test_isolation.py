@@ -28,7 +28,7 @@ class Brands:
         self.switched: list[tuple[str, str, int]] = []
 
     def misbehave(self) -> None:
-        """Give every failing brand another fault, wherever it acts."""
+        """Inject another fault into every failing brand, wherever it acts."""
         self.simulator.faults.clear()
         for brand in self.failing:
             kind = self._chance.choice(sorted(CATALOGUE))

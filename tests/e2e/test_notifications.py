@@ -46,7 +46,7 @@ def telegram() -> Iterator[Telegram]:
 
 
 def notifying(*channels: dict[str, Any], **rest: Any) -> dict[str, Any]:
-    """Give the settings of these channels, quick enough for a test."""
+    """Return the settings of these channels, quick enough for a test."""
     return {
         "state": STATE,
         "stale_after": "3s",
@@ -60,7 +60,7 @@ def channel(service: Service, name: str = "shift", **rest: Any) -> dict[str, Any
 
 
 def said(service: Service) -> list[tuple[str, str]]:
-    """Give what was accepted, a pair of station and sentence for each notice, in order."""
+    """Return what was accepted, a pair of station and sentence for each notice, in order."""
     found = []
     for message in service.received:
         several = message["title"][0].isdigit()
@@ -293,7 +293,7 @@ def test_killed_at_any_moment_nothing_is_missing_and_nothing_invented(
         emitted.setdefault(station, []).append(what)
     assert firings.keys() == emitted.keys()
     for station, sentences in emitted.items():
-        assert sentences[-1] != INACTIVE, f"{station} was never told to be over"
+        assert sentences[-1] != INACTIVE, f"{station} was never reported as over"
         ended = sum(what != INACTIVE for what in sentences)
         assert ended >= firings[station], f"{station}: an end is missing"
     doubled = sum(len(sentences) for sentences in emitted.values()) - 2 * sum(firings.values())
@@ -301,7 +301,7 @@ def test_killed_at_any_moment_nothing_is_missing_and_nothing_invented(
 
 
 def incidents(exporter: Exporter, name: str) -> list[dict[str, Any]]:
-    """Give what the journal says, for the log may repeat an event around a kill."""
+    """Return what the journal says, for the log may repeat an event around a kill."""
     path = exporter.folder / "state.db"
     lines = run("history", f"--state.path={path}", "--limit=1000000", "--output=json", f"--event={name}").stdout
     return [json.loads(line) for line in lines.splitlines()]

@@ -92,7 +92,7 @@ def test_a_hanging_venue_delays_no_other(simulator: Simulator, start: Start) -> 
     assert not simulator.traffic.entries(seen, venue="1"), "no two polls of one venue at a time"
     exporter.until(
         lambda: (exporter.metrics().value("clopos_exporter_polls_skipped_total", brand=BRAND) or 0) >= 3,
-        "turns of the hanging venue that were dropped",
+        "skipped polls of the hanging venue",
     )
 
 

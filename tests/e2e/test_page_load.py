@@ -44,7 +44,7 @@ def test_no_page_holds_a_scrape_up(exporter: Exporter, path: str) -> None:
 
 
 def longest_wait(exporter: Exporter, path: str) -> float:
-    """Give by how much the slowest scrape beside a page was slower than the median of those without."""
+    """Return by how much the slowest scrape beside a page was slower than the median of those without."""
     alone = sorted(scrapes(exporter, 10))
     page = Thread(target=exporter.get, args=(path,))
     page.start()

@@ -148,7 +148,7 @@ def test_a_bad_file_changes_nothing_and_is_reported(
 
 
 def refuse(exporter: Exporter, number: signal.Signals | None, times: int) -> str:
-    """Reload by the path or a signal, and give what was said."""
+    """Reload by the path or a signal, and return what was said."""
     if number is None:
         answer = exporter.reload()
         assert answer.status == 400

@@ -100,13 +100,13 @@ class Outlets:
         self.said[where] = self.said.get(where, b"") + (what.encode() if isinstance(what, str) else what)
 
     def leaks(self) -> dict[str, str]:
-        """Give what stands around each mark that is found."""
+        """Return what stands around each mark that is found."""
         found = {where: said.find(MARK.encode()) for where, said in self.said.items()}
         return {where: str(self.said[where][max(0, at - 200) : at + 60]) for where, at in found.items() if at >= 0}
 
 
 def every_way_in(simulator: Simulator, folder: Path) -> tuple[dict[str, object], dict[str, str]]:
-    """Give a configuration and an environment that hold a secret in each way they can."""
+    """Return a configuration and an environment that hold a secret in each way they can."""
     common = {"base_url": simulator.url, "requests_per_minute": 300}
     logins = {brand: {**simulator.credentials(brand), **common} for brand in BRANDS}
     secret_of = {brand: str(login.pop("client_secret")) for brand, login in logins.items()}
@@ -194,7 +194,7 @@ def wait_for_failures(exporter: Exporter, echo: Echo) -> None:
 
 
 def mistakes(good: str) -> Iterator[str]:
-    """Give configurations in which a secret stands where it does not belong."""
+    """Return configurations in which a secret stands where it does not belong."""
     line = next(line for line in good.splitlines() if "client_secret: " in line)
     for wrong in (
         line.replace("client_secret:", "client_secrets:"),

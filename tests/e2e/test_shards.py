@@ -1,4 +1,4 @@
-"""Several processes that divide the brands, each told by its pod's name which part is its own."""
+"""Several processes that divide the brands, each of which learns its share from its pod's name."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def scrape_each(simulator: Simulator, folder: Path, shards: int) -> list[Samples
 
 
 def known(samples: Samples) -> Counter[Series]:
-    """Give what a process says about Clopos; what it says about itself is its own."""
+    """Return what a process says about Clopos; what it says about itself is its own."""
     return Counter(
         (name, tuple(sorted(labels.items())))
         for name in samples.names

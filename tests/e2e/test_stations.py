@@ -1,4 +1,4 @@
-"""What happens to a station or venue in Clopos, as the metrics and the log tell it."""
+"""What happens to a station or venue in Clopos, as the metrics and the log show it."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""A witness between the simulator and its clients: what was truly told to a poller, and what it has to make of it.
+"""A witness between the simulator and its clients: what a poller was truly sent, and what it has to make of it.
 
 A poller can know no more than the answers it gets: what was changed and changed back between two of them leaves no
 trace. So a log is held not against every change that happened, but against the answers that carried them. An answer was
 taken in for sure once the same client, known by its token, asks for the same list again: it polls a list only when the
-poll before is over. The last answer before a kill may have been told, wholly, in part or not at all; and what was told
-may have been forgotten.
+poll before is over. The last answer before a kill may have been logged in full, in part or not at all; and what was
+logged may have been lost.
 """
 
 from __future__ import annotations
@@ -90,17 +90,17 @@ class Witness:
 
     @property
     def lists(self) -> list[List]:
-        """Give what was ever asked for."""
+        """Return what was ever asked for."""
         with self._lock:
             return list(self._sights)
 
     def sights(self, asked: List) -> list[Sight]:
-        """Give the complete answers for a list, oldest first."""
+        """Return the complete answers for a list, oldest first."""
         with self._lock:
             return list(self._sights[asked])
 
     def forget(self, brand: str) -> None:
-        """Take note that the exporter was told to watch a brand no more: whatever it sees later it sees first."""
+        """Note that a brand was removed from the exporter's configuration: whatever it sees later it sees first."""
         with self._lock:
             for asked, sights in self._sights.items():
                 if asked[0] == brand:
@@ -127,7 +127,7 @@ class Witness:
         return "\n".join(faults)
 
     def _note(self, asked: List, token: str, answer: Answer) -> Callable[[], None]:
-        """Note an answer before it is sent, and give what takes that back; without a token it will never be sure."""
+        """Note an answer before it is sent, and return what takes that back; without a token it will never be sure."""
         rows = _rows(answer)
         if rows is None:
             return lambda: None
@@ -158,7 +158,7 @@ class _HeardWire:
 
 
 def _rows(answer: Answer) -> dict[str, Row] | None:
-    """Give the rows of a complete list by id, None where a poller cannot take the answer for one."""
+    """Return the rows of a complete list by id, None where a poller cannot take the answer for one."""
     headers = answer.headers
     if answer.status != 200 or len(headers) > _MOST_HEADERS or max(map(len, headers.values())) > _LONGEST_HEADER:
         return None
@@ -175,9 +175,9 @@ def _rows(answer: Answer) -> dict[str, Row] | None:
 
 
 def _compare(id_: str, sights: Iterable[Sight], emitted: Sequence[EmittedEvent], *, venue: bool) -> str | None:
-    """Find a way in which a poller that saw this, of one station or venue, told that; say where there is none.
+    """Find a way in which a poller that saw this, of one station or venue, logged that; say where there is none.
 
-    A way is what is remembered after an answer, and how many of the events are told by then.
+    A way is what is remembered after an answer, and how many of the events are logged by then.
     """
     ways: set[tuple[Memory | None, int]] = {(None, 0)}
     for sight in sights:
@@ -193,7 +193,7 @@ def _compare(id_: str, sights: Iterable[Sight], emitted: Sequence[EmittedEvent],
                 right += 1
             if right == len(events):
                 after.add((_remember(known, row), done + right))
-            if not sight.sure:  # never taken in; or told so far, and then forgotten
+            if not sight.sure:  # never taken in; or logged so far, and then lost
                 after.update((known, done + some) for some in range(right + 1))
         if not after:
             furthest = max(done for _, done in ways)
@@ -213,7 +213,7 @@ def _remember(known: Memory | None, row: Row | None) -> Memory:
 
 
 def _events(known: Memory | None, row: Row | None, *, venue: bool) -> Iterator[EmittedEvent]:
-    """Give what a poller has to tell that knows it so, None before it ever saw the list, and sees it so."""
+    """Return the events of a poller that knows this, None before it ever saw the list, and sees that."""
     what = "venue" if venue else "station"
     old = known.row if known else None
     if row is None:

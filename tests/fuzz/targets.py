@@ -60,7 +60,7 @@ VENUES = Reply(b'{"success":true,"data":[{"id":7,"name":"Port"}]}')
 
 
 def polled(replies: Iterable[Reply]) -> tuple[VenueState, list[Change]]:
-    """Let a client log in, discover and poll a venue until the replies are over; give what is known and told then."""
+    """Let a client log in, discover and poll a venue until the replies are over; return the state and the changes."""
     clock, stop = FakeClock(), Event()
     client = Client(
         VENUE.brand,
@@ -93,7 +93,7 @@ def polled(replies: Iterable[Reply]) -> tuple[VenueState, list[Change]]:
 
 
 def are_emitted_as_json(changes: Iterable[Change]) -> None:
-    """Demand that what is told is JSON in UTF-8, field by field."""
+    """Assert that each event is JSON in UTF-8, field by field."""
     for change in changes:
         assert json.loads(json.dumps(Entry.of(1, change).fields(), allow_nan=False, ensure_ascii=False).encode())
 
@@ -130,7 +130,7 @@ def remembered_wholly(state: VenueState, changes: list[Change]) -> None:
 
 
 def configuration(data: bytes) -> Settings | list[str]:
-    """Read a configuration file that holds this; give the settings, or the faults."""
+    """Read a configuration file that holds this; return the settings, or the faults."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "clopos.yml"
         path.write_bytes(data)
@@ -165,7 +165,7 @@ def scrape(accept: str, encoding: str) -> None:
 
 
 def _harmless(error: ConfigError, began: float) -> list[str]:
-    """Give the faults, which must be there, be soon there, fit a terminal, and keep secrets."""
+    """Return the faults, which must be there, be soon there, fit a terminal, and keep secrets."""
     assert time.process_time() - began < TIMEOUT
     faults = [str(fault) for fault in error.faults]
     assert faults

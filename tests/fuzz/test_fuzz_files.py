@@ -1,4 +1,4 @@
-"""Whatever stands in a configuration file becomes settings or faults, soon, and no fault tells a secret."""
+"""Whatever stands in a configuration file becomes settings or faults, soon, and no fault reveals a secret."""
 
 from __future__ import annotations
 

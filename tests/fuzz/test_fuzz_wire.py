@@ -1,4 +1,4 @@
-"""Whatever Clopos answers becomes a snapshot or a reason, is told, served and remembered, and never crashes."""
+"""Whatever Clopos answers becomes a snapshot or a reason, is logged, served and stored, and never crashes."""
 
 from __future__ import annotations
 

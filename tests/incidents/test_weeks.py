@@ -371,7 +371,7 @@ class Weeks(History):
             # A group that fired later has replaced it, and is no reason for silence.
             groups = [one for one in self.incidents() if one.fired_at is not None and one.fired_at < wall]
             if not incident.members and any(members[0] in one.members for one in groups):
-                self.outcome.false.append(f"{said}: told within a group already")
+                self.outcome.false.append(f"{said}: reported within a group already")
             return
         ended = Ended(change.details["ended"])
         if ended.is_over and not all(self._was_on(key, wall) for key in members):
@@ -386,7 +386,7 @@ class Weeks(History):
         return self.truth.was(key, wall - INTERVAL - 1, wall, off=False)
 
     def _is_false(self, wall: float, kind: IncidentKind, members: tuple[StationKey, ...]) -> list[str]:
-        """Return why nobody should have been told that these stations are off."""
+        """Return why nobody should have been notified that these stations are off."""
         truth, venue = self.truth, members[0][0]
         since = {key: truth.off_since(key, wall) for key in members}
         # What was switched back since the last poll cannot be known yet.

@@ -28,7 +28,7 @@ ACCEPTS = [(TEXT_ACCEPT, ""), (OPENMETRICS_ACCEPT, ""), (TEXT_ACCEPT, "gzip"), (
 
 
 def view(*stations: Station, of: Venue | None = None, stale: bool = False, **state: Any) -> VenueView:
-    """Give the view of a venue after a complete poll; `state` replaces what the poll left."""
+    """Return the view of a venue after a complete poll; `state` replaces what the poll left."""
     station_state = {row.id: StationState(row, row.active, row.printable, NOON) for row in stations}
     known: dict[str, Any] = {
         "stations": station_state,
@@ -86,7 +86,7 @@ def samples(text: bytes, *, openmetrics: bool) -> dict[tuple[str, str, tuple[tup
 
 
 def family_blocks(text: bytes) -> list[str]:
-    """Give the families in the order they begin in; fails where the lines of one are not contiguous."""
+    """Return the families in the order they begin in; fails where the lines of one are not contiguous."""
     order: list[str] = []
     for line in text.decode().removesuffix("# EOF\n").split("\n")[:-1]:
         if line.startswith("# TYPE "):
@@ -124,7 +124,7 @@ STATIONS = st.builds(
     created_at=NUMBERS,
     updated_at=NUMBERS,
 )
-TRACKED = st.builds(
+STATION_STATES = st.builds(
     StationState, STATIONS, FLAGS, FLAGS, st.just(NOON), last_transition=NUMBERS, missing=st.integers(0, 1)
 )
 OUTAGES = st.one_of(st.none(), st.just(Outage(NOON, Reason.TIMEOUT, "late")))
@@ -134,9 +134,7 @@ COUNTS = st.integers(0, 10**15)
 @st.composite
 def venue_views(draw: st.DrawFn, key: tuple[str, str] | None = None) -> VenueView:
     brand, id_ = key or (draw(NASTY), draw(NASTY))
-    rows = draw(
-        st.one_of(st.none(), st.lists(TRACKED, max_size=4, unique_by=lambda station_state: station_state.station.id))
-    )
+    rows = draw(st.one_of(st.none(), st.lists(STATION_STATES, max_size=4, unique_by=lambda one: one.station.id)))
     stations = None if rows is None else {station_state.station.id: station_state for station_state in rows}
     state = VenueState(
         Venue(brand, id_, draw(NASTY)),

@@ -10,8 +10,8 @@ import pytest
 from fakes import FakeClock, station, venue
 from metrics_fakes import ACCEPTS, OPENMETRICS_ACCEPT, TEXT_ACCEPT, Brands, family_blocks, unpacked, view
 
+from exporter.metrics import deflate
 from exporter.metrics import exposition as module
-from exporter.metrics import pieces
 from exporter.metrics.exposition import BLOCK, TELEMETRY_AGE, Exposition
 from exporter.metrics.families import FAMILIES, Family
 from exporter.metrics.render import lines
@@ -142,13 +142,13 @@ def test_only_the_block_of_a_venue_that_changed_is_compressed_again(
         made.update(view(station(), of=venue(str(number))))
     made.scrape(TEXT_ACCEPT, "gzip")
     compressed: list[bytes] = []
-    compress = pieces.compress
+    compress = deflate.compress
 
-    def spy(data: bytes) -> pieces.Piece:
+    def spy(data: bytes) -> deflate.Deflated:
         compressed.append(data)
         return compress(data)
 
-    monkeypatch.setattr(pieces, "compress", spy)
+    monkeypatch.setattr(deflate, "compress", spy)
     made.update(view(station(active=False), of=venue("0")))
     made.scrape(TEXT_ACCEPT, "gzip")
     venues_seen = [data.count(b"clopos_station_active{") for data in compressed]

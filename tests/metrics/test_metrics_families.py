@@ -19,7 +19,7 @@ OF_VENUE = '{brand="tandir-group",venue="Gəncə",venue_id="7"}'
 
 
 def rendered(name: str, seen: VenueView | BrandView) -> str:
-    """Give the sample lines of one family, its name left out."""
+    """Return the sample lines of one family, its name left out."""
     (text,) = lines([family for family in FAMILIES if family.name == name], seen)
     return text.decode().replace(f"{name}{{", "{").removesuffix("\n")
 

@@ -20,7 +20,7 @@ def made(brands: Iterable[BrandView] = (BRAND,), *, store_up: bool | None = True
 
 
 def values(telemetry: Telemetry, name: str, *names: str) -> dict[tuple[str, ...], float]:
-    """Give the samples of a name by their label values, in the order of the labels' names."""
+    """Return the samples of a name by their label values, in the order of the labels' names."""
     text = telemetry.text(frozenset(names), openmetrics=False).decode()
     return {
         tuple(value for _, value in sorted(sample.labels.items())): sample.value
@@ -42,7 +42,7 @@ def test_requests_are_counted_by_brand_endpoint_and_code_and_timed_by_endpoint()
     assert values(telemetry, "clopos_exporter_api_request_duration_seconds_count") == {("stations",): 2, ("auth",): 1}
     buckets = values(telemetry, "clopos_exporter_api_request_duration_seconds_bucket")
     assert buckets["stations", "0.2"] == 1
-    assert buckets["stations", "8.0"] == 1, "the gateway's own 8 s is told apart"
+    assert buckets["stations", "8.0"] == 1, "the gateway's own 8 s has a bucket"
     assert buckets["stations", "12.0"] == 2
 
 

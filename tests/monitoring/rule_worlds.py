@@ -1,7 +1,7 @@
 """Worlds for promtool: what exporters would have said minute by minute, and what is expected to fire.
 
 A course such as `"1 10:0 20:- 25:1"` reads: 1 from the beginning, 0 from minute 10, nothing from minute 20, 1 from
-minute 25. `nan` is a status that Clopos did not tell clearly.
+minute 25. `nan` is a status that Clopos did not state clearly.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from exporter.outbox import Delivery, DeliveryState, Route, decode, encode, rout
 def incident(
     kind: IncidentKind = IncidentKind.KITCHEN_STATION_INACTIVE, seconds: float = 0.0, **fields: Any
 ) -> Incident:
-    """Give an incident that began at noon and fired two minutes later, `seconds` later all in all."""
+    """Return an incident that began at noon and fired two minutes later, `seconds` later all in all."""
     station = {"venue": venue(), "station_id": "1", "station": "Mətbəx", "station_kind": Kind.KITCHEN}
     values: dict[str, Any] = {
         "severity": Severity.CRITICAL,

@@ -388,7 +388,7 @@ moves = st.lists(
 
 
 class Listener(FakeTransport):
-    """A service that understands what it was sent: which incidents it was told of, and which are over."""
+    """A service that understands what it was sent: which incidents it was notified of, and which are over."""
 
     def __init__(self, outcomes: list[Outcome]) -> None:
         super().__init__(*outcomes)

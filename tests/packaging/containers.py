@@ -65,7 +65,7 @@ class Engine:
         self.podman("rmi", "--force", *(f"localhost/clopos-exporter:{tag}" for tag in (__version__, "latest")))
 
     def digest(self, image: str, folder: Path) -> str:
-        """Give the digest under which a registry would know the image."""
+        """Return the digest under which a registry would know the image."""
         file = folder / "digest"
         subprocess.run(
             [*self._buildah, "push", "--quiet", "--digestfile", file, image, f"oci:{folder}/image"], check=True
@@ -141,11 +141,11 @@ class Container:
         return done.stdout + done.stderr
 
     def wait(self) -> int:
-        """Give the exit code once it ended."""
+        """Return the exit code once it ended."""
         return int(self._engine.podman("wait", self.id).stdout)
 
     def stop(self) -> tuple[float, int]:
-        """Send SIGTERM; give the seconds until the end and the exit code."""
+        """Send SIGTERM; return the seconds until the end and the exit code."""
         began = time.monotonic()
         self._engine.podman("stop", "--time", "20", self.id)
         return time.monotonic() - began, self.wait()

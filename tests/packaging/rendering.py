@@ -44,7 +44,7 @@ class Chart:
 
 
 def pod_specs(manifests: list[Manifest]) -> Iterator[tuple[str, Manifest]]:
-    """Give the name and spec of everything that becomes a pod."""
+    """Return the name and spec of everything that becomes a pod."""
     for manifest in manifests:
         spec = (
             manifest["spec"] if manifest["kind"] == "Pod" else manifest.get("spec", {}).get("template", {}).get("spec")

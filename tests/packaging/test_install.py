@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("containers")]
 
 
 def blocks(heading: str) -> list[str]:
-    """Give the blocks for the shell under a heading."""
+    """Return the blocks for the shell under a heading."""
     text = ROOT.joinpath("docs", "install.md").read_text()
     section = next(part for part in text.split("\n## ") if part.startswith(heading))
     return re.findall(r"```sh\n(.*?)```", section, re.DOTALL)

@@ -66,7 +66,7 @@ def test_a_failed_poll_leaves_the_number_of_pages_as_it_was(rounds: RoundRobin) 
     assert rounds.interval == stretched > 30
 
 
-# Turns
+# Slots
 
 
 def test_nothing_is_due_where_there_is_nothing_to_watch(rounds: RoundRobin) -> None:

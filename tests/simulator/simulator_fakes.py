@@ -8,7 +8,7 @@ from exporter.simulator.messages import Answer
 
 
 class FakeClock(Clock):
-    """A clock that stands until it is told to go on."""
+    """A clock that stands still until it is advanced."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -172,7 +172,7 @@ ALL = {"limit": "2", "sort[0]": "id", "sort[1]": "1"}
 
 
 def walk(ask: Any) -> tuple[list[int], set[int]]:
-    """Read all pages; give the ids and the totals that were seen."""
+    """Read all pages; return the ids and the totals that were seen."""
     pages = [read(ask("stations", query={**ALL, "page": str(page)})) for page in (1, 2, 3)]
     return [row["id"] for page in pages for row in page["data"]], {page["total"] for page in pages}
 

@@ -23,7 +23,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def unprivileged(tmp_path: Path) -> Callable[[], AbstractContextManager[None]]:
-    """Give up the rights of root for a while, as permissions mean nothing to root; the test's folder is nobody's."""
+    """Drop the rights of root for a while, as permissions mean nothing to root; the test's folder is nobody's."""
 
     @contextmanager
     def as_nobody() -> Iterator[None]:

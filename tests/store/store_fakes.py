@@ -4,7 +4,7 @@ from exporter.clock import Clock
 
 
 class FakeClock(Clock):
-    """A clock that stands until it is told to go on."""
+    """A clock that stands still until it is advanced."""
 
     def __init__(self, wall: float = 1_700_000_000.0, monotonic: float = 5_000.0) -> None:
         super().__init__()

@@ -36,7 +36,7 @@ while True:
     ]
     stations = {{row.id: StationState(row, True, True, since=float(number)) for row in rows}}
     change = Change(Event.STATION_TOUCHED, "tandir", float(number), venue, rows[0])
-    print(f"told {{number}}", flush=True)
+    print(f"emitted {{number}}", flush=True)
     store.commit(VenueState(venue, stations, last_success=1.0), changes=[change])
     print(f"remembered {{number}}", flush=True)
 """
@@ -50,7 +50,7 @@ def test_what_was_remembered_outlives_a_kill_at_any_moment(path: Path, clock: Fa
         command = [sys.executable, "-c", WRITER, str(path)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
             assert writer.stdout is not None
-            assert writer.stdout.readline().startswith("told")
+            assert writer.stdout.readline().startswith("emitted")
             try:
                 writer.wait(chance.uniform(0.0, 0.1))
             except subprocess.TimeoutExpired:

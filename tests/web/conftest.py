@@ -35,7 +35,7 @@ class FakeExposition:
 
 
 class FakeChecks:
-    """Be ready and reload well, until told otherwise."""
+    """Be ready and reload well, unless set otherwise."""
 
     def __init__(self) -> None:
         self.reasons: list[str] = []

@@ -36,7 +36,7 @@ def page(request: Request) -> PlainTextResponse:
 
 
 def external_url(example: str) -> str:
-    """Return what the example tells people to start the exporter with."""
+    """Return the flags that the example starts the exporter with."""
     [url] = set(re.findall(r"--web\.external-url=(\S+)", (EXAMPLES / example).read_text()))
     return str(url)
 

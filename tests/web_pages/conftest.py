@@ -32,6 +32,6 @@ def served(source: FakeSource) -> Iterator[str]:
 
 @pytest.fixture
 def serve() -> Iterator[Callable[[FakeSource], str]]:
-    """Give a function that serves a source and gives its address, without a slash at the end."""
+    """Return a function that serves a source and gives its address, without a slash at the end."""
     with ExitStack() as running:
         yield lambda source: running.enter_context(served(source))

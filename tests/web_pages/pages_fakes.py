@@ -140,7 +140,7 @@ class FakeSource:
     def record(
         self, event: Event, ago: float, view: VenueView | None = None, one: StationState | None = None, **more: Any
     ) -> None:
-        """Put an event of `ago` seconds before into the journal; tell them in their order."""
+        """Put an event of `ago` seconds before into the journal; to be called in their order."""
         venue = view.state.venue if view else None
         change = Change(event, venue.brand if venue else "tandir", NOW - ago, venue, one.station if one else None, more)
         self.store.commit(BrandState("tandir"), changes=[change])
@@ -159,7 +159,7 @@ class Answer(NamedTuple):
 
     @property
     def text(self) -> str:
-        """Give what a person reads, on one line."""
+        """Return what a person reads, on one line."""
         without = re.sub(r"<(svg|title|script|button)\b.*?</\1>", " ", self.html, flags=re.DOTALL)
         return " ".join(html.unescape(re.sub(r"<[^>]*>", "", re.sub(r"</(p|li|h\d|dt|dd)>", " ", without))).split())
 

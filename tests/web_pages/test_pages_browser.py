@@ -38,7 +38,7 @@ def complaints() -> Iterator[list[str]]:
 
 @pytest.fixture
 def open_page(browser: Browser, complaints: list[str]) -> Iterator[Callable[..., Page]]:
-    """Give a function that opens an address."""
+    """Return a function that opens an address."""
     contexts = []
 
     def open_(url: str, **options: Any) -> Page:
@@ -57,7 +57,7 @@ def open_page(browser: Browser, complaints: list[str]) -> Iterator[Callable[...,
 
 @pytest.fixture
 def source() -> FakeSource:
-    """Give a chain with everything that can be shown."""
+    """Return a chain with everything that can be shown."""
     closed = Opening(is_open=False, next_open=NOW + 3600, next_close=None)
     views = [
         venue_view("1", GRILL, BAR, name="Port Baku"),

@@ -31,7 +31,7 @@ def entries(*recorded: tuple[Event, float, float | None]) -> list[Entry]:
 
 
 def spans(one: StationState, *recorded: tuple[Event, float, float | None]) -> list[tuple[float, float, bool | None]]:
-    """Give the spans as seconds ago."""
+    """Return the spans as seconds ago."""
     found = status_spans(one, entries(*recorded), START, NOW)
     return [(NOW - span.start, NOW - span.end, span.active) for span in found]
 

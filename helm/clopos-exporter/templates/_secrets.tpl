@@ -49,7 +49,7 @@ The paths are those below /etc/clopos-exporter/secrets that the configuration na
 
 {{/*
 The revision of the release that last changed the chart's Secret, so that a changed Secret replaces the pods without
-their annotations telling anything about it. Without a cluster to ask (`helm template`) it is the first.
+their annotations revealing anything about it. Without a cluster to ask (`helm template`) it is the first.
 */}}
 {{- define "clopos-exporter.secretsRevision" -}}
 {{- $data := (include "clopos-exporter.secrets" . | fromYaml).data }}

@@ -1,8 +1,8 @@
-"""Gzip in pieces: each piece is compressed once and can be joined with others again and again.
+"""Gzip in blocks: each block is compressed once and can be joined with others again and again.
 
-A piece ends on a byte boundary without ending the stream (a sync flush, RFC 1951 section 3.2.4), and refers to nothing
-before itself, so that pieces in a row are one valid deflate stream. The checksum of the whole follows from those of the
-pieces, because CRC-32 is linear: the remainder of a message is that of its head, shifted by the length of its tail,
+A block ends on a byte boundary without ending the stream (a sync flush, RFC 1951 section 3.2.4), and refers to nothing
+before itself, so that blocks in a row are one valid deflate stream. The checksum of the whole follows from those of the
+blocks, because CRC-32 is linear: the remainder of a message is that of its head, shifted by the length of its tail,
 plus that of the tail.
 """
 
@@ -24,7 +24,7 @@ _HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x04\xff"  # RFC 1952: deflate, no t
 _END = b"\x03\x00"  # RFC 1951: a last block that holds nothing
 
 
-class Piece(NamedTuple):
+class Deflated(NamedTuple):
     """Compressed bytes that do not end the stream, with the checksum and length of what they hold."""
 
     deflated: bytes
@@ -72,30 +72,30 @@ def _shift(length: int) -> int:
     return _multiply(_shift(length ^ lowest), _SHIFTS[lowest.bit_length() - 1])
 
 
-def compress(data: bytes) -> Piece:
-    """Compress a piece."""
+def compress(data: bytes) -> Deflated:
+    """Compress a block."""
     if not data:
         return EMPTY
     deflate = zlib.compressobj(LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
     deflated = deflate.compress(data) + deflate.flush(zlib.Z_SYNC_FLUSH)
-    return Piece(deflated, zlib.crc32(data), len(data))
+    return Deflated(deflated, zlib.crc32(data), len(data))
 
 
-def join(pieces: Iterable[Piece]) -> Piece:
-    """Join pieces to one, in their order."""
+def join(blocks: Iterable[Deflated]) -> Deflated:
+    """Join blocks to one, in their order."""
     crc, length, deflated = 0, 0, []
-    for piece in pieces:
-        if piece.length:
-            crc = _multiply(crc, _shift(piece.length)) ^ piece.crc if length else piece.crc
-            length += piece.length
-            deflated.append(piece.deflated)
-    return Piece(b"".join(deflated), crc, length)
+    for block in blocks:
+        if block.length:
+            crc = _multiply(crc, _shift(block.length)) ^ block.crc if length else block.crc
+            length += block.length
+            deflated.append(block.deflated)
+    return Deflated(b"".join(deflated), crc, length)
 
 
-def gzip(piece: Piece) -> bytes:
-    """Make a gzip file (RFC 1952) of a piece."""
-    ending = piece.crc.to_bytes(4, "little") + (piece.length & 0xFFFFFFFF).to_bytes(4, "little")
-    return b"".join((_HEADER, piece.deflated, _END, ending))
+def gzip(block: Deflated) -> bytes:
+    """Make a gzip file (RFC 1952) of a block."""
+    ending = block.crc.to_bytes(4, "little") + (block.length & 0xFFFFFFFF).to_bytes(4, "little")
+    return b"".join((_HEADER, block.deflated, _END, ending))
 
 
-EMPTY = Piece(b"", 0, 0)
+EMPTY = Deflated(b"", 0, 0)
