@@ -87,7 +87,7 @@ def _flood() -> Iterator[Figure]:
     with serving(1250) as served:
         scrape = Getter(served.port, "/metrics", Accept_Encoding="gzip")
         calm = statistics.median(scrape() for _ in range(50))
-        served.start_telling(EVENTS)
+        served.start_poll_of_many_changes(EVENTS)
         took = []
         while not served.has_finished():
             took.append(scrape())

@@ -56,7 +56,7 @@ class Served:
         fast, slow = self._ask("make", rounds)
         return fast, slow
 
-    def start_telling(self, events: int) -> None:
+    def start_poll_of_many_changes(self, events: int) -> None:
         """Store and emit a poll of a venue with so many changes."""
         self._connection.send(("emit", events))
 

@@ -94,7 +94,7 @@ def key(incident: Incident) -> IncidentKey:
         incident.venue.id if incident.venue else "",
         incident.station_id or "",
         repr(incident.fired_at),
-        # What tells apart incidents of the same kind and place: channels that are down, bulk edits of a brand.
+        # What distinguishes incidents of the same kind and place: channels that are down, bulk edits of a brand.
         str(incident.details.get("channel") or incident.details.get("edit", "")),
     )
 

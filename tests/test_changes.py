@@ -35,7 +35,7 @@ def emitted(state: VenueState, outcome: Snapshot | Failure) -> list[tuple[Event,
 # A station, from poll to poll
 
 
-def test_stations_seen_in_the_first_poll_are_not_told() -> None:
+def test_stations_seen_in_the_first_poll_are_not_reported() -> None:
     assert emitted(BLANK, snapshot(station("1"), station("2"))) == []
 
 
@@ -249,7 +249,7 @@ def test_printing_that_was_unclear_for_a_while_is_compared_with_the_last_clear_v
     ]
 
 
-def test_printing_that_was_never_clear_is_not_told_when_it_becomes_so() -> None:
+def test_printing_that_was_never_clear_is_not_reported_when_it_becomes_so() -> None:
     before = after(snapshot(station(printable=None)))
     assert emitted(before, snapshot(station(printable=False))) == []
 
@@ -357,7 +357,7 @@ def test_changes_found_after_a_restart_say_so_until_the_first_complete_poll() ->
     ]
 
 
-def test_an_outage_that_began_before_a_restart_is_not_told_again() -> None:
+def test_an_outage_that_began_before_a_restart_is_not_reported_again() -> None:
     restored = VenueState(venue(), outage=Outage(at(-60).wall, Reason.TIMEOUT, "late"), restored=True)
     assert emitted(restored, failure()) == []
     assert emitted(restored, snapshot())[0][1]["down_for_seconds"] == 60.0

@@ -29,7 +29,7 @@ def login_failed(seconds: float = 0.0) -> Failure:
     return failure(Reason.CREDENTIALS, "Invalid credentials", seconds, brand_wide=True)
 
 
-def test_the_first_discovery_tells_nothing() -> None:
+def test_the_first_discovery_reports_nothing() -> None:
     state, changes = advance_brand(BRAND, discovered("1", "2"))
     assert not changes
     assert state.up

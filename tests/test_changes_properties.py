@@ -100,7 +100,7 @@ def learn_printing(rows: dict[str, dict[str, Any]], polled: Sequence[Station]) -
 
 
 @given(ROWS, ROWS)
-def test_applying_the_told_changes_to_the_first_snapshot_gives_the_second(
+def test_applying_the_changes_to_the_first_snapshot_gives_the_second(
     first: list[Station], second: list[Station]
 ) -> None:
     state = after(snapshot(*first))
@@ -122,7 +122,7 @@ def details(change: Change) -> tuple[Event, str]:
 
 
 @given(st.lists(st.one_of(ROWS, st.none()), max_size=12))
-def test_any_sequence_of_polls_with_failures_between_tells_each_change_exactly_once(
+def test_any_sequence_of_polls_with_failures_between_reports_each_change_exactly_once(
     polls: list[list[Station] | None],
 ) -> None:
     state = BLANK
@@ -180,7 +180,7 @@ BRAND_OUTCOMES = st.one_of(
 
 
 @given(st.lists(BRAND_OUTCOMES, max_size=12))
-def test_any_sequence_of_discoveries_tells_each_venue_and_each_login_outage_exactly_once(
+def test_any_sequence_of_discoveries_reports_each_venue_and_each_login_outage_exactly_once(
     outcomes: list[Discovery | LoggedIn | Failure],
 ) -> None:
     state = BrandState("tandir-group")
@@ -215,7 +215,7 @@ def test_any_sequence_of_discoveries_tells_each_venue_and_each_login_outage_exac
 
 
 @given(first=ROWS, second=ROWS, restored=st.booleans())
-def test_everything_told_holds_json_values_only(*, first: list[Station], second: list[Station], restored: bool) -> None:
+def test_every_event_holds_json_values_only(*, first: list[Station], second: list[Station], restored: bool) -> None:
     state = replace(after(snapshot(*first), failure()), restored=restored)
     for change in advance(state, snapshot(*second))[1]:
         assert json.loads(json.dumps(dict(change.details))) == change.details

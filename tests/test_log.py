@@ -290,7 +290,7 @@ def test_a_duration_for_people_has_its_two_largest_units(seconds: float, text: s
     assert format_duration(seconds) == text
 
 
-def test_the_scheduler_does_not_tell_the_times_of_its_own_clock() -> None:
+def test_the_scheduler_does_not_log_the_times_of_its_own_clock() -> None:
     screen = Screen()
     log.configure("debug", "json", screen)
     logging.getLogger("apscheduler.scheduler").debug("Next wakeup is due at 2000-01-01")
@@ -366,7 +366,7 @@ def test_standard_output_is_where_the_log_goes(capsys: pytest.CaptureFixture[str
 
 
 @pytest.mark.parametrize(("no_color", "colors"), [("", True), ("1", False)])
-def test_a_terminal_has_colours_unless_told_otherwise(
+def test_a_terminal_has_colours_unless_set_otherwise(
     monkeypatch: pytest.MonkeyPatch, no_color: str, *, colors: bool
 ) -> None:
     monkeypatch.setenv("NO_COLOR", no_color)

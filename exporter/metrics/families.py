@@ -89,7 +89,7 @@ def _inactive(view: VenueView) -> Iterator[Row]:
 
 
 def first_of_each_series(incidents: Iterable[Incident]) -> Iterable[Incident]:
-    """Return of the incidents that no label tells apart, as two bulk edits, the one that began first.
+    """Return the earliest of the incidents that share all labels, as two bulk edits do.
 
     Prometheus refuses a whole scrape for a series that comes twice.
     """

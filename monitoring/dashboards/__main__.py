@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from monitoring.dashboards.render import BUILDERS, FOLDERS, ROOT, render
+from monitoring.dashboards.render import BUILDERS, FOLDER, ROOT, render
 
-for folder in FOLDERS:
-    for uid in BUILDERS:
-        target = ROOT / folder / f"{uid}.json"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(render(uid), encoding="utf-8")
+for uid in BUILDERS:
+    (ROOT / FOLDER / f"{uid}.json").write_text(render(uid), encoding="utf-8")

@@ -12,7 +12,7 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from monitoring.dashboards import brand, exporter, kitchen, venue
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = ("monitoring/dashboards", "helm/clopos-exporter/files/dashboards")
+FOLDER = "helm/clopos-exporter/files/dashboards"
 BUILDERS: Mapping[str, Callable[[], Dashboard]] = {
     "clopos-kitchen": kitchen.build,
     "clopos-venue": venue.build,

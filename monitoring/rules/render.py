@@ -69,7 +69,6 @@ def runbook_index() -> str:
 
 
 FILES: Mapping[str, Callable[[], str]] = {
-    "monitoring/prometheus/clopos.rules.yml": rule_file,
     "helm/clopos-exporter/files/rules.yaml": rule_file,
     "docs/runbooks/README.md": runbook_index,
 }

@@ -107,7 +107,7 @@ def test_a_brand_without_venues_is_ready_once_that_is_known(start: Callable[...,
     assert work.brand.not_ready is None
 
 
-def test_a_failing_login_is_reported_once_shown_and_told_to_have_recovered(
+def test_a_failing_login_is_reported_once_shown_and_reported_as_recovered(
     start: Callable[..., Work], simulator: Simulator
 ) -> None:
     with simulator.faults.during("wrong_credentials", endpoint="auth"):
@@ -275,7 +275,7 @@ def test_changes_that_happened_meanwhile_say_so(start: Callable[..., Work], simu
     assert [entry.details["detected"] for entry in again.new_entries] == ["after_restart"]
 
 
-def test_the_view_tells_of_quota_token_and_pace(clock: FakeClock, work: Work) -> None:
+def test_the_view_shows_quota_token_and_interval(clock: FakeClock, work: Work) -> None:
     work.run(5)
     view = work.brand.view()
     assert view.token_expires_at == pytest.approx(clock.wall() + 3600, abs=10)

@@ -450,7 +450,7 @@ def test_a_429_on_login_holds_every_brands_logins_of_this_address(
     assert ask(made, clock) == "jwt-1"
 
 
-def test_our_own_pacing_is_no_refusal(made: Login, clock: FakeClock) -> None:
+def test_our_own_rate_limit_is_no_rejection(made: Login, clock: FakeClock) -> None:
     made._ip_limits.logins.hold(40)
     assert login_error(made, clock).reason is Reason.THROTTLED
     clock.forward(20)
@@ -565,7 +565,7 @@ def test_a_secret_that_clopos_repeats_is_masked(made: Login, clock: FakeClock, s
 # Backoff
 
 
-def test_a_refusal_that_several_requests_meet_together_counts_once(clock: FakeClock) -> None:
+def test_a_rejection_that_several_requests_meet_together_counts_once(clock: FakeClock) -> None:
     backoff = Backoff(clock)
     error = CloposError(Reason.FORBIDDEN, "no")
     for _ in range(10):
@@ -574,7 +574,7 @@ def test_a_refusal_that_several_requests_meet_together_counts_once(clock: FakeCl
     backoff.check("stations:7")
 
 
-def test_a_refusal_is_of_its_own_key_only_and_keeps_its_words(clock: FakeClock) -> None:
+def test_a_rejection_is_of_its_own_key_only_and_keeps_its_words(clock: FakeClock) -> None:
     backoff = Backoff(clock)
     backoff.record("a", CloposError(Reason.FORBIDDEN, "no", brand_wide=True))
     backoff.check("b")

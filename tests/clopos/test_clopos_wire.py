@@ -249,7 +249,7 @@ def test_a_token_that_could_not_travel_in_a_header_is_malformed_for_the_whole_br
     assert str(value) not in str(caught.value) or not value
 
 
-def test_a_token_does_not_show_in_its_repr() -> None:
+def test_the_repr_of_a_token_does_not_have_it() -> None:
     assert "secret-jwt" not in repr(wire.token({"token": "secret-jwt", "expires_at": 1}))
 
 

@@ -18,7 +18,7 @@ import requests
 import yaml
 
 ROOT = Path(__file__).parents[2]
-RULES = ROOT / "monitoring/prometheus/clopos.rules.yml"
+RULES = ROOT / "helm/clopos-exporter/files/rules.yaml"
 ALERTMANAGER = ROOT / "monitoring/alertmanager"
 
 FASTER = 20

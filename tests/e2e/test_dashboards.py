@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("alerting")]
 BRAND = "tandir-group"
 OPEN, CLOSED, TROUBLED = "1", "2", "3"
 GRILL, BAR, FRYER = "1", "2", "3"
-DASHBOARDS = sorted(path.stem for path in (ROOT / "monitoring/dashboards").glob("*.json"))
+DASHBOARDS = sorted(path.stem for path in (ROOT / "helm/clopos-exporter/files/dashboards").glob("*.json"))
 VARIABLES = {
     "$__rate_interval": "10s",
     "$__interval": "5s",
@@ -81,7 +81,9 @@ def filled(expr: str) -> str:
 
 
 def targets(uid: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    for panel in json.loads((ROOT / f"monitoring/dashboards/{uid}.json").read_text(encoding="utf-8"))["panels"]:
+    for panel in json.loads((ROOT / f"helm/clopos-exporter/files/dashboards/{uid}.json").read_text(encoding="utf-8"))[
+        "panels"
+    ]:
         for target in panel.get("targets", ()):
             if target["datasource"]["type"] == "prometheus":
                 yield panel["title"], target
@@ -111,7 +113,7 @@ def test_every_legend_and_column_is_a_label_of_the_data(uid: str, prometheus: Pr
 
 
 def test_variables_offer_names_and_stand_for_ids(prometheus: Prometheus) -> None:
-    text = (ROOT / "monitoring/dashboards/clopos-venue.json").read_text(encoding="utf-8")
+    text = (ROOT / "helm/clopos-exporter/files/dashboards/clopos-venue.json").read_text(encoding="utf-8")
     offered = {}
     for variable in json.loads(text)["templating"]["list"]:
         if found := re.fullmatch(r"query_result\((.*)\)", str(variable.get("query", ""))):

@@ -96,7 +96,7 @@ def test_a_brand_that_changes_keeps_what_is_known_of_it(two_brands: Simulator, s
 
 
 @pytest.mark.slow
-def test_the_pace_can_change_while_it_runs(simulator: Simulator, start: Start) -> None:
+def test_the_interval_can_change_while_it_runs(simulator: Simulator, start: Start) -> None:
     exporter = start(poll_interval="1h")
     exporter.until_ready()
     exporter.configure(configuration(simulator))

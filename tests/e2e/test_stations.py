@@ -210,7 +210,7 @@ def test_a_status_that_is_neither_is_nan_and_no_event(stage: Stage, brand: str) 
     assert not exporter.events("station.", brand=brand)
 
 
-def test_a_new_venue_is_found_and_told(stage: Stage, brand: str) -> None:
+def test_a_new_venue_is_found_and_reported(stage: Stage, brand: str) -> None:
     simulator, exporter, _ = stage
     with simulator.world.lock:
         venue = simulator.world.add_venue(brand, "Sumqayıt")

@@ -115,6 +115,6 @@ def test_any_values_are_a_web_configuration_or_faults(data: bytes) -> None:
 
 @pytest.mark.parametrize("key", ["client_secret", "client_secret_file", "token"])
 @pytest.mark.parametrize("written", SECRETS)
-def test_no_fault_tells_a_secret_however_it_is_written(key: str, written: str) -> None:
+def test_no_fault_reveals_a_secret_however_it_is_written(key: str, written: str) -> None:
     line = f"   {key}: {written.replace('%s', SECRET)}\n"
     configuration(f"brands:\n - brand: a\n{line}   integrator_id: i\n".encode())

@@ -117,7 +117,7 @@ def test_a_venue_that_was_not_polled_yet_says_nothing_of_a_poll(name: str) -> No
         ("poll_failures_total", "3.0"),
     ],
 )
-def test_a_venue_tells_of_its_polls(name: str, number: str) -> None:
+def test_a_venue_shows_its_polls(name: str, number: str) -> None:
     assert rendered(f"clopos_venue_{name}", view(polls=12, failures=3)) == f"{OF_VENUE} {number}"
 
 
@@ -158,7 +158,7 @@ def test_a_brand_is_up_when_login_and_discovery_work(state: BrandState, number: 
         ("polls_skipped_total", "2.0"),
     ],
 )
-def test_a_brand_tells_of_its_quota_token_and_polls(name: str, number: str) -> None:
+def test_a_brand_shows_its_quota_token_and_polls(name: str, number: str) -> None:
     known = BrandView(BrandState("b"), 300, 0, NOON, 0.5, 2)
     assert rendered(f"clopos_exporter_{name}", known) == f'{{brand="b"}} {number}'
 
@@ -186,7 +186,7 @@ def test_help_is_one_line_and_only_a_counters_name_differs_between_the_formats(f
 
 
 @pytest.mark.parametrize("family", VENUE_FAMILIES, ids=lambda family: family.name)
-def test_help_of_a_cached_value_names_the_metric_that_tells_its_age(family: Family[Any]) -> None:
+def test_help_of_a_cached_value_names_the_metric_with_its_time(family: Family[Any]) -> None:
     lives_now = {"clopos_station_ignored", "clopos_venue_poll_interval_seconds"}
     of_configuration = family.name.startswith(("clopos_venue_open", "clopos_venue_next"))
     is_age = family.name in ("clopos_venue_last_success_timestamp_seconds", "clopos_venue_up")

@@ -105,7 +105,7 @@ def test_the_build_and_the_shard_are_reported() -> None:
     assert values(telemetry, "clopos_exporter_total_shards") == {(): 4.0}
 
 
-def test_the_process_and_the_interpreter_tell_of_themselves_and_no_created_series_are_there() -> None:
+def test_the_process_and_the_interpreter_are_there_and_no_created_series_are_there() -> None:
     telemetry = made()
     telemetry.requested("tandir-group", "stations", "200", 0.1)
     families = family_blocks_of(telemetry)
@@ -139,7 +139,7 @@ def test_openmetrics_ends_as_it_must() -> None:
     assert made().text(frozenset(), openmetrics=True).endswith(b"# EOF\n")
 
 
-def test_incidents_that_no_label_tells_apart_are_one_series_since_the_first_began() -> None:
+def test_incidents_that_share_all_labels_are_one_series_since_the_first_began() -> None:
     def incident(kind: IncidentKind, brand: str, began_at: float, **details: str) -> Incident:
         return Incident(kind, kind.severity, brand, began_at, fired_at=NOON, details=details)
 

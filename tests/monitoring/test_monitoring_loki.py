@@ -9,7 +9,7 @@ from exporter.model import Change, Event, Kind, Station, Venue
 from monitoring.rules.render import ROOT
 
 RULES = ROOT / "monitoring/loki/clopos.rules.yml"
-SOURCES = [RULES, *(ROOT / "monitoring/dashboards").glob("*.json")]
+SOURCES = [RULES, *(ROOT / "helm/clopos-exporter/files/dashboards").glob("*.json")]
 
 
 def test_every_event_that_a_query_names_is_reported() -> None:

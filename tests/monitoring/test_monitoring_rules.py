@@ -18,7 +18,7 @@ from monitoring.rules import ALERTS, GROUPS
 from monitoring.rules.model import Alert, Record
 from monitoring.rules.render import FILES, ROOT
 
-RULES = ROOT / "monitoring/prometheus/clopos.rules.yml"
+RULES = ROOT / "helm/clopos-exporter/files/rules.yaml"
 Program = Callable[[str], str]
 PROCESS_KINDS = {
     IncidentKind.STATE_UNAVAILABLE: "CloposExporterStoreDown",

@@ -232,7 +232,7 @@ def test_a_changed_configuration_replaces_the_pod(chart: Chart) -> None:
     assert checksum("30s") != checksum("31s")
 
 
-def test_no_annotation_tells_anything_of_a_secret(chart: Chart) -> None:
+def test_no_annotation_reveals_anything_of_a_secret(chart: Chart) -> None:
     """Without a cluster to ask, a rendering is the same whatever the secrets are: nobody can try out guesses."""
 
     def without_secrets(token: str) -> list[dict[str, Any]]:

@@ -128,7 +128,7 @@ class TestComposition:
 
     @pytest.mark.parametrize("promtool", ["promtool", "promtool3"])
     def test_prometheus_takes_its_configuration(self, program: Program, tmp_path: Path, promtool: str) -> None:
-        for path in (ROOT / "deploy/compose/prometheus.yml", ROOT / "monitoring/prometheus/clopos.rules.yml"):
+        for path in (ROOT / "deploy/compose/prometheus.yml", ROOT / "helm/clopos-exporter/files/rules.yaml"):
             tmp_path.joinpath(path.name).write_text(path.read_text())
         file = tmp_path / "prometheus.yml"
         done = subprocess.run([program(promtool), "check", "config", file], capture_output=True, text=True, check=False)

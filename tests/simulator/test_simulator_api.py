@@ -142,7 +142,7 @@ def test_a_token_expires_with_time_or_on_demand_or_is_revoked(ask: Any, simulato
     assert read(ask("venues", x_token=fresh))["message"] == "Invalid token"
 
 
-def test_every_authenticated_answer_tells_the_quota(ask: Any) -> None:
+def test_every_authenticated_answer_has_the_quota(ask: Any) -> None:
     assert [ask("venues").headers["RateLimit-Remaining"] for _ in range(3)] == ["299", "298", "297"]
     assert ask("stations", x_venue="99").headers["RateLimit-Limit"] == "300"
 

@@ -21,7 +21,7 @@ def test_help_names_routes_faults_and_credentials(ask: Any, simulator: Simulator
     assert simulator.credentials(BRAND) in help_["credentials"]
 
 
-def test_state_and_record_tell_the_truth(ask: Any, simulator: Simulator) -> None:
+def test_state_and_record_are_true(ask: Any, simulator: Simulator) -> None:
     simulator.world.set_status(BRAND, 1, 2, 0)
     state = read(ask("/_control/state", query={"brand": BRAND}))
     assert list(state) == [BRAND]

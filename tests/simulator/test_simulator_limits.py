@@ -33,7 +33,7 @@ def test_the_window_slides_and_a_full_one_admits_again_when_reset_says(clock: Fa
     assert allowed(limits, 2) == 1, "only the first request has left the window"
 
 
-def test_headers_tell_the_tier_that_is_nearest_its_end(clock: FakeClock) -> None:
+def test_headers_show_the_tier_that_is_nearest_its_end(clock: FakeClock) -> None:
     limits = Limits(clock, Tiers(failures=5, brand=10))
     allowed(limits, 1)
     assert limits.record("10.0.0.1", "a", 200) == (5, 5, 0)

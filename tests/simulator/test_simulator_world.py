@@ -120,7 +120,7 @@ def test_a_name_that_utf_8_cannot_carry_is_escaped(world: World) -> None:
     assert '"half \\ud83c"' in world.station_page(BRAND, 1, Query())
 
 
-def test_a_brand_without_venues_drifts_in_peace(world: World) -> None:
+def test_a_brand_without_venues_does_not_change(world: World) -> None:
     for brand in world.brands:
         for venue in world.venues(brand):
             world.remove_venue(brand, venue)

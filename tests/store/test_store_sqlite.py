@@ -227,7 +227,7 @@ class TestKill:
         assert left.venue(VENUE).stations == {"1": replace(GRILL, since=77.0)}
         assert len(left.journal(JournalQuery())) == 1
 
-    def test_a_change_that_is_not_told_is_in_the_file_at_once(
+    def test_a_change_that_is_not_reported_is_in_the_file_at_once(
         self, path: Path, clock: FakeClock, tmp_path: Path
     ) -> None:
         store = opened(path, clock)
@@ -287,7 +287,7 @@ class TestJournal:
             store.commit(state(clock), changes=[touched(clock)] * 3)
         assert [entry.id for entry in store.journal(JournalQuery())] == [12, 11, 10, 9, 8]
 
-    def test_a_poll_may_tell_more_than_memory_keeps(self, path: Path, clock: FakeClock) -> None:
+    def test_a_poll_may_report_more_than_memory_keeps(self, path: Path, clock: FakeClock) -> None:
         store = opened(path, clock)
         store.commit(state(clock), changes=[touched(clock)] * (JOURNAL_ROWS + 1))
         assert len(store.journal(JournalQuery(limit=2 * JOURNAL_ROWS))) == JOURNAL_ROWS + 1

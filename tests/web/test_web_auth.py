@@ -96,7 +96,7 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(passwords._right) == 2
 
 
-def test_time_does_not_tell_who_exists() -> None:
+def test_the_time_of_an_answer_does_not_reveal_who_exists() -> None:
     users = {"alice": SecretStr(hashed(b"open sesame", cost=8))}
     passwords = PasswordChecker()
 

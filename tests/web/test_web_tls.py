@@ -132,7 +132,7 @@ def test_a_client_that_speaks_plain_http_gets_a_sentence(tls_site: Site) -> None
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
-def test_tls_1_2_takes_authenticated_encryption_alone_unless_told_otherwise(
+def test_tls_1_2_takes_authenticated_encryption_alone_unless_set_otherwise(
     stage: Stage, request: pytest.FixtureRequest
 ) -> None:
     site = request.getfixturevalue("tls_site")
