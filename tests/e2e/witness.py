@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Any, NamedTuple
 
+from exporter.model import Event
 from exporter.simulator import Simulator
 from exporter.simulator.messages import Answer, Request, Wire
 
@@ -26,6 +27,9 @@ List = tuple[str, str | None]
 
 EmittedEvent = tuple[str, str, str | None]
 """An event as it should stand in the log: its name, the name of what it is about, and that one's updated_at."""
+
+STATION_EVENTS = frozenset(event for event in Event if event.startswith("station."))
+"""The changes of stations: a warning about a row that cannot be read is none of them."""
 
 _MOST_HEADERS, _LONGEST_HEADER = 100, 60_000  # more than that and an HTTP client refuses the answer
 
@@ -110,7 +114,7 @@ class Witness:
         """Hold a log, from the first event on, against what was answered; give a line for whatever does not fit."""
         emitted: defaultdict[tuple[List, str], list[EmittedEvent]] = defaultdict(list)
         for event in log:
-            if event["event"].startswith("station."):
+            if event["event"] in STATION_EVENTS:
                 key = ((event["brand"], event["venue_id"]), event["station_id"])
                 emitted[key].append((event["event"], event["station"], event.get("updated_at")))
             elif event["event"] in ("venue.added", "venue.removed"):
