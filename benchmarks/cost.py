@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from subprocess import DEVNULL
 
 from benchmarks.figures import Figure
-from benchmarks.measuring import Getter, cpu_seconds, percentile, resident_mb
+from benchmarks.measuring import Getter, alternate, cpu_seconds, percentile, resident_mb, resident_of, timed
 from benchmarks.processes import STATIONS, Exporter, Section, bare_gets, exporter, simulator
 from benchmarks.served import serving
 
+LIBRARIES = "import requests, prometheus_client, apscheduler, structlog"
+"""What a start is compared with: the libraries that nothing of this kind can do without."""
+STARTS = 7
 BRANDS, VENUES = 10, 200
 SECONDS = 20.0
 WARM_UP = 4.0
@@ -30,17 +36,41 @@ def figures() -> Iterator[Figure]:
 
 
 def _one_venue() -> Iterator[Figure]:
-    starts, sizes = [], []
+    """Measure starts against that of a Python which imports the libraries, each in turn."""
+    sizes: list[float] = []
+    bare_sizes: list[float] = []
+
+    def version() -> float:
+        return timed(
+            lambda: subprocess.run([sys.executable, "-m", "exporter", "--version"], check=True, stdout=DEVNULL)
+        )
+
+    def libraries() -> float:
+        printing = f"{LIBRARIES}; print(open('/proc/self/status').read())"
+        began = time.perf_counter()
+        command = [sys.executable, "-c", printing]
+        status = subprocess.run(command, check=True, capture_output=True, text=True).stdout  # noqa: S603 - our own
+        took = time.perf_counter() - began
+        bare_sizes.append(resident_of(status))
+        return took
+
+    def serve() -> float:
+        with exporter(brand) as one:
+            while one.scrape("?name[]=clopos_station_active").count("\nclopos_station_active{") < STATIONS:
+                time.sleep(0.005)
+            took = time.perf_counter() - one.started
+            one.scrape()
+            sizes.append(resident_mb(one.pid))
+            return took
+
     with simulator(brands=1, venues=1) as brand:
-        for _ in range(3):
-            with exporter(brand) as one:
-                while one.scrape("?name[]=clopos_station_active").count("\nclopos_station_active{") < STATIONS:
-                    time.sleep(0.005)
-                starts.append(time.perf_counter() - one.started)
-                one.scrape()
-                sizes.append(resident_mb(one.pid))
-    yield Figure.at_most("one venue: from the process' start to the first full scrape", min(starts), 1.0, "{:.2f} s")
-    yield Figure.at_most("one venue: resident memory", statistics.median(sizes), 80, "{:.0f} MB")
+        took = alternate(STARTS, {"libraries": libraries, "version": version, "serve": serve})
+    base, size, bare_size = took["libraries"], statistics.median(sizes), statistics.median(bare_sizes)
+    yield Figure(f"python -c '{LIBRARIES}'", f"{base:.2f} s, {bare_size:.0f} MB")
+    yield Figure.at_most("--version / that", took["version"] / base, 0.5)
+    what = f"one venue, from the process' start to the first full scrape, {took['serve']:.2f} s"
+    yield Figure.at_most(f"{what}: / that", took["serve"] / base, 3.0)
+    yield Figure.at_most(f"one venue, resident memory, {size:.0f} MB: / that", size / bare_size, 1.75)
 
 
 def _polls(small: Exporter, large: Exporter, brand: Section) -> Iterator[Figure]:

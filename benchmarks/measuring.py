@@ -74,7 +74,12 @@ def cpu_seconds(pid: int) -> float:
 
 def resident_mb(pid: int) -> float:
     """Return the resident memory of a process, MB of 10^6 bytes."""
-    line = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS"))
+    return resident_of(Path(f"/proc/{pid}/status").read_text())
+
+
+def resident_of(status: str, name: str = "VmRSS") -> float:
+    """Return what a process' status says of its memory (`VmHWM`: the most it ever was), MB of 10^6 bytes."""
+    line = next(line for line in status.splitlines() if line.startswith(name))
     return int(line.split()[1]) * 1024 / 1e6
 
 

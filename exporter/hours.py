@@ -8,12 +8,13 @@ from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from itertools import groupby
 from math import inf
 from operator import itemgetter
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-from opening_hours import OpeningHours, ParserError, State  # type: ignore[attr-defined]  # its stub forgets the error
-
 from exporter.model import Opening, StationState
+
+if TYPE_CHECKING:
+    from opening_hours import OpeningHours
 
 _COMMENT = re.compile(r'"[^"]*"')
 _UNKNOWABLE = {
@@ -185,13 +186,21 @@ def parse(expression: str, time_zone: str | None = None) -> Hours:
     for pattern, remedy in _UNKNOWABLE.items():
         if found := pattern.search(text):
             raise ValueError(f"{found[0]!r} in {expression!r} {remedy}")
+    library = _library()
     try:
-        rules = [] if "||" in text else list(_rules(str(OpeningHours(text))))
-    except ParserError as error:
+        rules = [] if "||" in text else list(_rules(str(library.OpeningHours(text))))
+    except library.ParserError as error:
         raise ValueError(f"{expression!r} is not in opening_hours syntax{_place(text, str(error))}") from error
     if not rules:
         raise ValueError(f"'||' in {expression!r} is not understood: write what holds on which days instead")
     return Hours(rules, zone(time_zone))
+
+
+def _library() -> Any:
+    """Import the library with the first opening hours: many configurations have none, and it takes 3 MB."""
+    import opening_hours  # noqa: PLC0415
+
+    return opening_hours
 
 
 def _rules(canonical: str) -> Iterator[_Rule]:
@@ -203,7 +212,7 @@ def _rules(canonical: str) -> Iterator[_Rule]:
         times = _TIMES.search(rule)
         days = rule[: times.start()].rstrip() if times else rule
         yield _Rule(
-            None if days in ("", "24/7") else OpeningHours(f"{days} 00:00-24:00"),
+            None if days in ("", "24/7") else _library().OpeningHours(f"{days} 00:00-24:00"),
             _spans(times[0]) if times else None,
             closed=text.endswith("closed"),
             additional=additional,
@@ -214,11 +223,12 @@ def _rules(canonical: str) -> Iterator[_Rule]:
 
 def _spans(times: str) -> tuple[_Span, ...]:
     """Return the minutes that times mean on any day."""
-    found = OpeningHours(f"{_SOME_DAY:%Y %b %d} {times}").intervals(_SOME_DAY, _SOME_DAY + timedelta(days=3))
+    library = _library()
+    found = library.OpeningHours(f"{_SOME_DAY:%Y %b %d} {times}").intervals(_SOME_DAY, _SOME_DAY + timedelta(days=3))
     return tuple(
         (round((begin - _SOME_DAY) / timedelta(minutes=1)), round((end - _SOME_DAY) / timedelta(minutes=1)))
         for begin, end, state, _ in found
-        if state == State.OPEN
+        if state == library.State.OPEN
     )
 
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from threading import Event, Lock, Thread
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -16,8 +16,6 @@ from exporter import __version__
 from exporter.app import translate
 from exporter.app.brand import BrandMonitor, Intervals, Services
 from exporter.app.notifications import StationNames, channel_settings, check_channels, goes_on, problems, routes
-from exporter.app.others import OtherBrands
-from exporter.app.ownership import Ownership
 from exporter.app.registry import ViewRegistry
 from exporter.app.service import SERVICE, ServiceMonitor
 from exporter.clock import Clock
@@ -36,10 +34,14 @@ from exporter.notify.heartbeat import Heartbeat
 from exporter.notify.notifier import Notifier
 from exporter.scheduling.pool import WorkerPool
 from exporter.scheduling.scheduler import Scheduler
-from exporter.store import PostgreSQLStore, Store, open_store
+from exporter.store import Store, open_store
 from exporter.views import BrandView, VenueView
 from exporter.web.endpoints import Management
 from exporter.web.server import WebServer
+
+if TYPE_CHECKING:
+    from exporter.app.others import OtherBrands
+    from exporter.app.ownership import Ownership
 
 SWITCH_SECONDS = 0.001
 """Seconds that a thread keeps the interpreter while others want it, a fifth of Python's own default.
@@ -85,7 +87,7 @@ class Daemon:
             look=self._log_first_round,
         )
         self._notifier = Notifier(
-            self.store, clock, owns=self._may_poll, still_firing=lambda incident: goes_on(incident, self.incidents())
+            self.store, clock, owns=self.store.owns, still_firing=lambda incident: goes_on(incident, self.incidents())
         )
         self.store.subscribe(self._notifier.wake)
         self._heartbeat: Heartbeat | None = None
@@ -114,19 +116,30 @@ class Daemon:
             registry=self.registry,
             telemetry=self.telemetry,
             reread=self._reread_credentials,
-            owns=self._may_poll,
+            owns=self.store.owns,
         )
         self._ownership: Ownership | None = None
         self._others: OtherBrands | None = None
-        if isinstance(self.store, PostgreSQLStore):
-            self._others = OtherBrands(self.store, clock, lambda: self.settings)
-            self._ownership = Ownership(
-                self.store,
-                clock,
-                brands=lambda: [brand.brand for brand in self.settings.brands],
-                take=self._take,
-                give_up=self._give_up,
-            )
+        if self.settings.state.url is not None:
+            self._share_brands()
+
+    def _share_brands(self) -> None:
+        """Divide the brands with the other processes that have the same database."""
+        # Imported where it is used: most have no PostgreSQL, and its driver takes a quarter of a start's time.
+        from exporter.app.others import OtherBrands  # noqa: PLC0415
+        from exporter.app.ownership import Ownership  # noqa: PLC0415
+        from exporter.store.postgresql import PostgreSQLStore  # noqa: PLC0415
+
+        if not isinstance(self.store, PostgreSQLStore):
+            return
+        self._others = OtherBrands(self.store, self._clock, lambda: self.settings)
+        self._ownership = Ownership(
+            self.store,
+            self._clock,
+            brands=lambda: [brand.brand for brand in self.settings.brands],
+            take=self._take,
+            give_up=self._give_up,
+        )
 
     @property
     def checks(self) -> Management:
@@ -294,7 +307,7 @@ class Daemon:
         self._notifier.apply(channel_settings(settings, StationNames(self.store)))
         self._apply_heartbeat(settings)
         intervals = _intervals(settings)
-        wanted = {brand.brand: brand for brand in settings.brands if self._may_poll(brand.brand)}
+        wanted = {brand.brand: brand for brand in settings.brands if self.store.owns(brand.brand)}
         if not settings.brands:
             self._log.warning("shard.empty", message="no brand falls to this shard: it is ready, and polls nothing")
         for name in self._brands.keys() - wanted.keys():
@@ -334,7 +347,7 @@ class Daemon:
         self._log.info("exporter.first_round", venues=len(venues), stations=stations, failed_venues=failed)
 
     def _start_brand(self, brand: Brand) -> None:
-        taken_over = isinstance(self.store, PostgreSQLStore) and self.store.taken_over(brand.brand)
+        taken_over = self.store.taken_over(brand.brand)
         monitor = BrandMonitor(brand, _intervals(self.settings), self._services, taken_over=taken_over)
         self._brands[brand.brand] = monitor
         monitor.start()
@@ -348,9 +361,6 @@ class Daemon:
         )
         self.telemetry.forget(name)
         monitor.loop.join(STOP_SECONDS)
-
-    def _may_poll(self, name: str) -> bool:
-        return self.store.owns(name) if isinstance(self.store, PostgreSQLStore) else True
 
     def _take(self, name: str) -> None:
         """Poll a brand from now on whose lease this process has."""

@@ -15,7 +15,7 @@ from exporter.clock import Clock
 from exporter.config import Settings
 from exporter.errors import StoreError
 from exporter.model import BrandState, Instant, VenueKey, VenueState
-from exporter.store import PostgreSQLStore
+from exporter.store.postgresql import PostgreSQLStore
 from exporter.views import BrandView, VenueRules, VenueView
 
 AGE_SECONDS = 2.0

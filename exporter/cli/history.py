@@ -21,7 +21,6 @@ from exporter.config.values import seconds
 from exporter.errors import ExporterError, StoreError
 from exporter.journal import Entry, JournalQuery
 from exporter.model import Event
-from exporter.store import read_journal, read_shared_journal
 
 
 def _moment(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> float | None:
@@ -113,7 +112,13 @@ def command(
 
 
 def _read(path: Path | None, url: str | None, query: JournalQuery) -> list[Entry]:
-    return read_journal(path, query) if path else read_shared_journal(url or "", query)
+    if path:
+        from exporter.store import file  # noqa: PLC0415 - one of the two: each has a driver to load
+
+        return file.read_journal(path, query)
+    from exporter.store import postgresql  # noqa: PLC0415
+
+    return postgresql.read_journal(url or "", query)
 
 
 def _row(entry: Entry) -> tuple[str, ...]:

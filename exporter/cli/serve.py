@@ -21,10 +21,9 @@ from exporter.config import Settings, take_secrets
 from exporter.errors import ConfigProblem
 from exporter.scheduling.pool import raise_open_files_limit
 from exporter.web.addresses import Address, listen, parse_address
-from exporter.web.api import api_routes
 from exporter.web.endpoints import create_app
-from exporter.web.pages import page_routes
 from exporter.web.publicurl import PublicURL
+from exporter.web.readers import reader_routes
 from exporter.web.server import WebServer
 from exporter.web.webconfig_file import WebConfigFile
 
@@ -126,12 +125,11 @@ def run(
     raise_open_files_limit()
     output = log.configure(log_level, log_format)
     daemon = Daemon(load, output, Clock(), revision=os.environ.get("CLOPOS_EXPORTER_REVISION", ""))
-    routes = [*page_routes(daemon, telemetry_path=web.telemetry_path), *api_routes(daemon, web.public)]
     app = create_app(
         daemon,
         daemon.checks,
         telemetry_path=web.telemetry_path,
-        routes=routes,
+        load_readers=partial(reader_routes, daemon, web.public, telemetry_path=web.telemetry_path),
         public=web.public,
         web_config=web.config,
     )

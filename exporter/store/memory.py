@@ -40,6 +40,16 @@ class MemoryStore:
         """Return None: there is nothing to write to."""
         return None
 
+    def owns(self, brand: str) -> bool:
+        """Return whether this process may poll a brand and write its rows: one that shares nothing may."""
+        del brand
+        return True
+
+    def taken_over(self, brand: str) -> bool:
+        """Return whether another process polled the brand before."""
+        del brand
+        return False
+
     def venue(self, venue: Venue) -> VenueState:
         """Return the state of a venue: an empty one where nothing is known."""
         return self._venues.get(venue.key) or VenueState(venue)

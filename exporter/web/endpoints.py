@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from exporter.errors import ConfigError, ConfigProblem
 from exporter.web.middleware import Authentication, HostCheck, ResponseHeaders, RoutePrefix
 from exporter.web.publicurl import PublicURL
+from exporter.web.readers import PATHS, LazyRoutes
 from exporter.web.responses import error
 from exporter.web.webconfig_file import WebConfigFile
 
@@ -75,11 +76,13 @@ def create_app(
     *,
     telemetry_path: str = "/metrics",
     routes: Sequence[BaseRoute] = (),
+    load_readers: Callable[[], Sequence[BaseRoute]] | None = None,
     public: PublicURL = PublicURL(),  # noqa: B008 - frozen
     web_config: WebConfigFile | None = None,
 ) -> ASGIApp:
-    """Return the application: the machines' endpoints and the given routes (pages, JSON) behind all that protects them.
+    """Return the application: the machines' endpoints and the given routes behind all that protects them.
 
+    `load_readers` returns those of pages and JSON, and is called with the first request for one of them.
     Raises `ConfigError` for a telemetry path that is none or that belongs to something else.
     """
     endpoints = _Endpoints(checks, public)
@@ -88,9 +91,11 @@ def create_app(
         Route(READY, endpoints.ready),
         Route(RELOAD, endpoints.reload, methods=["POST"]),
     ]
-    taken = {str(getattr(route, "path", "")) for route in [*own, *routes]}
+    taken = {*PATHS, *(str(getattr(route, "path", "")) for route in [*own, *routes])}
     router = Starlette(routes=[*own, *routes], exception_handlers={HTTPException: _refused, Exception: _failed})
     router.router.redirect_slashes = False  # its redirects repeat whatever host was asked for
+    if load_readers is not None:
+        LazyRoutes(router.router, load_readers)
     app: ASGIApp = HostCheck(router, public, PROBES)
     app = _Telemetry(metrics, _usable(telemetry_path, taken), app)
     prefix = public.route_prefix

@@ -11,7 +11,7 @@ from exporter.clock import Clock
 from exporter.clopos import wire
 from exporter.model import Discovery, Snapshot, Venue
 from exporter.simulator import World
-from exporter.store import SQLiteStore
+from exporter.store.sqlite import SQLiteStore
 
 DAY, HOUR, MINUTE = 86_400.0, 3600.0, 60.0
 

@@ -217,3 +217,30 @@ def test_both_formats_and_gzip_say_the_same(start: Start) -> None:
     assert stations(Samples(open_.text, openmetrics=True)) == expected
     only = Samples(exporter.get("/metrics?name[]=clopos_venue_up&name[]=clopos_brand_up").text)
     assert only.names == {"clopos_venue_up", "clopos_brand_up"}
+
+
+def test_what_few_need_is_loaded_when_it_is_needed(start: Start) -> None:
+    exporter = start(of={"env": {"PYTHONPROFILEIMPORTTIME": "1"}})
+    exporter.until_ready()
+    loaded = imported(exporter)
+    assert "exporter.web.server" in loaded
+    assert not loaded & {
+        "apprise",  # notifications
+        "babel",  # languages other than English
+        "exporter.store.sqlite",  # state.path
+        "exporter.web.api",
+        "exporter.web.pages",
+        "jinja2",
+        "opening_hours",
+        "psycopg",  # state.url
+    }
+    assert exporter.get("/nothing").status == 404
+    assert "exporter.web.pages" not in imported(exporter)
+    assert exporter.get("/").status == 200
+    assert {"babel", "exporter.web.api", "jinja2"} <= imported(exporter)
+    exporter.kill()  # its standard error is not empty
+
+
+def imported(exporter: Exporter) -> set[str]:
+    """Return the modules that a process has imported, which writes each to standard error."""
+    return {line.rpartition("|")[2].strip() for line in exporter.errors.splitlines()}

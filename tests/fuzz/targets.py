@@ -35,7 +35,7 @@ from exporter.journal import Entry, JournalQuery
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.telemetry import Telemetry
 from exporter.model import Change, Discovery, Failure, Snapshot, StationState, Venue, VenueState
-from exporter.store import SQLiteStore
+from exporter.store.sqlite import SQLiteStore
 from exporter.views import VenueView
 from exporter.web.webconfig_file import WebConfigFile
 

@@ -27,7 +27,8 @@ from exporter.model import (
     VenueState,
 )
 from exporter.outbox import DeliveryState, Route
-from exporter.store import MemoryStore, PostgreSQLStore, Store, open_store
+from exporter.store import MemoryStore, Store, open_store
+from exporter.store.postgresql import PostgreSQLStore
 
 VENUE = Venue("tandir", "7", "Tandir Port")
 GRILL = Station("1", "Grill", Kind.KITCHEN, active=False, printable=True, created_at=1.0, updated_at=2.0)

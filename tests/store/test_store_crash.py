@@ -12,7 +12,7 @@ from store_fakes import FakeClock
 
 from exporter.journal import JournalQuery
 from exporter.model import Venue
-from exporter.store import SQLiteStore
+from exporter.store.sqlite import SQLiteStore
 
 MANY = 2000
 """Rows of every fifth poll, so that a kill meets transactions half written."""
@@ -22,7 +22,7 @@ import sys
 from pathlib import Path
 from exporter.clock import Clock
 from exporter.model import Change, Event, Kind, Station, StationState, Venue, VenueState
-from exporter.store import SQLiteStore
+from exporter.store.sqlite import SQLiteStore
 
 store = SQLiteStore(Path(sys.argv[1]), Clock(), 1e10)
 venue = Venue("tandir", "7", "Port")

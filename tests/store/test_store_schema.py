@@ -9,7 +9,8 @@ from structlog.testing import capture_logs
 
 from exporter.journal import JournalQuery
 from exporter.model import Change, Event, Venue, VenueState
-from exporter.store import SQLiteStore, schema
+from exporter.store import schema
+from exporter.store.sqlite import SQLiteStore
 
 VENUE = Venue("tandir", "7", "Tandir Port")
 

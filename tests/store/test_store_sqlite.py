@@ -39,9 +39,10 @@ from exporter.model import (
     VenueState,
 )
 from exporter.outbox import DeliveryState, Route
-from exporter.store import SQLiteStore, file, read_journal
+from exporter.store import file
+from exporter.store.file import read_journal
 from exporter.store.memory import JOURNAL_ROWS
-from exporter.store.sqlite import FRESHNESS_SECONDS, RETRY_SECONDS
+from exporter.store.sqlite import FRESHNESS_SECONDS, RETRY_SECONDS, SQLiteStore
 
 DAY = 86_400.0
 Unprivileged = Callable[[], AbstractContextManager[None]]

@@ -1,0 +1,60 @@
+"""Pages and API, loaded with the first request for one of them.
+
+Templates, translations and schemas are a quarter of what the process would import and keep, and Prometheus needs none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from starlette.concurrency import run_in_threadpool
+from starlette.routing import BaseRoute, Router
+from starlette.types import Receive, Scope, Send
+
+from exporter.web.publicurl import PublicURL
+from exporter.web.source import Source
+
+PATHS = frozenset(
+    {
+        "/",
+        "/venue",
+        "/changes",
+        "/language",
+        *(f"/static/{name}" for name in ("page.css", "page.js", "icon.svg")),
+        *(f"/api/v1/{name}" for name in ("stations", "venues", "changes", "incidents", "openapi.json")),
+    }
+)
+"""What pages and API answer; everything else is known to be absent without loading them."""
+
+
+def reader_routes(source: Source, public: PublicURL, *, telemetry_path: str) -> list[BaseRoute]:
+    """Return the routes of pages and API."""
+    from exporter.web.api import api_routes  # noqa: PLC0415 - see above
+    from exporter.web.pages import page_routes  # noqa: PLC0415
+
+    return [*page_routes(source, telemetry_path=telemetry_path), *api_routes(source, public)]
+
+
+class LazyRoutes:
+    """Add routes to a router with the first request for one of `PATHS`.
+
+    They are loaded in a thread: scrapes go on meanwhile.
+    """
+
+    def __init__(self, router: Router, load: Callable[[], Sequence[BaseRoute]]) -> None:
+        self._router, self._load = router, load
+        self._not_found = router.default
+        self._loading = asyncio.Lock()
+        router.default = self
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer what no route matches."""
+        if scope["path"] not in PATHS:
+            await self._not_found(scope, receive, send)
+            return
+        async with self._loading:
+            if self._router.default is self:
+                self._router.routes.extend(await run_in_threadpool(self._load))
+                self._router.default = self._not_found
+        await self._router(scope, receive, send)
