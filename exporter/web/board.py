@@ -1,4 +1,4 @@
-"""The board of all venues: one tile each, worst first, rendered anew only where something changed."""
+"""The board of all venues: one tile each, worst first, rendered where it is shown and kept until something changes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import secrets
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from markupsafe import Markup
 
@@ -23,26 +24,33 @@ LATE = 3
 _PLAIN = str.maketrans({"ə": "e", "\N{LATIN SMALL LETTER DOTLESS I}": "i"})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Tile:
-    """A venue on the board. `active` of `total` stations are active; `text` is what a search looks through."""
+    """A venue on the board. `active` of `total` stations are active; `template` renders it.
+
+    `entries` are its changes of the last day before `made_at`, newest first, and `mark` says which those are. What is
+    seen of few tiles only, text and HTML, is made when it is asked for.
+    """
 
     view: VenueView
     level: Level
     troubles: Sequence[Trouble]
     active: int
     total: int
-    text: str
-    html: tuple[Markup, Markup]
     is_late: bool
+    is_current: bool
+    with_brand: bool
+    template: Callable[..., str]
     mark: tuple[int, int]
+    entries: Sequence[Entry]
+    made_at: Instant
 
     @property
     def venue(self) -> Venue:
         """Return the venue."""
         return self.view.state.venue
 
-    @property
+    @cached_property
     def rank(self) -> tuple[int, int, int, str, VenueKey]:
         """Return what to sort by: worst first, then by name."""
         levels = [trouble.level for trouble in self.troubles]
@@ -66,8 +74,35 @@ class Tile:
 
     def render(self, view: VenueView, now: Instant, texts: Wording) -> Markup:
         """Put the age of the data in."""
-        before, after = self.html
+        before, after = self._html
         return before + _age(view, now, texts) + after
+
+    @cached_property
+    def text(self) -> str:
+        """Return what a search looks through."""
+        stations = (self.view.state.stations or {}).values()
+        names = [station_state.station.name for station_state in stations]
+        return searchable("\n".join([self.venue.name, self.venue.id, self.venue.brand, *names]))
+
+    @cached_property
+    def _html(self) -> tuple[Markup, Markup]:
+        """Return what comes before the age of the data, and what after it."""
+        stations = self.view.state.stations or {}
+        gap = Markup(secrets.token_hex())  # noqa: S704 - hexadecimal digits
+        seen_at = self.made_at.wall if self.is_current else self.view.state.last_success or 0.0
+        html = self.template(
+            view=self.view,
+            history=day_history(stations.values(), self.entries, self.made_at.wall, seen_at) if stations else None,
+            level=self.level,
+            troubles=self.troubles,
+            with_brand=self.with_brand,
+            current=self.is_current,
+            active=_active(stations),
+            stations=in_order(stations),
+            age=gap,
+        )
+        before, _, after = html.partition(str(gap))
+        return Markup(before), Markup(after)  # noqa: S704 - comes out of the template
 
 
 class Board:
@@ -77,7 +112,6 @@ class Board:
         self._template = template
         self._tiles: Mapping[VenueKey, Tile] = {}
         self._with_brand = False
-        self._gap = Markup(secrets.token_hex())  # noqa: S704 - hexadecimal digits
 
     def tiles(
         self, views: Iterable[VenueView], now: Instant, changes: Mapping[VenueKey, Sequence[Entry]] = EMPTY
@@ -103,39 +137,26 @@ class Board:
     ) -> Tile:
         found = troubles.venue_troubles(view, is_late=is_late)
         level = troubles.level(view, found, is_late=is_late)
-        venue, stations = view.state.venue, view.state.stations or {}
+        stations = view.state.stations or {}
         current = is_current(view) and not is_late
-        active = sum(station_state.station.active is True for station_state in stations.values())
-        seen_at = now.wall if current else view.state.last_success or 0.0
-        html = self._template(
-            view=view,
-            history=day_history(stations.values(), entries, now.wall, seen_at) if stations else None,
-            level=level,
-            troubles=found,
-            with_brand=self._with_brand,
-            current=current,
-            active=active,
-            stations=in_order(stations),
-            age=self._gap,
-        )
-        before, _, after = html.partition(str(self._gap))
-        names = [
-            venue.name,
-            venue.id,
-            venue.brand,
-            *(station_state.station.name for station_state in stations.values()),
-        ]
         return Tile(
             view=view,
             level=level,
             troubles=found,
-            active=active if current else 0,
+            active=_active(stations) if current else 0,
             total=len(stations) if current else 0,
-            text=searchable("\n".join(names)),
-            html=(Markup(before), Markup(after)),  # noqa: S704 - comes out of the template
             is_late=is_late,
+            is_current=current,
+            with_brand=self._with_brand,
+            template=self._template,
             mark=mark,
+            entries=entries,
+            made_at=now,
         )
+
+
+def _active(stations: Mapping[str, StationState]) -> int:
+    return sum(station_state.station.active is True for station_state in stations.values())
 
 
 def in_order(stations: Mapping[str, StationState]) -> list[StationState]:

@@ -124,6 +124,9 @@ class _Pages:
         views, brands = source.venues(), sorted(source.brands(), key=lambda brand: brand.state.brand)
         tiles = self._board(texts.language).tiles(views, now, self._recent.refresh(now.wall))
         by_key = {view.state.venue.key: view for view in views}
+        by_brand: dict[str, list[VenueView]] = {}
+        for view in views:
+            by_brand.setdefault(view.state.venue.brand, []).append(view)
         found = sorted(
             (trouble for tile in tiles for trouble in tile.troubles),
             key=lambda trouble: (-trouble.level, -trouble.since),
@@ -170,7 +173,7 @@ class _Pages:
             tiles=[tile.render(by_key[tile.venue.key], now, texts) for tile in chosen[: search.rows]],
             totals=totals,
             several=len(brands) > 1,
-            brands=[Freshness(brand, views, now) for brand in brands],
+            brands=[Freshness(brand, by_brand.get(brand.state.brand, ()), now) for brand in brands],
             zone=_common_zone(views),
             zones={view.state.venue.key: view.rules.time_zone for view in views},
             entries=source.journal(limit=CHANGES, events=SHOWN_EVENTS),
@@ -337,10 +340,9 @@ class Totals:
 
 
 class Freshness:
-    """How well we see a brand."""
+    """How well we see a brand, of whose venues these are the views."""
 
-    def __init__(self, brand: BrandView, views: Iterable[VenueView], now: Instant) -> None:
-        mine = [view for view in views if view.state.venue.brand == brand.state.brand]
+    def __init__(self, brand: BrandView, mine: Sequence[VenueView], now: Instant) -> None:
         self.brand = brand
         self.name = brand.state.brand
         self.outage = brand.state.login_outage or brand.state.outage

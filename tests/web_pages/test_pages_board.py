@@ -60,9 +60,20 @@ def test_a_tile_is_rendered_once_while_nothing_but_its_age_changes() -> None:
 def test_a_tile_is_rendered_anew_when_what_it_shows_changes(change: Callable[[VenueView], VenueView]) -> None:
     template = Template()
     board = Board(template)
-    board.tiles([VIEW], AT)
-    board.tiles([change(VIEW)], AT)
+    for view in (VIEW, change(VIEW)):
+        show(board, view)
     assert template.rendered == 2
+
+
+def test_only_what_is_shown_is_rendered() -> None:
+    template = Template()
+    Board(template).tiles([VIEW], AT)
+    assert not template.rendered
+
+
+def show(board: Board, *views: VenueView) -> None:
+    for view, tile in zip(views, sorted(board.tiles(views, AT), key=lambda tile: tile.venue.key), strict=True):
+        tile.render(view, AT, wording_for("en"))
 
 
 def test_data_grows_old_by_time_alone() -> None:
@@ -74,8 +85,8 @@ def test_data_grows_old_by_time_alone() -> None:
 def test_brands_are_named_as_soon_as_there_are_several() -> None:
     template = Template()
     board = Board(template)
-    board.tiles([VIEW], AT)
-    board.tiles([VIEW, venue_view("8", brand="plov")], AT)
+    show(board, VIEW)
+    show(board, VIEW, venue_view("8", brand="plov"))
     assert template.with_brand == [False, True, True]
 
 
