@@ -2,7 +2,8 @@
 
 Each family is a column of blocks, and a block holds the sample lines of some venues. A poll renders its venue's lines
 and puts them into their places; a scrape joins the blocks. For gzip, a block is compressed once, and again only after
-one of its venues changed. What is about the process itself changes all the time and is rendered at most once a second.
+one of its venues changed; where most of a column's blocks did, the column is compressed as one. What is about the
+process itself changes all the time and is rendered at most once a second.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ from exporter.views import VenueView
 
 BLOCK = 32
 """Venues that share a block: enough to compress well and join quickly, few enough to compress again quickly."""
+
+MANY_BLOCKS = 64
+"""Blocks of a column from which on it is compressed as one if most of them changed: each call costs as much as 2 KB."""
 
 TELEMETRY_AGE = 1.0
 """Seconds that the text about the process itself is kept."""
@@ -81,6 +85,7 @@ class Exposition:
         self._free: list[int] = []
         self._columns: list[list[_Block]] = [[] for _ in VENUE_FAMILIES]
         self._packed_columns: list[Deflated | None] = [None for _ in VENUE_FAMILIES]
+        self._changed: list[set[int]] = [set() for _ in VENUE_FAMILIES]  # blocks, since their column was compressed
         self._documents: dict[tuple[bool, bool], tuple[float, bytes]] = {}
         self._tails: dict[bool, tuple[float, bytes]] = {}
         self._headers = {om: [header(f, openmetrics=om) for f in VENUE_FAMILIES] for om in (False, True)}
@@ -126,6 +131,7 @@ class Exposition:
         for i, chunk in enumerate(chunks, first):
             if self._columns[i][block].put(place, chunk):
                 self._packed_columns[i] = None
+                self._changed[i].add(block)
                 self._documents.clear()  # Now rather than with the next scrape: they are by far the largest we hold.
 
     def _new_slot(self) -> int:
@@ -170,7 +176,14 @@ class Exposition:
         """Return a family's compressed lines, compressing what changed since."""
         packed = self._packed_columns[i]
         if packed is None:
-            packed = self._packed_columns[i] = deflate.join(block.packed() for block in self._columns[i])
+            blocks, changed = self._columns[i], self._changed[i]
+            # Each call lets other threads have the interpreter, and has to wait for it again.
+            if len(changed) > max(MANY_BLOCKS, len(blocks) // 2) and i >= _STATION_FAMILIES:
+                packed = deflate.compress(b"".join([block.text for block in blocks]))
+            else:
+                packed = deflate.join(block.packed() for block in blocks)
+            self._packed_columns[i] = packed
+            changed.clear()
         return packed
 
     def _tail(self, openmetrics: bool) -> tuple[float, bytes]:  # noqa: FBT001 - as in _whole

@@ -155,6 +155,31 @@ def test_only_the_block_of_a_venue_that_changed_is_compressed_again(
     assert sorted(venues_seen, reverse=True)[:2] == [BLOCK, 0]
 
 
+def test_columns_of_many_blocks_that_changed_are_compressed_as_one(
+    made: Exposition, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MANY_BLOCKS", 2)
+    numbers = range(4 * BLOCK)
+    for number in numbers:
+        made.update(view(station(), of=venue(str(number))))
+    compressed: list[bytes] = []
+    compress = deflate.compress
+
+    def spy(data: bytes) -> deflate.Deflated:
+        compressed.append(data)
+        return compress(data)
+
+    monkeypatch.setattr(deflate, "compress", spy)
+    cases = ((numbers, 1), (numbers[:1], 4), (numbers[:1], 1), (numbers, 1))  # blocks are compressed when few changed
+    for polls, (changed, calls) in enumerate(cases, 1):
+        for number in changed:
+            made.update(view(station(), of=venue(str(number)), polls=polls))
+        compressed.clear()
+        body = made.scrape(TEXT_ACCEPT, "gzip").body
+        assert sum(b"clopos_venue_polls_total{" in data for data in compressed) == calls
+        assert zlib.decompress(body, 31) == made.scrape(TEXT_ACCEPT, "").body
+
+
 def test_only_the_families_of_the_poll_are_rendered_when_the_stations_are_the_same_object(
     made: Exposition, monkeypatch: pytest.MonkeyPatch
 ) -> None:
