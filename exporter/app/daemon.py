@@ -43,14 +43,17 @@ if TYPE_CHECKING:
     from exporter.app.others import OtherBrands
     from exporter.app.ownership import Ownership
 
-SWITCH_SECONDS = 0.001
-"""Seconds that a thread keeps the interpreter while others want it, a fifth of Python's own default.
+SWITCH_SECONDS = 0.0002
+"""Seconds that a thread keeps the interpreter while others want it; Python's own default is 0.005.
 
-A scrape may have to wait so long several times where a flood of events is emitted at the same moment.
+A scrape has to wait so long at every piece that it compresses or sends while a page is rendered.
 """
 
 STOP_SECONDS = 2.0
 """Seconds that polls under way have to notice that the process ends."""
+
+START_SECONDS = 0.2
+"""Seconds that the server waits for what is remembered; where that is much, it answers while the rest is loaded."""
 
 LOG_SECONDS = 1.0
 """Seconds that the log has to take what is still to be written; the next start emits the events it does not take."""
@@ -70,6 +73,7 @@ class Daemon:
         self.settings = self._load_checked()
         self._log = structlog.get_logger(__name__)
         self._reloading = Lock()
+        self._starting = True
         self._stopping = Event()
         self._reload_successful = True
         self._brands: dict[str, BrandMonitor] = {}
@@ -203,6 +207,9 @@ class Daemon:
     def not_ready(self) -> Sequence[str]:
         """Return the reasons why there is nothing to show yet, one a brand, and whether too few venues were polled."""
         unready = [reason for brand in list(self._brands.values()) if (reason := brand.not_ready)]
+        if self._starting:
+            names = (brand.brand for brand in self.settings.brands if self.store.owns(brand.brand))
+            unready += [f"brand {name}: is being loaded" for name in names if name not in self._brands]
         if (percent := self.settings.ready_venues_percent) and not unready:
             venues = self.registry.venues()
             polled = sum(view.state.polled_at is not None for view in venues)
@@ -217,10 +224,24 @@ class Daemon:
         # A reload logs in anew and reads files: not the business of a signal handler.
         signal.signal(signal.SIGHUP, lambda *_: Thread(target=self.reload, name="reload", daemon=True).start())
         sys.setswitchinterval(SWITCH_SECONDS)
-        self.start()
-        self._log.info("exporter.started", version=__version__, listening=server.urls, brands=list(self._brands))
+        failures: list[Exception] = []
+
+        def start() -> None:
+            try:
+                self.start()
+            except Exception as error:  # noqa: BLE001 - raised below, where the process ends
+                failures.append(error)
+                server.stop()
+
+        starting = Thread(target=start, name="start", daemon=True)
+        starting.start()
+        starting.join(START_SECONDS)
+        brands = [brand.brand for brand in self.settings.brands if self.store.owns(brand.brand)]
+        self._log.info("exporter.started", version=__version__, listening=server.urls, brands=brands)
         try:
             server.run()
+            if failures:
+                raise failures[0]
         finally:
             self.stop()
             self._log.info("exporter.stopped")
@@ -228,26 +249,32 @@ class Daemon:
 
     def start(self) -> None:
         """Begin to poll, with what is remembered from an earlier process already published."""
-        self._output.start()
-        self._event_log.start()
-        configured = {brand.brand for brand in self.settings.brands}
-        for state in self.store.brands():
-            if state.brand not in {*configured, SERVICE} and self._is_forgotten(state):
-                self.store.forget_brand(state.brand)
-        self._apply(self.settings)
-        # Last, so that what is remembered does not take the place of what was just polled.
-        self._scheduler.start()
-        self._service.start()
-        if self._ownership is not None:
-            self._ownership.start()
+        with self._reloading:
+            if self._stopping.is_set():
+                return
+            self._output.start()
+            self._event_log.start()
+            configured = {brand.brand for brand in self.settings.brands}
+            for state in self.store.brands():
+                if state.brand not in {*configured, SERVICE} and self._is_forgotten(state):
+                    self.store.forget_brand(state.brand)
+            self._apply(self.settings)
+            self._starting = False
+            if self._stopping.is_set():
+                return
+            # Last, so that what is remembered does not take the place of what was just polled.
+            self._scheduler.start()
+            self._service.start()
+            if self._ownership is not None:
+                self._ownership.start()
 
     def stop(self) -> None:
         """Cut what is under way, store and emit what there is, and close."""
         if self._ownership is not None:
             # Before anything else is cut: polls that end at once would keep the scheduler from starting a brand.
             self._ownership.stop(STOP_SECONDS)
-        with self._reloading:  # A reload under way would start brands anew.
-            self._stopping.set()
+        self._stopping.set()
+        with self._reloading:  # A start or reload under way would start brands anew.
             self._scheduler.shutdown()
             for brand in self._brands.values():
                 brand.stop()
@@ -304,8 +331,6 @@ class Daemon:
         """Start, reconfigure, replace and stop brands; a replaced one keeps its state, which lives in the store."""
         self.settings = settings
         self.store.routes = routes(settings)
-        self._notifier.apply(channel_settings(settings, StationNames(self.store)))
-        self._apply_heartbeat(settings)
         intervals = _intervals(settings)
         wanted = {brand.brand: brand for brand in settings.brands if self.store.owns(brand.brand)}
         if not settings.brands:
@@ -313,6 +338,8 @@ class Daemon:
         for name in self._brands.keys() - wanted.keys():
             self._remove(name)
         for name, brand in wanted.items():
+            if self._stopping.is_set():
+                return
             monitor = self._brands.get(name)
             if monitor is not None and _same_connection(monitor.settings, brand):
                 monitor.reconfigure(brand, intervals)
@@ -320,6 +347,9 @@ class Daemon:
             if monitor is not None:
                 monitor.stop()
             self._start_brand(brand)
+        # Last, as channels ask which incidents still fire.
+        self._notifier.apply(channel_settings(settings, StationNames(self.store)))
+        self._apply_heartbeat(settings)
 
     def _apply_heartbeat(self, settings: Settings) -> None:
         if self._heartbeat is not None:
@@ -395,7 +425,7 @@ class Daemon:
 
     def _is_forgotten(self, brand: BrandState) -> bool:
         newest = max(
-            (venue.last_success or 0.0 for venue in self.store.venues() if venue.venue.brand == brand.brand),
+            (venue.last_success or 0.0 for venue in self.store.venues(brand.brand)),
             default=0.0,
         )
         return newest < self._clock.wall() - FORGET_SECONDS

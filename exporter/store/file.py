@@ -40,12 +40,15 @@ class DamagedError(StoreError):
 class StateFile:
     """The open state file of this process, and what it holds: `venues`, `brands`, the `last_id` of the journal.
 
+    The venues of a brand are only known after `read_venues`; `unread` are the brands for which that is to come.
+
     With `set_aside`, or where the file is damaged, it is kept under another name (`kept`) and a new one is
     begun. `journal_retention` is in seconds. Everything raises StoreError; after one the file can only be closed.
     """
 
     def __init__(self, path: Path, now: Instant, journal_retention: float, *, set_aside: bool = False) -> None:
         self.venues: dict[VenueKey, VenueState] = {}
+        self.unread: set[str] = set()
         self.brands: dict[str, BrandState] = {}
         self.cursors: dict[str, int] = {}
         self.deliveries: dict[int, Delivery] = {}
@@ -66,14 +69,24 @@ class StateFile:
                 self.kept = _set_aside(path, now)
                 self._identity = stack.enter_context(_locked(path))
             try:
-                self._connection = stack.enter_context(self._open(now))
+                self._connection = stack.enter_context(self._open())
             except DamagedError:
                 self.kept = _set_aside(path, now)
                 self._identity = stack.enter_context(_locked(path))
-                self._connection = stack.enter_context(self._open(now))
+                self._connection = stack.enter_context(self._open())
             self._size = path.stat().st_size
             self._wal_identity = _identity(Path(f"{path}-wal"))
             self._resources = stack.pop_all()
+
+    def read_venues(self, brand: str, now: Instant) -> Sequence[VenueState]:
+        """Read the states of a brand's venues as an earlier process left them; nothing the second time."""
+        if brand not in self.unread:
+            return ()
+        with _translated(), _understood():
+            found = list(rows.read_venues(self._connection, now, brand))
+        self.venues.update((state.venue.key, state) for state in found)
+        self.unread.discard(brand)
+        return found
 
     def holds(self, state: VenueState | BrandState) -> bool:
         """Return whether the file has all of a state but how fresh it is."""
@@ -142,7 +155,7 @@ class StateFile:
         self._size = size
 
     @contextmanager
-    def _open(self, now: Instant) -> Iterator[sqlite3.Connection]:
+    def _open(self) -> Iterator[sqlite3.Connection]:
         connect = sqlite3.connect(self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         with closing(connect) as opened:
             with _translated(), _understood(), opened as connection:
@@ -153,7 +166,7 @@ class StateFile:
                 connection.execute("PRAGMA synchronous = NORMAL")
                 connection.execute("BEGIN IMMEDIATE")
                 schema.migrate(connection)
-                self.venues = {state.venue.key: state for state in rows.read_venues(connection, now)}
+                self.unread = rows.read_brands_of_venues(connection)
                 self.brands = {state.brand: state for state in rows.read_brands(connection)}
                 self.cursors = rows.read_cursors(connection)
                 self.deliveries = {delivery.id: delivery for delivery in rows.read_deliveries(connection)}

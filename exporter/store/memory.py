@@ -58,10 +58,10 @@ class MemoryStore:
         """Return the state of a brand: an empty one where nothing is known."""
         return self._brands.get(brand) or BrandState(brand)
 
-    def venues(self) -> Sequence[VenueState]:
-        """Return the state of every known venue."""
+    def venues(self, brand: str | None = None) -> Sequence[VenueState]:
+        """Return the state of every known venue, of one brand or all."""
         with self._lock:
-            return list(self._venues.values())
+            return [state for key, state in self._venues.items() if brand in (None, key[0])]
 
     def brands(self) -> Sequence[BrandState]:
         """Return the state of every known brand."""

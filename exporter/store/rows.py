@@ -265,6 +265,11 @@ def read_venues(connection: SqlConnection, now: Instant, brand: str | None = Non
         yield state
 
 
+def read_brands_of_venues(connection: SqlConnection) -> set[str]:
+    """Read which brands have states of venues."""
+    return {brand for (brand,) in connection.execute("SELECT DISTINCT brand FROM venues")}
+
+
 def read_brands(connection: SqlConnection, brand: str | None = None) -> Iterator[BrandState]:
     """Read the states of an earlier process, of one brand or all."""
     where, of = ("", ()) if brand is None else (" WHERE brand = ?", (brand,))

@@ -14,7 +14,7 @@ from structlog import get_logger
 from exporter.clock import Clock
 from exporter.errors import StoreError
 from exporter.journal import Entry, JournalQuery
-from exporter.model import BrandState, Change, Instant, VenueKey, VenueState
+from exporter.model import BrandState, Change, Instant, Venue, VenueKey, VenueState
 from exporter.outbox import Delivery
 from exporter.store.file import DamagedError, InUseError, StateFile, read_entries_after, read_journal
 from exporter.store.memory import MemoryStore
@@ -31,7 +31,8 @@ RETRY_SECONDS = 30.0
 class SQLiteStore(MemoryStore):
     """Keep states and the journal in memory and in a file.
 
-    What a poll changed is written, in one transaction, before `commit` returns. While the file cannot be written
+    The venues of a brand are read when the brand is first asked for, so that a start with thousands does not wait for
+    all. What a poll changed is written, in one transaction, before `commit` returns. While the file cannot be written
     everything goes on from memory, and the file catches up as soon as it can. Raises InUseError where another process
     writes the same file.
     """
@@ -44,6 +45,7 @@ class SQLiteStore(MemoryStore):
         self._writing = RLock()
         self._file: StateFile | None = None
         self._loaded = False
+        self._unread: set[str] = set()
         self._damaged = False
         self._problem: str | None = None
         self._due = -math.inf
@@ -65,12 +67,25 @@ class SQLiteStore(MemoryStore):
         """Return whether the state can be written."""
         return self._file is not None
 
+    def venue(self, venue: Venue) -> VenueState:
+        """Return the state of a venue: an empty one where nothing is known."""
+        self._read(venue.brand)
+        return super().venue(venue)
+
+    def venues(self, brand: str | None = None) -> Sequence[VenueState]:
+        """Return the state of every known venue, of one brand or all."""
+        for unread in tuple(self._unread) if brand is None else (brand,):
+            self._read(unread)
+        return super().venues(brand)
+
     def commit(
         self, *states: VenueState | BrandState, changes: Sequence[Change] = (), removed: Iterable[VenueKey] = ()
     ) -> None:
         """Store states, changes and removals, and write them unless only the freshness is new. Never raises."""
         with self._writing:
             gone = list(removed)
+            for brand in {key[0] for key in gone} | {_brand_of(state) for state in states}:
+                self._read(brand)
             last_delivery = self._last_delivery
             self._take(states, changes, gone)
             self._deliveries_due.update(range(last_delivery + 1, self._last_delivery + 1))
@@ -89,6 +104,7 @@ class SQLiteStore(MemoryStore):
     def forget_brand(self, brand: str) -> None:
         """Delete the state of a brand and of its venues; their journal stays."""
         with self._writing:
+            self._read(brand)
             self._venues_due.update(key for key in self._venues if key[0] == brand)
             self._brands_due.add(brand)
             super().forget_brand(brand)
@@ -179,25 +195,58 @@ class SQLiteStore(MemoryStore):
                 kept=str(file.kept),
                 problem="the file is damaged: a new one is begun",
             )
-        if not self._loaded:
+        if self._loaded:
+            self._unread &= file.unread
+            for brand in file.unread - self._unread:
+                file.read_venues(brand, now)
+        else:
             self._loaded = True
+            self._unread = set(file.unread)
             with self._lock:
-                # A process that was killed may have left venues that its brand no longer lists.
-                listed = {name: {venue.id for venue in brand.venues or ()} for name, brand in file.brands.items()}
-                known = {key: state for key, state in file.venues.items() if key[1] in listed.get(key[0], {key[1]})}
-                self._venues = {**known, **self._venues}
                 self._brands = {**file.brands, **self._brands}
                 # What was emitted from memory before the file could be opened is emitted once more: never less.
                 self._cursors = dict(file.cursors)
                 later = [replace(one, id=one.id + file.last_delivery) for one in self._deliveries.values()]
                 self._deliveries = {**file.deliveries, **{one.id: one for one in later}}
                 self._last_delivery += file.last_delivery
+            for brand in {brand for brand, _ in self._venues} & self._unread:
+                self._take_over(file, brand, now)
         self._renumber(file.last_id)
         self._cursors_due = True
         self._deliveries_due = {*self._deliveries, *file.deliveries}
         self._venues_due = {*self._venues, *file.venues}
         self._brands_due = {*self._brands, *file.brands}
         return file
+
+    def _read(self, brand: str) -> None:
+        """Take over what the file has of a brand's venues and memory has not, the first time."""
+        if brand not in self._unread:
+            return
+        with self._writing:
+            file, now = self._file, self._clock.now()
+            if brand not in self._unread or file is None:
+                return
+            try:
+                self._take_over(file, brand, now)
+            except DamagedError:
+                # Set aside at once; a new file gets what is known.
+                file.close()
+                self._file, self._damaged, self._due = None, True, -math.inf
+                self._write(urgent=True)
+            except StoreError as error:
+                self._lose(error, now)
+
+    def _take_over(self, file: StateFile, brand: str, now: Instant) -> None:
+        states = file.read_venues(brand, now)
+        self._unread.discard(brand)
+        known = file.brands.get(brand)
+        # A process that was killed may have left venues that its brand no longer lists.
+        listed = None if known is None else {venue.id for venue in known.venues or ()}
+        with self._lock:
+            for state in states:
+                if listed is None or state.venue.id in listed:
+                    self._venues.setdefault(state.venue.key, state)
+        self._venues_due.update(state.venue.key for state in states)
 
     def _renumber(self, last_id: int) -> None:
         """Let the entries that no file holds yet follow those of this one, which may be another than before."""
@@ -222,3 +271,7 @@ class SQLiteStore(MemoryStore):
             self._problem = problem
             effect = "serving goes on from memory until the file can be written again"
             LOG.error("store.unavailable", path=str(self._path), problem=problem, effect=effect)
+
+
+def _brand_of(state: VenueState | BrandState) -> str:
+    return state.brand if isinstance(state, BrandState) else state.venue.brand

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -10,6 +11,7 @@ import pytest
 from app_fakes import FakeOutput, samples, settings
 from structlog.testing import capture_logs
 
+from exporter.app.brand import BrandMonitor
 from exporter.app.daemon import FORGET_SECONDS, Daemon
 from exporter.clock import Clock
 from exporter.config import Settings
@@ -229,19 +231,59 @@ class FakeServer:
         self.stopped = True
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_serving_ends_with_a_signal_and_says_when_it_began_and_ended(both: Settings, number: signal.Signals) -> None:
+def serve(daemon: Daemon, server: FakeServer) -> None:
     before = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
-    daemon = Daemon(lambda: both, FakeOutput(), Clock())  # type: ignore[arg-type]
     try:
-        with capture_logs() as logged:
-            daemon.serve(FakeServer(signal.SIGHUP, number))  # type: ignore[arg-type]
+        daemon.serve(server)  # type: ignore[arg-type]
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_serving_ends_with_a_signal_and_says_when_it_began_and_ended(both: Settings, number: signal.Signals) -> None:
+    with capture_logs() as logged:
+        serve(Daemon(lambda: both, FakeOutput(), Clock()), FakeServer(signal.SIGHUP, number))  # type: ignore[arg-type]
     events = [line["event"] for line in logged]
     assert events[0] == "exporter.started"
     assert events[-1] == "exporter.stopped"
+
+
+def test_what_is_loaded_is_shown_while_the_rest_is_still_to_come(
+    start: Start, both: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = Settings.model_validate({**both.model_dump(), "state": {"path": str(tmp_path / "state.db")}})
+    daemon = start(kept)
+    until(lambda: shown(daemon) == {FIRST, SECOND})
+    daemon.stop()
+    gate, begin = threading.Event(), BrandMonitor.start
+
+    def begin_late(monitor: BrandMonitor) -> None:
+        assert monitor.settings.brand == FIRST or gate.wait(10)
+        begin(monitor)
+
+    monkeypatch.setattr(BrandMonitor, "start", begin_late)
+    again = Daemon(lambda: kept, FakeOutput(), Clock())  # type: ignore[arg-type]
+
+    class Reader(FakeServer):
+        def run(self) -> None:
+            until(lambda: shown(again) == {FIRST})
+            assert again.checks.healthy()
+            assert again.not_ready()
+            gate.set()
+            until(lambda: shown(again) == {FIRST, SECOND})
+
+    serve(again, Reader())
+    assert gate.is_set()
+
+
+def test_a_start_that_fails_ends_the_process(both: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: BrandMonitor) -> None:
+        raise RuntimeError("cannot start")
+
+    monkeypatch.setattr(BrandMonitor, "start", fail)
+    with pytest.raises(RuntimeError, match="cannot start"):
+        serve(Daemon(lambda: both, FakeOutput(), Clock()), FakeServer())  # type: ignore[arg-type]
 
 
 def test_a_shard_without_a_brand_says_so(start: Start, both: Settings) -> None:

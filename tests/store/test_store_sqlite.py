@@ -8,8 +8,8 @@ import os
 import resource
 import shutil
 import sqlite3
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from exporter.model import (
     Event,
     Incident,
     IncidentKind,
+    Instant,
     Kind,
     Outage,
     Reason,
@@ -39,7 +40,7 @@ from exporter.model import (
     VenueState,
 )
 from exporter.outbox import DeliveryState, Route
-from exporter.store import file
+from exporter.store import file, rows
 from exporter.store.file import read_journal
 from exporter.store.memory import JOURNAL_ROWS
 from exporter.store.sqlite import FRESHNESS_SECONDS, RETRY_SECONDS, SQLiteStore
@@ -91,6 +92,44 @@ def touched(clock: FakeClock) -> Change:
 
 
 class TestRestart:
+    def test_venues_are_read_when_their_brand_is_asked_for(
+        self, path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        plov = replace(state(clock, BAR), venue=Venue("plov", "1", "Plov"))
+        store = opened(path, clock)
+        store.commit(state(clock, GRILL), plov)
+        read: list[str | None] = []
+        read_venues = rows.read_venues
+
+        def spy(connection: rows.SqlConnection, now: Instant, brand: str | None = None) -> Iterator[VenueState]:
+            read.append(brand)
+            return read_venues(connection, now, brand)
+
+        monkeypatch.setattr(rows, "read_venues", spy)
+        store = reopened(store, clock)
+        assert read == []
+        assert store.venue(VENUE).stations == {"1": GRILL}
+        assert store.venue(VENUE).stations == {"1": GRILL}
+        assert read == ["tandir"]
+        store.commit(replace(plov, stations={}), changes=[touched(clock)])
+        assert read == ["tandir", "plov"]
+        again = reopened(store, clock)
+        assert {one.venue.brand: len(one.stations or {}) for one in again.venues()} == {"tandir": 1, "plov": 0}
+
+    def test_what_was_read_goes_on_in_a_new_file_where_the_rest_is_damaged(self, path: Path, clock: FakeClock) -> None:
+        plov = replace(state(clock, BAR), venue=Venue("plov", "1", "Plov"))
+        store = opened(path, clock)
+        store.commit(state(clock, GRILL), plov)
+        store.close()
+        with closing(sqlite3.connect(path)) as file, file:
+            file.execute("UPDATE stations SET kind = 'unheard' WHERE brand = 'plov'")
+        store = opened(path, clock)
+        assert store.venue(VENUE).stations == {"1": GRILL}
+        with capture_logs() as logs:
+            assert store.venue(plov.venue).stations is None
+        assert [line["event"] for line in logs] == ["store.set_aside"]
+        assert reopened(store, clock).venue(VENUE).stations == {"1": GRILL}
+
     def test_a_venue_comes_back_as_it_was_and_says_that_it_is_restored(self, path: Path, clock: FakeClock) -> None:
         before = replace(
             state(clock, GRILL, BAR),
