@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import click
 
-from benchmarks import cost, polling, scrape, weighting
+from benchmarks import cost, polling, scrape, ten_thousand, weighting
 from benchmarks.figures import DOCUMENT, Figure, circumstances, table, write
 
 PARTS: dict[str, Callable[[], Iterator[Figure]]] = {
@@ -16,6 +16,7 @@ PARTS: dict[str, Callable[[], Iterator[Figure]]] = {
     "polling": polling.figures,
     "weighting": weighting.figures,
     "cost": cost.figures,
+    "fleet": ten_thousand.figures,
 }
 REAL_TIME = "polling in real time"
 

@@ -52,9 +52,10 @@ class Exporter:
 
 
 @contextmanager
-def simulator(*, brands: int, venues: int) -> Iterator[list[Section]]:
+def simulator(*, brands: int, venues: int, changes_per_minute: float = 0.0) -> Iterator[list[Section]]:
     """Run a simulator without limits, and return the sections that configure its brands."""
     command = ["simulate", "--listen-address=127.0.0.1:0", "--scenario=calm", "--no-limits"]
+    command.append(f"--changes-per-minute={changes_per_minute}")
     with _program([*command, f"--brands={brands}", f"--venues={venues}", f"--stations={STATIONS}"]) as (_, output):
         printed = _until(output, lambda text: text if text.count("\nCLOPOS_") == _LINES * brands else None)
         sections: list[Section] = []
@@ -66,16 +67,20 @@ def simulator(*, brands: int, venues: int) -> Iterator[list[Section]]:
 
 
 @contextmanager
-def exporter(brands: list[Section], **settings: Any) -> Iterator[Exporter]:
-    """Run an exporter."""
+def exporter(brands: list[Section], *, port: int = 0, **settings: Any) -> Iterator[Exporter]:
+    """Run an exporter; port 0 is any that is free."""
     with tempfile.NamedTemporaryFile("w", suffix=".yml") as config:
         yaml.safe_dump({"brands": brands, **settings}, config)
         config.flush()
         began = time.perf_counter()
-        command = ["serve", f"--config.file={config.name}", "--web.listen-address=127.0.0.1:0", "--log.format=json"]
+        command = [
+            "serve",
+            f"--config.file={config.name}",
+            f"--web.listen-address=127.0.0.1:{port}",
+            "--log.format=json",
+        ]
         with _program(command) as (process, output):
-            port = int(_until(output, _port))
-            yield Exporter(process.pid, port, began)
+            yield Exporter(process.pid, int(_until(output, _port)), began)
 
 
 @contextmanager
