@@ -29,8 +29,11 @@ from exporter.clock import format_duration, iso
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
 FORMATS = ("json", "logfmt", "console")
 
-# What may end a line, steer a terminal or turn the reading direction around, and half characters, which no UTF-8 has.
-_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+# What may end a line, steer a terminal, turn the reading direction around or hide text (the tags of Unicode), and half
+# characters, which no UTF-8 has.
+_UNSAFE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\U000e0000-\U000e007f]"
+)
 _NEEDS_QUOTES = re.compile(r'[\s"=\\]|^$')
 _SHORTEST_SECRET = 6
 
@@ -304,7 +307,8 @@ def _logfmt_value(value: object) -> str:
 def _escape(match: re.Match[str]) -> str:
     if "\ud800" <= match[0] <= "\udfff":
         return "\N{REPLACEMENT CHARACTER}"
-    return f"\\u{ord(match[0]):04x}"
+    units = match[0].encode("utf-16-be")
+    return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))
 
 
 _NAMES = ("venue", "station", "brand")

@@ -31,12 +31,16 @@ NASTY = [
     "separators \u2028 \u2029 \x85 end",
     "\x1b[31mred\x1b]0;title\x07 \x9b31m \x00 \x7f",
     "\u202egnihsif\u202c \u2066x\u2069",
+    "\u200eleft \u200fright \u061carabic",
+    "seen\U000e0001\U000e0068\U000e0069\U000e007f",
     "",
     " ",
     "null",
     "{}",
     "%s %d",
 ]
+STEERING = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\U000e0000-\U000e007f]")
+"""What turns the reading direction around, hides text or steers a terminal; a line may end."""
 Read = Callable[[], str]
 
 
@@ -94,6 +98,7 @@ def test_json_gives_any_name_back_on_one_line(name: str) -> None:
     log.configure("info", "json", screen)
     structlog.get_logger().info("station.renamed", station=name)
     assert len(screen.text.splitlines()) == 1
+    assert not STEERING.search(screen.text)
     assert json.loads(screen.text)["station"] == name
 
 
@@ -103,6 +108,7 @@ def test_logfmt_gives_any_name_back_on_one_line(name: str) -> None:
     log.configure("info", "logfmt", screen)
     structlog.get_logger().info("station.renamed", station=name, previous="x")
     assert len(screen.text.splitlines()) == 1
+    assert not STEERING.search(screen.text)
     fields = read_logfmt(screen.text.rstrip("\n"))
     assert (fields["station"], fields["previous"]) == (name, "x")
 
@@ -113,7 +119,7 @@ def test_console_lets_no_name_steer_the_terminal(name: str) -> None:
     log.configure("info", "console", screen)
     structlog.get_logger().info(name, station=name)
     logging.getLogger(name).warning("%s", name)
-    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]", screen.text)
+    assert not STEERING.search(screen.text)
     assert len(screen.lines) == 2
 
 
