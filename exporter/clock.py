@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from datetime import UTC, datetime
 from threading import Event
@@ -46,6 +47,22 @@ def iso(at: float) -> str:
     """Format epoch seconds as ISO 8601 in UTC, as Clopos does; times before year 1 and after 9999 are clamped."""
     within = min(max(at, _YEAR_1), _YEAR_9999)
     return datetime.fromtimestamp(within, UTC).isoformat(timespec="microseconds")[: -len("+00:00")] + "Z"
+
+
+_NUMBER = r"(\d+(?:\.\d+)?)"
+_UNITS = {"y": 365 * 86400, "w": 7 * 86400, "d": 86400, "h": 3600, "m": 60, "s": 1, "ms": 0.001}
+_DURATION = re.compile("".join(f"(?:{_NUMBER}{unit})?" for unit in _UNITS), re.ASCII)
+
+
+def parse_duration(text: str) -> float | None:
+    """Parse a duration in the spelling of Prometheus, such as `1h30m`, to seconds; return None where it is none.
+
+    Fractions, such as `1.5s`, which Go and with it exporter-toolkit allow, are understood too.
+    """
+    match = _DURATION.fullmatch(text)
+    if not text or not match:
+        return None
+    return sum(float(count or 0) * size for count, size in zip(match.groups(), _UNITS.values(), strict=True))
 
 
 def format_duration(seconds: float) -> str:

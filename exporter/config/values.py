@@ -13,10 +13,9 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, SecretStr, StringConstraints
 
 from exporter import hours
+from exporter.clock import parse_duration
 from exporter.document import shown
 
-_DURATION = re.compile(r"(?:(\d+)y)?(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?(?:(\d+)ms)?", re.ASCII)
-_UNITS = (365 * 86400, 7 * 86400, 86400, 3600, 60, 1, 0.001)
 _CENTURY = 100 * 365 * 86400
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 SHORTEST_REPEAT_SECONDS = 1800.0
@@ -42,12 +41,11 @@ def seconds(value: object) -> object:
     if not isinstance(value, str):
         return value
     text = value.strip()
-    match = _DURATION.fullmatch(text)
+    total = parse_duration(text)
     if text.isdecimal():
         raise ValueError(f"{shown(text)} has no unit: use a duration such as 30s, 5m or 1h30m")
-    if not text or not match:
+    if total is None:
         raise ValueError(f"{shown(text)} is not a duration: use a duration such as 30s, 5m or 1h30m")
-    total = sum(float(count or 0) * unit for count, unit in zip(match.groups(), _UNITS, strict=True))
     if not 1 <= total <= _CENTURY:
         raise ValueError(f"{shown(text)} is out of range: use a duration from 1s to a hundred years, such as 30s")
     return total

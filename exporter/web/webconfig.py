@@ -26,6 +26,9 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from exporter.clock import parse_duration
+from exporter.document import shown
+
 CIPHERS = {
     "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA": "ECDHE-ECDSA-AES128-SHA",
     "TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA": "ECDHE-ECDSA-AES256-SHA",
@@ -64,10 +67,9 @@ _HEADERS: dict[str, tuple[str, ...]] = {
     "X-Frame-Options": ("deny", "sameorigin"),
     "X-XSS-Protection": (),
 }
-_GO_DURATION = re.compile(r"(?:\d+(?:\.\d*)?(?:ns|us|µs|ms|s|m|h))+")
-_GO_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _NO_PATH = re.compile("[\0\ud800-\udfff]")
 _GO_LONGEST = 2**63 / 1e9
+"""Seconds of the longest duration that exporter-toolkit can read."""
 _BCRYPT = re.compile(r"\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{53}")
 
 
@@ -153,17 +155,13 @@ def _headers(headers: dict[str, str]) -> dict[str, str]:
     return {name: value for name, value in headers.items() if value}
 
 
-def _go_duration(value: object) -> object:
+def _interval(value: object) -> object:
     if not isinstance(value, str):
         return value
     text = value.strip()
-    if text == "0":
-        return 0.0
-    if not _GO_DURATION.fullmatch(text):
-        raise ValueError(f"{text!r} is not a duration: use one such as 100ms, 1s or 1m30s")
-    seconds = sum(float(number) * _GO_UNITS[unit] for number, unit in re.findall(r"([\d.]+)([a-zµ]+)", text))
-    if seconds > _GO_LONGEST:
-        raise ValueError("is longer than any duration: use one such as 100ms, 1s or 1m30s")
+    seconds = 0.0 if text == "0" else parse_duration(text)
+    if seconds is None or seconds > _GO_LONGEST:
+        raise ValueError(f"{shown(text)} is not a duration: use one such as 100ms, 1s or 1m30s")
     return seconds
 
 
@@ -244,7 +242,7 @@ class HTTPServer(_Section):
 class RateLimit(_Section):
     """A token bucket over all requests but those to the health paths; `interval` in seconds, 0 for no limit."""
 
-    interval: Annotated[float, BeforeValidator(_go_duration)] = 0.0
+    interval: Annotated[float, BeforeValidator(_interval)] = 0.0
     burst: Annotated[int, Field(ge=0)] = 0
 
     @model_validator(mode="after")

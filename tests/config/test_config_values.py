@@ -19,6 +19,8 @@ from exporter.config.values import seconds
         ("1y", 365 * 86400.0),
         ("1s500ms", 1.5),
         ("1000ms", 1.0),
+        ("1.5s", 1.5),
+        ("0.5h", 1800.0),
         (" 30s ", 30.0),
     ],
 )
@@ -32,7 +34,9 @@ def test_a_bare_number_is_asked_for_its_unit(text: str) -> None:
         seconds(text)
 
 
-@pytest.mark.parametrize("text", ["", "s", "1.5s", "-1s", "30m1h", "1h 30m", "1H", "30s\n30s", "½s", "1 s"])
+@pytest.mark.parametrize(
+    "text", ["", "s", "1.s", ".5s", "1,5s", "-1s", "30m1h", "1h 30m", "1H", "30s\n30s", "½s", "1 s"]
+)
 def test_other_spellings_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="use a duration such as 30s, 5m or 1h30m"):
         seconds(text)
