@@ -70,7 +70,7 @@ class Operation(NamedTuple):
 
 def api_routes(source: Source, public: PublicURL = PublicURL()) -> list[BaseRoute]:  # noqa: B008 - frozen
     """Return the routes of the API; its description names the URL at which people reach it."""
-    lists, serialized = _Lists(source), one_at_a_time()
+    lists = _Lists(source)
     operations = [
         Operation("stations", "List stations by brand, venue and id", StationQuery, STATION, lists.stations),
         Operation("venues", "List venues by brand and id", VenueQuery, VENUE, lists.venues),
@@ -83,7 +83,7 @@ def api_routes(source: Source, public: PublicURL = PublicURL()) -> list[BaseRout
         return compressed(request, document, "application/json")
 
     return [
-        *(Route(f"{PREFIX}/{operation.name}", serialized(_endpoint(operation))) for operation in operations),
+        *(Route(f"{PREFIX}/{operation.name}", one_at_a_time(_endpoint(operation))) for operation in operations),
         Route(f"{PREFIX}/openapi.json", openapi),
     ]
 

@@ -93,6 +93,7 @@ def create_app(
     ]
     taken = {*PATHS, *(str(getattr(route, "path", "")) for route in [*own, *routes])}
     router = Starlette(routes=[*own, *routes], exception_handlers={HTTPException: _refused, Exception: _failed})
+    router.state.working = asyncio.Lock()  # of `one_at_a_time`
     router.router.redirect_slashes = False  # its redirects repeat whatever host was asked for
     if load_readers is not None:
         LazyRoutes(router.router, load_readers)

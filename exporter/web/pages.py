@@ -99,11 +99,11 @@ FOREVER = "public, max-age=31536000, immutable"
 
 def page_routes(source: Source, *, telemetry_path: str = "/metrics") -> list[BaseRoute]:
     """Return the routes of the pages and of what they load."""
-    pages, serialized = _Pages(source, telemetry_path), one_at_a_time()
+    pages = _Pages(source, telemetry_path)
     return [
-        Route("/", serialized(pages.overview)),
-        Route("/venue", serialized(pages.venue)),
-        Route("/changes", serialized(pages.changes)),
+        Route("/", one_at_a_time(pages.overview)),
+        Route("/venue", one_at_a_time(pages.venue)),
+        Route("/changes", one_at_a_time(pages.changes)),
         Route("/language", _choose_language),
         *(Route(f"/static/{name}", _static(name)) for name in STATIC),
     ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gzip
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import wraps
@@ -36,23 +35,19 @@ Endpoint = Callable[[Request], Response]
 AsyncEndpoint = Callable[[Request], Awaitable[Response]]
 
 
-def one_at_a_time() -> Callable[[Endpoint], AsyncEndpoint]:
-    """Return a decorator: of the endpoints that it makes, one at a time works, in a thread.
+def one_at_a_time(endpoint: Endpoint) -> AsyncEndpoint:
+    """Return an endpoint that works in a thread; of all that an application has of these, one at a time works.
 
     Each thread competes with scrapes for the interpreter. Whoever waits does so on the event loop, and stops waiting
     when the client leaves.
     """
-    lock = asyncio.Lock()
 
-    def serialize(endpoint: Endpoint) -> AsyncEndpoint:
-        @wraps(endpoint)
-        async def serialized(request: Request) -> Response:
-            async with lock:
-                return await run_in_threadpool(endpoint, request)
+    @wraps(endpoint)
+    async def serialized(request: Request) -> Response:
+        async with request.app.state.working:
+            return await run_in_threadpool(endpoint, request)
 
-        return serialized
-
-    return serialize
+    return serialized
 
 
 def href(path: str, **query: str | int | Sequence[str] | None) -> str:

@@ -198,17 +198,19 @@ def test_a_reload_does_not_wait_for_pages(serving: Serving, exposition: FakeExpo
             reader.join(TIMEOUT)
 
 
-def test_pages_work_one_at_a_time_and_none_for_a_client_that_left(serving: Serving, exposition: FakeExposition) -> None:
+def test_pages_and_lists_work_one_at_a_time_and_none_for_a_client_that_left(
+    serving: Serving, exposition: FakeExposition
+) -> None:
     gate, working, asked = threading.Event(), threading.Event(), []
 
     def page(request: Request) -> Response:
-        asked.append(request.url.query)
+        asked.append(request.url.query or request.url.path)
         working.set()
         gate.wait(TIMEOUT)
         return PlainTextResponse("done")
 
-    app = create_app(exposition, Management(list, lambda: None), routes=[Route("/", one_at_a_time()(page))])
-    with serving(app) as site:
+    routes = [Route("/", one_at_a_time(page)), Route("/api/v1/list", one_at_a_time(page))]
+    with serving(create_app(exposition, Management(list, lambda: None), routes=routes)) as site:
         first = threading.Thread(target=requests.get, args=(f"{site.url}/?first",), kwargs={"timeout": TIMEOUT})
         first.start()
         assert working.wait(TIMEOUT)
@@ -217,13 +219,13 @@ def test_pages_work_one_at_a_time_and_none_for_a_client_that_left(serving: Servi
                 client.sendall(b"GET /?left HTTP/1.1\r\nHost: localhost\r\n\r\n")
         # Whoever asks after them is answered after them.
         assert requests.get(f"{site.url}/-/healthy", timeout=TIMEOUT).status_code == 200
-        last = threading.Thread(target=requests.get, args=(f"{site.url}/?last",), kwargs={"timeout": TIMEOUT})
+        last = threading.Thread(target=requests.get, args=(f"{site.url}/api/v1/list",), kwargs={"timeout": TIMEOUT})
         last.start()
         time.sleep(0.2)
         gate.set()
         first.join(TIMEOUT)
         last.join(TIMEOUT)
-    assert asked == ["first", "last"]
+    assert asked == ["first", "/api/v1/list"]
 
 
 def test_a_failure_is_an_error_of_the_api_in_json(serving: Serving, exposition: FakeExposition) -> None:
