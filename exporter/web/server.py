@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import select
 import socket
 import time
 from collections.abc import Sequence
@@ -102,7 +103,8 @@ class WebServer:
                 client, _ = await loop.sock_accept(listener)
             except OSError as error:
                 if error.errno in _EXHAUSTED:
-                    self._evict_beyond(0)
+                    if _has_waiting(listener):
+                        self._evict_beyond(0)
                     await asyncio.sleep(0.05)
                 continue
             # Without it the last piece of an answer waits 40 ms for the client to acknowledge the piece before.
@@ -186,6 +188,13 @@ class WebServer:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.sleep(0)  # dropped transports close their sockets in the next round of the loop
+
+
+def _has_waiting(listener: socket.socket) -> bool:
+    """Return whether a client waits to be let in: without a free file, accept(2) fails even where nobody does."""
+    waiting = select.poll()
+    waiting.register(listener, select.POLLIN)
+    return bool(waiting.poll(0))
 
 
 async def _speaks_plain_http(client: socket.socket, timeout: float) -> bool:  # noqa: ASYNC109 - as asyncio's own

@@ -6,8 +6,10 @@ import asyncio
 import gc
 import http.client
 import logging
+import os
 import random
 import re
+import resource
 import socket
 import ssl
 import struct
@@ -253,6 +255,24 @@ def test_when_there_are_too_many_the_longest_idle_goes_first(serving: Serving, e
         read_scrape(regular)
         for connection in idle:
             connection.close()
+
+
+def test_the_last_free_file_serves_a_client(serving: Serving, exposition: FakeExposition) -> None:
+    """Once it is taken, nothing more can be accepted; nobody is sent away for that while nobody waits."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with serving(create_app(exposition, Management(list, lambda: None))) as site, socket.socket() as connection:
+        assert scrapes(site)  # it has started
+        connection.settimeout(TIMEOUT)
+        free = os.dup(connection.fileno())
+        os.close(free)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (free + 1, hard))
+        try:
+            connection.connect(("127.0.0.1", site.port))
+            time.sleep(0.2)  # for the server to see that it has no file left
+            connection.sendall(SCRAPE)
+            read_scrape(connection)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_a_client_that_stops_talking_still_gets_its_answers(serving: Serving, exposition: FakeExposition) -> None:
