@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,6 +29,10 @@ _PLAIN_TAGS = {
 }
 
 
+Stamps = dict[Path, tuple[int, int, int] | None]
+"""What distinguishes a file from a newer one in its place, None where there is none."""
+
+
 class Origin(NamedTuple):
     """Where a value was written: a file with its line, an environment variable or a flag.
 
@@ -46,6 +51,7 @@ class Document:
         self.data: dict[str, Any] = {}
         self.faults: list[ConfigProblem] = []
         self.warnings: list[ConfigProblem] = []
+        self.files: list[Path] = []  # from which values were read, besides the document itself
         self._origins: dict[Keys, Origin] = {(): origin}
 
     def origin(self, keys: Keys) -> Origin:
@@ -83,6 +89,19 @@ class Document:
         message = message if len(message) <= MAX_MESSAGE else f"{message[:MAX_MESSAGE]}..."
         way = "".join(f"[{key}]" if isinstance(key, int) else f".{_shown_key(key)}" for key in keys)
         return ConfigProblem(f"{name}:{line}: {way.removeprefix('.')}" if line else name, message)
+
+
+def stamps(files: Iterable[Path]) -> Stamps:
+    """Return the stamp of each file; a link is followed, as Kubernetes replaces mounted files by moving one."""
+    return {path: _stamp(path) for path in files}
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_ino, stat.st_mtime_ns, stat.st_size
 
 
 def read(path: Path) -> Document:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import click
 
 from exporter.config import Settings, load, owned, take_secrets
+from exporter.config.values import seconds
 from exporter.errors import ConfigError, ConfigProblem
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -31,6 +32,14 @@ def flag(name: str, **attributes: Any) -> Callable[[Command], Command]:
     return click.option(f"--{name}", argument, envvar=variable, show_envvar=True, **attributes)
 
 
+def duration(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> float | None:
+    """Parse a duration, None where none is given."""
+    try:
+        return None if value is None else float(str(seconds(value)))
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
 def _url(_ctx: click.Context, _parameter: click.Parameter, value: str) -> str:
     """Refuse what is not the start of an address."""
     parts = urlsplit(value)
@@ -44,6 +53,13 @@ config_file = flag(
     type=click.Path(path_type=Path),
     metavar="FILE",
     help="Configuration in YAML; one brand needs none, see the CLOPOS_* variables in the README.",
+)
+auto_reload_interval = flag(
+    "config.auto-reload-interval",
+    metavar="DURATION",
+    callback=duration,
+    help="Look so often whether the configuration, or a file with a secret that it names, has changed, and reload it "
+    "then.  [default: reload by SIGHUP and POST /-/reload only]",
 )
 log_level = flag(
     "log.level",
@@ -108,6 +124,7 @@ def settings(
     shard: int | None = None,
     total_shards: int | None = None,
     on_warning: Callable[[ConfigProblem], None] = lambda _fault: None,
+    on_file: Callable[[Path], None] = lambda _path: None,
 ) -> Settings:
     """Read the configuration and keep this shard's brands. Raises ConfigError with every fault.
 
@@ -119,6 +136,7 @@ def settings(
         {"shard": shard, "total_shards": total_shards},
         flag_variables=VARIABLES,
         on_warning=on_warning,
+        on_file=on_file,
     )
     ours = owned(whole.brands, whole.shard, whole.total_shards)
     return whole if len(ours) == len(whole.brands) else whole.model_copy(update={"brands": ours})

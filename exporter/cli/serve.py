@@ -14,6 +14,7 @@ import click
 import structlog
 
 from exporter import log
+from exporter.app.configwatch import ConfigWatch
 from exporter.app.daemon import Daemon
 from exporter.cli import options
 from exporter.clock import Clock
@@ -42,6 +43,7 @@ class WebOptions:
 
 @click.command(name="serve")
 @options.config_file
+@options.auto_reload_interval
 @options.listen_address
 @options.telemetry_path
 @options.web_config_file
@@ -55,6 +57,7 @@ class WebOptions:
 def command(
     *,
     config_file: Path | None,
+    config_auto_reload_interval: float | None,
     web_listen_address: Sequence[str],
     web_telemetry_path: str,
     web_config_file: Path | None,
@@ -76,9 +79,21 @@ def command(
     /           for people               /-/ready     every brand had its first outcome
     """  # noqa: D301 - click wants the character itself, which keeps lines as they are
     environ = take_secrets(os.environ)
+    files: list[Path] = []
 
     def load(on_warning: Callable[[ConfigProblem], None] = log_warning) -> Settings:
-        return options.settings(config_file, environ, shard=shard, total_shards=total_shards, on_warning=on_warning)
+        found: list[Path] = []
+        try:
+            return options.settings(
+                config_file,
+                environ,
+                shard=shard,
+                total_shards=total_shards,
+                on_warning=on_warning,
+                on_file=found.append,
+            )
+        finally:
+            files[:] = found
 
     with options.every_fault() as collect:
         collect(lambda: load(lambda _fault: None))  # before the log is set up; the daemon loads it again
@@ -99,7 +114,10 @@ def command(
         public=public or PublicURL(),
     )
     forbid_dumps()
-    run(load, web, log_level=log_level, log_format=log_format)
+    watch = None
+    if config_auto_reload_interval is not None:
+        watch = partial(ConfigWatch, files.copy, config_auto_reload_interval)
+    run(load, web, log_level=log_level, log_format=log_format, watch=watch)
 
 
 def log_warning(fault: ConfigProblem) -> None:
@@ -120,8 +138,12 @@ def run(
     log_level: str,
     log_format: str | None,
     greet: Callable[[Sequence[str]], None] = lambda _urls: None,
+    watch: Callable[[Callable[[], object]], ConfigWatch] | None = None,
 ) -> None:
-    """Run the daemon until it has to stop; `greet` gets the addresses it listens on before it begins."""
+    """Run the daemon until it has to stop; `greet` gets the addresses it listens on before it begins.
+
+    `watch` makes what calls the daemon's reload when files change.
+    """
     raise_open_files_limit()
     output = log.configure(log_level, log_format)
     daemon = Daemon(load, output, Clock(), revision=os.environ.get("CLOPOS_EXPORTER_REVISION", ""))
@@ -135,4 +157,6 @@ def run(
     )
     server = WebServer(app, listen(web.addresses), web.config)
     greet(server.urls)
+    if watch is not None:
+        watch(daemon.reload).start()
     daemon.serve(server)

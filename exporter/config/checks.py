@@ -145,6 +145,7 @@ def _read_from_file(document: Document, keys: Keys, section: dict[str, Any], key
     else:
         origin = document.origin(where)
         document.came_from((*keys, key), origin)
+        document.files.append(origin.folder / path)
         try:
             text, mode = _read_text(origin.folder / path)
         except (OSError, ValueError) as error:

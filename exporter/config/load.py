@@ -77,19 +77,24 @@ def load(
     *,
     flag_variables: Collection[str] = (),
     on_warning: Callable[[ConfigProblem], None] = lambda _fault: None,
+    on_file: Callable[[Path], None] = lambda _path: None,
 ) -> Settings:
     """Read the settings: a flag wins over the environment, that over the file, and the file over the defaults.
 
     `flags` maps the path of a setting, as `state.path`, to a value. Relative paths begin at the file's folder, those of
     the environment and the flags at the working directory. `flag_variables` are the environment variables that stand
-    for flags, so that a misspelt one is noticed. `on_warning` gets what is accepted and probably not meant. Raises
-    ConfigError with every fault.
+    for flags, so that a misspelt one is noticed. `on_warning` gets what is accepted and probably not meant, `on_file`
+    each file that is read. Raises ConfigError with every fault.
     """
+    if path:
+        on_file(path)  # before it turns out to be none
     document = read(path) if path else Document(Origin("environment"))
     if path:
         warn_of_readers(document, path)
     environment.merge(document, environ, flags, flag_variables)
     resolve(document, environ)
+    for file in document.files:
+        on_file(file)
     check(document)
     try:
         settings = Settings.model_validate(document.data)

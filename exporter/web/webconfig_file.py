@@ -5,14 +5,14 @@ from __future__ import annotations
 import difflib
 import ssl
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import structlog
 from pydantic import BaseModel, ValidationError
 
-from exporter.document import Document, Keys, read
+from exporter.document import Document, Keys, Stamps, read, stamps
 from exporter.errors import ConfigError, ConfigProblem
 from exporter.web import tls
 from exporter.web.webconfig import CLIENT_AUTH, HTTPServer, RateLimit, TLSServer, WebConfig
@@ -38,10 +38,6 @@ _SENTENCES = {
 _log = structlog.get_logger(__name__)
 
 
-Stamps = dict[Path, tuple[int, int, int] | None]
-"""What distinguishes a file from a newer one in its place, None where there is none."""
-
-
 class LoadedWebConfig(NamedTuple):
     """A web configuration, the TLS context made of it, None for plain HTTP, and what was read for it.
 
@@ -59,7 +55,7 @@ def load(path: Path) -> LoadedWebConfig:
 
     Raises `ConfigError` with every fault.
     """
-    stamps = _stamps([path])
+    read_from = stamps([path])
     document = read(path)
     if document.faults:
         raise ConfigError(document.faults)
@@ -69,14 +65,14 @@ def load(path: Path) -> LoadedWebConfig:
         _explain(error, document)
         raise ConfigError(sorted(document.faults)) from None
     section = config.tls_server_config
-    stamps |= _stamps(tls.files(section))
+    read_from |= stamps(tls.files(section))
     try:
         context = tls.make_context(section) if section.is_enabled else None
         client_ca = tls.client_ca(section)
     except tls.UnusableError as error:
         document.fault(("tls_server_config", error.key), str(error))
         raise ConfigError(document.faults) from None
-    return LoadedWebConfig(config, context, client_ca, stamps)
+    return LoadedWebConfig(config, context, client_ca, read_from)
 
 
 class WebConfigFile:
@@ -122,11 +118,11 @@ class WebConfigFile:
         return self._loaded
 
     def _look(self) -> None:
-        stamps = _stamps(self._loaded.stamps)
-        if stamps != self._seen:
+        now = stamps(self._loaded.stamps)
+        if now != self._seen:
             # Perhaps somebody is writing it right now, and half a file may lack the half that protects.
-            self._seen = stamps
-        elif stamps != self._loaded.stamps or self._rejected:
+            self._seen = now
+        elif now != self._loaded.stamps or self._rejected:
             self._replace()
 
     def _replace(self) -> None:
@@ -174,18 +170,6 @@ def _weaker(old: LoadedWebConfig, new: LoadedWebConfig) -> Iterator[tuple[str, s
         yield "read_only_users", f"{', '.join(sorted(freed))} may reload after a restart only"
     if old.config.rate_limit.interval and not new.config.rate_limit.interval:
         yield "rate_limit", "the limit is removed by a restart only"
-
-
-def _stamps(files: Iterable[Path]) -> Stamps:
-    return {path: _stamp(path) for path in files}
-
-
-def _stamp(path: Path) -> tuple[int, int, int] | None:
-    try:
-        stat = path.stat()
-    except OSError:
-        return None
-    return stat.st_ino, stat.st_mtime_ns, stat.st_size
 
 
 def _explain(error: ValidationError, document: Document) -> None:

@@ -1,0 +1,40 @@
+"""Reload the configuration when a file that it was read from has changed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection
+from pathlib import Path
+from threading import Thread
+
+from exporter.document import stamps
+
+
+class ConfigWatch:
+    """Look at the files of the configuration every `interval` seconds, and call `reload` when some have changed.
+
+    `files` returns those of the newest reading. A change is taken over when a second look finds the files as the first
+    did: perhaps somebody is writing them right now, and half a file may lack half of the brands.
+    """
+
+    def __init__(self, files: Callable[[], Collection[Path]], interval: float, reload: Callable[[], object]) -> None:
+        self._files, self._interval, self._reload = files, interval, reload
+        self._in_force = self._seen = stamps(files())
+
+    def start(self) -> None:
+        """Watch from now on, on a daemon thread; a reload that comes when the process ends does nothing."""
+        Thread(target=self._run, name="config-watch", daemon=True).start()
+
+    def look(self) -> None:
+        """Look once."""
+        now = stamps(self._in_force)
+        if now == self._seen and now != self._in_force:
+            self._reload()
+            # Not the stamps of this moment: what was written since is another change.
+            self._in_force = now = {path: now.get(path, new) for path, new in stamps(self._files()).items()}
+        self._seen = now
+
+    def _run(self) -> None:
+        while True:
+            time.sleep(self._interval)
+            self.look()
