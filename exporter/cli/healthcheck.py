@@ -20,6 +20,7 @@ from exporter.web.webconfig import CLIENT_AUTH
 from exporter.web.webconfig_file import load
 
 _SECONDS = 4.0
+_HINT = "; if it serves TLS, give --web.config.file"
 
 
 @click.command(name="healthcheck")
@@ -48,7 +49,7 @@ def command(
         else:
             _ask(address, path, tls=tls is not None and tls.is_enabled)
     except (OSError, http.client.HTTPException) as error:
-        hint = "" if tls or isinstance(error, ConnectionRefusedError) else "; if it serves TLS, give --web.config.file"
+        hint = "" if tls or isinstance(error, ConnectionRefusedError) else _HINT
         raise ExporterError(f"no answer from {address}: {error}{hint}") from error
     click.echo("healthy")
 
@@ -65,7 +66,8 @@ def _ask(address: Address, path: str, *, tls: bool) -> None:
         connection.request("GET", path)
         status = connection.getresponse().status
     if status != http.client.OK:
-        raise ExporterError(f"{address} answered HTTP {status}")
+        hint = _HINT if status == http.client.BAD_REQUEST and not tls else ""
+        raise ExporterError(f"{address} answered HTTP {status}{hint}")
 
 
 def _host(address: Address) -> str:

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from cli_fakes import run
 
+from exporter.web.responses import raw_error
+
 
 class Handler(BaseHTTPRequestHandler):
     status = 200
@@ -70,6 +72,23 @@ def test_a_daemon_that_is_not_there_is_not() -> None:
     result = run("healthcheck", "--web.listen-address", f"127.0.0.1:{port}")
     assert result.exit_code == 1
     assert result.output.startswith(f"error: no answer from 127.0.0.1:{port}")
+
+
+def test_a_daemon_that_serves_tls_is_not_asked_without_saying_what_is_missing() -> None:
+    """Our server says in plain HTTP that it does not speak it."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer() -> None:
+            connection, _ = listener.accept()
+            connection.recv(4096)
+            connection.sendall(raw_error(400, "this port speaks TLS: use https:// instead of http://"))
+            connection.close()
+
+        threading.Thread(target=answer, daemon=True).start()
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
+        result = run("healthcheck", "--web.listen-address", address)
+    assert result.exit_code == 1
+    assert result.output == f"error: {address} answered HTTP 400; if it serves TLS, give --web.config.file\n"
 
 
 def test_something_else_on_the_port_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
