@@ -33,6 +33,18 @@ def test_the_configuration_of_the_readme_is_accepted(tmp_path: Path) -> None:
     assert settings.brands[0].brand == "tandir-group"
 
 
+def test_the_default_of_base_url_is_the_only_place_that_knows_the_host_of_clopos() -> None:
+    """The vendor names a successor on another host: whoever is told to move changes a setting."""
+    named = [
+        (str(path.relative_to(ROOT)), line.split()[0])
+        for path in ROOT.glob("exporter/**/*.py")
+        for line in path.read_text().splitlines()
+        if "integrations.clopos.com" in line
+    ]
+    assert sorted(named) == [("exporter/config/settings.py", "base_url:"), ("exporter/config/values.py", "raise")]
+    assert "names a successor of this API on another host" in (ROOT / "docs" / "clopos-api.md").read_text()
+
+
 def documents() -> list[Path]:
     return sorted(path for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("helm/**/*.md")])
 

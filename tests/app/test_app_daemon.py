@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from threading import Event, Thread
 
 import pytest
 from app_fakes import FakeOutput, samples, settings
@@ -212,6 +213,34 @@ def test_stopping_ends_everything_in_time_though_a_request_hangs(
     began = time.monotonic()
     daemon.stop()
     assert time.monotonic() - began < 3
+
+
+def test_a_reload_that_a_stop_overtakes_starts_nothing(start: Start, both: Settings, simulator: Simulator) -> None:
+    daemon = start(only(both, FIRST))
+    until(lambda: shown(daemon) == {FIRST})
+    reading, go = Event(), Event()
+
+    def load() -> Settings:
+        reading.set()
+        assert go.wait(10)
+        return both
+
+    daemon._load = load
+    reload = Thread(target=daemon.reload)
+    reload.start()
+    assert reading.wait(10)
+    stop = Thread(target=daemon.stop)
+    stop.start()
+    stop.join(0.1)
+    assert stop.is_alive(), "a stop waits for the reload, which would start a brand after it"
+    go.set()
+    stop.join(10)
+    reload.join(10)
+    asked = len(simulator.traffic.entries())
+    reading.clear()
+    assert daemon.reload() is None
+    assert not reading.is_set(), "nothing is read any more"
+    assert len(simulator.traffic.entries()) == asked
 
 
 class FakeServer:

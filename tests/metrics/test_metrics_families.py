@@ -156,10 +156,11 @@ def test_a_brand_is_up_when_login_and_discovery_work(state: BrandState, number: 
         ("token_expiry_timestamp_seconds", "1.8e+09"),
         ("poll_lag_seconds", "0.5"),
         ("polls_skipped_total", "2.0"),
+        ("api_sunset_timestamp_seconds", "1.9e+09"),
     ],
 )
 def test_a_brand_shows_its_quota_token_and_polls(name: str, number: str) -> None:
-    known = BrandView(BrandState("b"), 300, 0, NOON, 0.5, 2)
+    known = BrandView(BrandState("b"), 300, 0, NOON, 0.5, 2, sunset_at=1.9e9)
     assert rendered(f"clopos_exporter_{name}", known) == f'{{brand="b"}} {number}'
 
 

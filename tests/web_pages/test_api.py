@@ -173,6 +173,13 @@ class TestVenues:
         (row,) = get(source, "/api/v1/venues").json["data"]
         assert (row["status"], row["read"], row["stations"]) == ("stale", False, None)
 
+    @pytest.mark.parametrize(("configured", "in_force"), [(300.0, 300.0), (10.0, 60.0)])
+    def test_stale_after_is_the_one_in_force(self, source: FakeSource, configured: float, in_force: float) -> None:
+        view = venue_view("7", GRILL)
+        source.views = [replace(view, rules=replace(view.rules, stale_after=configured))]
+        (row,) = get(source, "/api/v1/venues").json["data"]
+        assert (row["stale_after_seconds"], row["poll_interval_seconds"]) == (in_force, 30.0)
+
     def test_an_outage(self, ask: Ask) -> None:
         (row,) = ask("venues?status=failing").json["data"]
         assert row["outage"] == {
