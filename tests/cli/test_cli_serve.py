@@ -95,16 +95,24 @@ LINUX = pytest.mark.skipif(sys.platform != "linux", reason="prctl(2) is Linux's"
 
 
 @LINUX
-def test_no_other_process_may_read_the_daemons_memory() -> None:
+def test_no_other_process_may_read_the_daemons_memory_and_no_child_its_secrets() -> None:
+    """Look where the daemon would begin to run."""
     code = f"""
-import ctypes
-from exporter.cli.serve import forbid_dumps
-before = ctypes.CDLL(None).prctl({PR_GET_DUMPABLE}, 0, 0, 0, 0)
-forbid_dumps()
-print(before, ctypes.CDLL(None).prctl({PR_GET_DUMPABLE}, 0, 0, 0, 0))
+import ctypes, subprocess
+from exporter.cli import main, serve
+def dumpable():
+    return ctypes.CDLL(None).prctl({PR_GET_DUMPABLE}, 0, 0, 0, 0)
+def run(load, *_, **__):
+    print(dumpable(), load().brands[0].token.get_secret_value(), subprocess.check_output(["env"], text=True))
+print(dumpable())
+serve.run = run
+main(["serve"])
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "1 0\n"
+    environ = {"CLOPOS_TOKEN": "fake-token", "CLOPOS_BRAND": "tandir-group", "PATH": os.environ["PATH"]}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environ)
+    assert done.stdout.startswith("1\n0 fake-token ")
+    assert "CLOPOS_BRAND=" in done.stdout
+    assert "CLOPOS_TOKEN=" not in done.stdout
 
 
 def test_the_help_of_the_demo_names_the_address_that_it_really_listens_on() -> None:

@@ -569,3 +569,28 @@ def test_endless_numbers_are_faults(key: str) -> None:
 )
 def test_the_environment_over_a_broken_file_is_no_crash(text: str) -> None:
     assert faults(text, {"CLOPOS_CLIENT_ID": "i", "CLOPOS_STATE_PATH": "x"})
+
+
+@pytest.mark.parametrize(
+    ("address", "leaves"),
+    [
+        ("http://127.0.0.1:8080/v2", False),
+        ("http://[::1]/v2", False),
+        ("http://localhost/v2", False),
+        ("https://clopos.example/v2", False),
+        ("http://clopos.example/v2", True),
+        ("http://10.0.0.1/v2", True),
+        ("http://127.0.0.1.example.com/v2", True),
+        ("HTTP://clopos.example/v2", True),
+    ],
+)
+def test_credentials_leave_this_machine_encrypted_only(address: str, leaves: bool) -> None:  # noqa: FBT001
+    text = GOOD + f"    base_url: {address}\n"
+    if leaves:
+        assert faults(text) == [f"clopos.yml:6: brands[0].base_url: {IN_CLEAR}"]
+        assert faults(None, {"CLOPOS_BRAND": "b", "CLOPOS_TOKEN": "eyJ", "CLOPOS_BASE_URL": address}) == [
+            f"CLOPOS_BASE_URL: {IN_CLEAR}"
+        ]
+        text += "    allow_insecure_base_url: true\n"
+    Path("clopos.yml").write_text(text)
+    assert load(Path("clopos.yml"), {}).brands[0].base_url == address

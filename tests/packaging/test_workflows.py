@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import tomllib
@@ -42,6 +43,21 @@ def test_every_action_is_pinned_by_its_commit(path: Path) -> None:
     assert uses
     for use in uses:
         assert re.fullmatch(r"[\w.-]+/[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", use), use
+
+
+def test_images_are_taken_by_digest_where_a_registry_is_reached() -> None:
+    """A release asks for it, and Renovate writes it into the repository."""
+    steps = workflow("release")["jobs"]["build"]["steps"]
+    scripts = [step.get("run", "") for step in steps]
+    (pin,) = [script for script in scripts if "RepoDigests" in script]
+    assert scripts.index(pin) < next(number for number, script in enumerate(scripts) if "make release" in script)
+    line = re.search(r"^ARG PYTHON_IMAGE=(\S+)$", ROOT.joinpath("Dockerfile").read_text(), re.MULTILINE)
+    assert line, "what both of them look for"
+    renovate = json.loads(ROOT.joinpath(".github", "renovate.json").read_text())
+    assert {"dockerfile", "docker-compose"} <= set(renovate["enabledManagers"])
+    assert any(rule.get("pinDigests") for rule in renovate["packageRules"])
+    dependabot = yaml.safe_load(ROOT.joinpath(".github", "dependabot.yml").read_text())
+    assert not any("docker" in update["package-ecosystem"] for update in dependabot["updates"]), "one tool for each"
 
 
 def test_one_release_of_an_action_is_used_everywhere() -> None:

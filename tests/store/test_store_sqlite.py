@@ -746,6 +746,18 @@ class TestAccess:
         opened(path, clock)
         assert oct(path.stat().st_mode & 0o777) == "0o600"
 
+    def test_a_link_in_its_place_is_not_followed(self, path: Path, clock: FakeClock) -> None:
+        store = opened(path, clock)
+        other = path.with_name("other")
+        other.write_text("precious")
+        mode = other.stat().st_mode
+        path.unlink()
+        path.symlink_to(other)
+        with capture_logs():
+            store.commit(state(clock, GRILL))
+        assert store.up is False
+        assert (other.read_text(), other.stat().st_mode) == ("precious", mode)
+
     def test_a_file_of_another_user_is_named(self, path: Path, clock: FakeClock, unprivileged: Unprivileged) -> None:
         path.touch(mode=0o600)
         if os.geteuid() != 0:
