@@ -89,7 +89,7 @@
     clearTimeout(timer);
     if (pending) pending.abort();
     const mine = (pending = new AbortController());
-    const timer = setTimeout(() => mine.abort(), TIMEOUT);
+    const deadline = setTimeout(() => mine.abort(), TIMEOUT);
     try {
       const answer = await fetch(location.href, { signal: mine.signal, headers: { Accept: "text/html" } });
       if (!answer.ok && answer.status !== 404) throw new Error(String(answer.status));
@@ -102,7 +102,7 @@
       if (mine !== pending) return;
       lost = true;
     } finally {
-      clearTimeout(timer);
+      clearTimeout(deadline);
       if (mine === pending) {
         pending = null;
         show();
