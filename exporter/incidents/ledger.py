@@ -80,11 +80,11 @@ class Ledger:
         self._resolved(self.now[key], Ended.CLOSED)
         self.update(key, fired_at=None)
 
-    def end(self, key: str, ended: Ended) -> None:
-        """Drop an incident, if there is one; one that fires is resolved."""
+    def end(self, key: str, ended: Ended, **details: Any) -> None:
+        """Drop an incident, if there is one; one that fires is resolved, with details of how it ended."""
         incident = self.now.pop(key, None)
         if incident is not None:
-            self._resolved(incident, ended)
+            self._resolved(incident, ended, **details)
 
     def narrow(self, key: str, members: Members, excused: Mapping[tuple[str, str], Ended], delay: float) -> None:
         """Decide about a grouped incident that no longer holds: it is over, or after a delay in pieces again.
@@ -106,8 +106,8 @@ class Ledger:
         """Look again at a time."""
         self.look_again_at = min(self.look_again_at, at)
 
-    def _resolved(self, incident: Incident, ended: Ended) -> None:
+    def _resolved(self, incident: Incident, ended: Ended, **details: Any) -> None:
         if incident.firing:
-            details = {"ended": ended.value}
+            details = {"ended": ended.value, **details}
             change = Change(Event.INCIDENT_RESOLVED, self._brand, self.wall, details=details, incident=incident)
             self.changes.append(change)

@@ -146,7 +146,10 @@ def _end_inactive(context: VenueContext) -> None:
             if context.records[id_].retired:
                 context.ledger.end(key, Ended.RETIRED)
         else:
-            context.ledger.end(key, Ended.ACTIVE_AGAIN)
+            # After an outage or a restart, that may be long before it is seen.
+            at = switched_at(station_state)
+            known = {"active_since": at} if at > context.ledger.now[key].began_at else {}
+            context.ledger.end(key, Ended.ACTIVE_AGAIN, **known)
 
 
 def _group(context: VenueContext, own: Mapping[str, StationState]) -> Incident | None:

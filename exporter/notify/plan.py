@@ -149,7 +149,9 @@ def _notices(news: Iterable[_Pair], reminders: Iterable[Delivery]) -> Iterable[N
             yield Notice(Form.FIRING, begun.incident)
         else:
             form = Form.RESOLVED if begun.state is DeliveryState.ACCEPTED else Form.PAST
-            yield Notice(form, begun.incident, end.change.observed_at, str(end.change.details.get("ended", "")))
+            details = end.change.details
+            ended_at = details.get("active_since", end.change.observed_at)
+            yield Notice(form, begun.incident, ended_at, str(details.get("ended", "")))
     for row in reminders:
         yield Notice(Form.REMINDER, row.incident)
 
