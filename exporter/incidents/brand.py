@@ -37,7 +37,7 @@ class BrandTally:
     """The summaries of a brand's venues, added up as they change."""
 
     def __init__(self) -> None:
-        self.open = self.failing = self.read = 0
+        self.open = self.failing = self.read = self.stale = 0
         self.inactive: dict[str, VenueSummary] = {}
         self.summaries: dict[str, VenueSummary] = {}
 
@@ -50,6 +50,7 @@ class BrandTally:
                 self.open += sign * one.is_open
                 self.failing += sign * (one.outage is not None)
                 self.read += sign * (one.is_polled and one.outage is None)
+                self.stale += sign * one.is_stale
         if summary is not None:
             self.summaries[venue_id] = summary
             if summary.candidates or summary.excused:
@@ -109,7 +110,8 @@ def _unreachable(
 ) -> bool:
     incident = ledger.now.get(_UNREACHABLE)
     most_fail = tally.failing >= MANY_FAILING and tally.failing > tally.read
-    nothing_works = state.outage is not None and tally.failing > 0 and not tally.read
+    # A single venue shows that the brand is lost only as its list fails too; by then that may have been said of it.
+    nothing_works = state.outage is not None and tally.failing > tally.stale and not tally.read
     if state.login_outage is not None:
         kind, delay, outage = IncidentKind.LOGIN_FAILING, LOGIN_SECONDS, state.login_outage
     elif most_fail or nothing_works:

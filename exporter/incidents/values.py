@@ -63,12 +63,13 @@ class Candidate(NamedTuple):
 class VenueSummary(NamedTuple):
     """All that the incidents of a brand need of one of its venues.
 
-    `is_polled` is False until this process has polled it. `excused` says for inactive stations that are no candidates
-    why.
+    `is_polled` is False until this process has polled it. `is_stale` is True while an incident says that it cannot be
+    read. `excused` says for inactive stations that are no candidates why.
     """
 
     is_open: bool = False
     is_polled: bool = False
+    is_stale: bool = False
     outage: Outage | None = None
     candidates: tuple[Candidate, ...] = ()
     excused: tuple[tuple[tuple[str, str], Ended], ...] = ()

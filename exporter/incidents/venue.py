@@ -219,8 +219,15 @@ def _summary(context: VenueContext) -> VenueSummary:
         for id_, station_state in context.stations.items()
         if context.is_candidate(id_)
     )
-    outage = state.outage if is_polled else None
-    return VenueSummary(context.is_open, is_polled, outage, candidates, tuple(context.excused().items()))
+    stale = context.ledger.now.get(STALE)
+    return VenueSummary(
+        is_open=context.is_open,
+        is_polled=is_polled,
+        is_stale=stale is not None and stale.firing,
+        outage=state.outage if is_polled else None,
+        candidates=candidates,
+        excused=tuple(context.excused().items()),
+    )
 
 
 def _candidate(context: VenueContext, id_: str, station_state: StationState) -> Candidate:

@@ -30,6 +30,22 @@ def test_a_venue_that_cannot_be_read_for_five_minutes_is_stale_until_it_is_read_
     assert history.said() == [resolved(STALE, "2", "recovered")]
 
 
+def test_the_end_of_an_inactive_station_that_nobody_saw_is_known_from_clopos() -> None:
+    history = History(venues=3)
+    history.run(60)
+    history.off("k")
+    history.run(300)
+    history.lose()
+    at = history.now.wall
+    history.on("k")
+    history.run(1800)
+    history.find()
+    history.run(30)
+    [over] = [change for _, change in history.log if change.details.get("ended") == "active again"]
+    assert over.details["active_since"] == at
+    assert over.observed_at >= at + 1800
+
+
 def test_a_venue_that_was_never_read_is_stale_five_minutes_after_its_first_failure() -> None:
     history = History(venues=3)
     history.lose("2")
@@ -125,6 +141,20 @@ def test_a_brand_whose_only_venue_and_list_of_venues_fail_cannot_be_reached() ->
     assert history.said() == [firing(UNREACHABLE, BRAND)]
     [incident] = history.brand.incidents.values()
     assert incident.details["reason"] == "gateway"
+
+
+def test_an_only_venue_that_is_stale_by_the_time_its_list_fails_stays_the_one_incident() -> None:
+    history = History()
+    history.run(60)
+    history.lose()
+    history.run(400)
+    history.discover(Failure(Reason.GATEWAY, "Bad gateway", history.now))
+    history.run(3600)
+    assert history.said() == [firing(STALE, "1")]
+    history.discover()
+    history.find()
+    history.run(60)
+    assert history.said() == [resolved(STALE, "1", "recovered")]
 
 
 def test_a_list_of_venues_that_fails_alone_is_no_brand_that_cannot_be_reached() -> None:
