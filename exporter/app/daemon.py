@@ -93,7 +93,7 @@ class Daemon:
         self._notifier = Notifier(
             self.store, clock, owns=self.store.owns, still_firing=lambda incident: goes_on(incident, self.incidents())
         )
-        self.store.subscribe(self._notifier.wake)
+        self.store.subscribe(self._notifier.wake, incidents_only=True)
         self._heartbeat: Heartbeat | None = None
         self._first_round = False
         self.telemetry = Telemetry(

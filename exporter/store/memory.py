@@ -31,6 +31,7 @@ class MemoryStore:
         self._last_id = 0
         self._cursors: dict[str, int] = {}
         self._consumers: list[Callable[[], None]] = []
+        self._incident_consumers: list[Callable[[], None]] = []
         self.routes: Sequence[Route] = ()
         self._deliveries: dict[int, Delivery] = {}
         self._last_delivery = 0
@@ -75,7 +76,7 @@ class MemoryStore:
         self._take(states, changes, removed)
         self._trim()
         if changes:
-            self._wake_consumers()
+            self._wake_consumers(changes)
 
     def forget_brand(self, brand: str) -> None:
         """Delete the state of a brand and of its venues; their journal stays."""
@@ -124,9 +125,9 @@ class MemoryStore:
             gone = [delivery for delivery in self._deliveries.values() if delivery.channel not in names]
         self.update_deliveries([replace(delivery, state=DeliveryState.DONE) for delivery in gone])
 
-    def subscribe(self, wake: Callable[[], None]) -> None:
-        """Call something quick whenever the journal has grown."""
-        self._consumers.append(wake)
+    def subscribe(self, wake: Callable[[], None], *, incidents_only: bool = False) -> None:
+        """Call something quick whenever the journal has grown, or only where an incident began or ended."""
+        (self._incident_consumers if incidents_only else self._consumers).append(wake)
 
     def close(self) -> None:
         """Do nothing: there is nothing to close."""
@@ -155,6 +156,10 @@ class MemoryStore:
             while len(self._entries) > self._journal_rows:
                 self._entries.popleft()
 
-    def _wake_consumers(self) -> None:
+    def _wake_consumers(self, changes: Iterable[Change] | None = None) -> None:
+        """Wake who has to know of these changes; everybody, where nobody knows what is new."""
         for wake in self._consumers:
             wake()
+        if changes is None or any(change.incident for change in changes):
+            for wake in self._incident_consumers:
+                wake()

@@ -270,7 +270,7 @@ class PostgreSQLStore(MemoryStore):
             self._write(urgent=urgent)
             self._trim()
         if changes:
-            self._wake_consumers()
+            self._wake_consumers(changes)
 
     def forget_brand(self, brand: str) -> None:
         """Delete the state of a brand and of its venues; their journal stays."""

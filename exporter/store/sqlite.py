@@ -99,7 +99,7 @@ class SQLiteStore(MemoryStore):
             self._write(urgent=bool(changes or gone) or new)
             self._trim()
         if changes:
-            self._wake_consumers()
+            self._wake_consumers(changes)
 
     def forget_brand(self, brand: str) -> None:
         """Delete the state of a brand and of its venues; their journal stays."""

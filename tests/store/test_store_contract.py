@@ -213,6 +213,14 @@ class TestConsumers:
         store.commit(changes=[change(Event.STATION_TOUCHED, 1.0)])
         assert grown.is_set()
 
+    def test_who_is_interested_in_incidents_is_woken_by_nothing_else(self, store: Store) -> None:
+        grown = Signal()
+        store.subscribe(grown.set, incidents_only=True)
+        store.commit(STATE, changes=[change(Event.STATION_TOUCHED, 1.0)])
+        assert not grown.is_set()
+        store.commit(changes=[FIRING])
+        assert grown.is_set()
+
     def test_an_incident_is_on_its_way_to_the_channels_that_want_it(self, store: Store) -> None:
         store.routes = [Route("shift"), Route("it", frozenset({Topic.SERVICE}))]
         store.commit(STATE, changes=[FIRING, change(Event.STATION_TOUCHED, 1.0)])
