@@ -66,11 +66,10 @@ class Renderer:
         )
 
     def _one(self, notice: Notice, now: float, length: int) -> Message:
-        lines = list(self._members(notice.incident))
         if notice.form in (Form.RESOLVED, Form.PAST):
-            lines = [self._lasted(notice, now)]
+            lines = [self._ending(notice, now)]
         else:
-            lines.append(self._advice([notice]))
+            lines = [*self._members(notice.incident), self._advice([notice])]
         return _fit(Message(self._headline(notice, now), "\n".join(lines), _tone([notice])), length)
 
     def _headline(self, notice: Notice, now: float) -> str:
@@ -110,16 +109,22 @@ class Renderer:
         date = format_skeleton("MMMd" if moment.year == today.year else "yMMMd", moment, locale=self.language)
         return f"{date} {time}"
 
-    def _lasted(self, notice: Notice, now: float) -> str:
+    def _ending(self, notice: Notice, now: float) -> str:
+        """Write how long it lasted, or that there is no more to come where nobody knows whether it is over."""
         from babel.dates import format_timedelta  # noqa: PLC0415
 
+        gettext = translations(self.language).gettext
+        if notice.form is Form.RESOLVED and notice.ended in ENDED:
+            return gettext("There will be no more messages about it.")
         fields = self._fields(notice, now)
         seconds = int((now if notice.ended_at is None else notice.ended_at) - _since(notice.incident))
         # With a threshold of 2, 90 minutes stay minutes instead of becoming "1 hour".
         lasted = format_timedelta(
             max(1, seconds // 60 * 60), "minute", threshold=2.0, format="short", locale=self.language
         )
-        text = translations(self.language).gettext("From {since} to {until}: {duration}.")
+        text = gettext("From {since} to {until}: {duration}.")
+        if notice.form is Form.PAST:
+            text = gettext("It lasted {duration} and was over before this message could be sent.")
         return text.format(duration=lasted.rstrip("."), **fields)
 
     def _members(self, incident: Incident) -> Iterator[str]:

@@ -63,6 +63,7 @@ def test_a_resolved_incident_says_how_long_it_lasted() -> None:
 def test_what_was_over_before_anybody_knew_is_reported_as_past() -> None:
     message = one(Notice(Form.PAST, incident(), NOON + 1200.0, "active again"), now=NOON + 5000.0)
     assert message.title == "Mətbəx was inactive from 12:00 to 12:20, Gəncə"
+    assert message.body == "It lasted 20 min and was over before this message could be sent."
 
 
 def test_a_reminder_says_that_it_is_one() -> None:
@@ -78,7 +79,8 @@ def test_a_reminder_says_that_it_is_one() -> None:
     ],
 )
 def test_no_all_clear_is_given_for_a_station_that_is_still_inactive(ended: str, title: str) -> None:
-    assert one(Notice(Form.RESOLVED, incident(), NOW, ended)).title == title
+    message = one(Notice(Form.RESOLVED, incident(), NOW, ended))
+    assert (message.title, message.body) == (title, "There will be no more messages about it.")
 
 
 def test_no_all_clear_is_given_for_a_venue_whose_stations_are_left_out() -> None:
