@@ -121,6 +121,13 @@ def test_check_names_every_channel_that_cannot_work_and_sends_nothing(tmp_path: 
     assert service.seen == []
 
 
+def test_check_names_the_variable_of_a_url_that_cannot_work() -> None:
+    env = {f"CLOPOS_{key.upper()}": value for key, value in BRAND.items()}
+    result = run("check", "--offline", env={**env, "CLOPOS_NOTIFY_URL": f"tgram://{TOKEN}"})
+    assert result.exit_code == 1
+    assert "CLOPOS_NOTIFY_URL, or notifications.channels[0].url: channel default: names no chat" in result.output
+
+
 def test_settings_become_routes_and_channels(tmp_path: Path) -> None:
     config = write(
         tmp_path,
