@@ -33,8 +33,10 @@ class Service:
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                service._serve(self, body)
+                length = int(self.headers["Content-Length"])
+                body = self.rfile.read(length)
+                if len(body) == length:  # else the sender was killed meanwhile
+                    service._serve(self, json.loads(body))
 
             def do_GET(self) -> None:
                 service._serve(self, {})

@@ -143,7 +143,9 @@ def test_a_url_that_can_be_used_has_no_fault(url: str) -> None:
     assert problem_of(url) is None
 
 
-@pytest.mark.parametrize("answer", [OK, *(answer for answer, _ in FAULTS)])
+@pytest.mark.parametrize(
+    "answer", [OK, error(429, f"{TOKEN}: retry after 1", retry_after=1), *(answer for answer, _ in FAULTS)]
+)
 def test_no_log_level_shows_a_url_or_what_it_holds(
     telegram: Telegram, service: Service, written: io.TextIOWrapper, answer: Answer
 ) -> None:

@@ -8,11 +8,18 @@ from store_fakes import FakeClock
 from structlog.testing import capture_logs
 
 from exporter.journal import JournalQuery
-from exporter.model import Change, Event, Venue, VenueState
+from exporter.model import Change, Event, Incident, IncidentKind, Severity, Venue, VenueState
+from exporter.outbox import Route
 from exporter.store import schema
 from exporter.store.sqlite import SQLiteStore
 
 VENUE = Venue("tandir", "7", "Tandir Port")
+FIRING = Change(
+    Event.INCIDENT_FIRING,
+    "tandir",
+    5.0,
+    incident=Incident(IncidentKind.VENUE_NO_ACTIVE_STATION, Severity.CRITICAL, "tandir", 3.0, VENUE, fired_at=5.0),
+)
 
 
 def file_of(path: Path, version: int) -> None:
@@ -43,7 +50,12 @@ def test_a_file_of_each_version_grows_into_the_current_one(path: Path, clock: Fa
     assert (stations is None) if version == 0 else (stations is not None and stations["1"].status is False)
     store.commit(VenueState(VENUE), changes=[Change(Event.STATION_TOUCHED, "tandir", 5.0, VENUE)])
     assert len(store.journal(JournalQuery())) == 1
+    store.routes = [Route("shift")]
+    store.commit(changes=[FIRING])
     store.close()
+    again = SQLiteStore(path, clock, 1e10)
+    assert [delivery.change for delivery in again.deliveries("shift")] == [FIRING]
+    again.close()
     connection = sqlite3.connect(path)
     assert connection.execute("PRAGMA user_version").fetchone() == (schema.VERSION,)
     connection.close()
