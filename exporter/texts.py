@@ -66,9 +66,9 @@ TEXTS = {
         N_("Switch it on in the Clopos back office, under stations, before the doors open."),
     ),
     IncidentKind.PRINTING_DISABLED: Texts(
-        N_("{station} does not print since {since}, {venue}"),
-        N_("{station} prints again, {venue}"),
-        N_("{station} did not print from {since} to {until}, {venue}"),
+        N_("Printing is off at {station} since {since}, {venue}"),
+        N_("Printing is on again at {station}, {venue}"),
+        N_("Printing was off at {station} from {since} to {until}, {venue}"),
         N_(
             "Its orders may show on a screen only. If nobody meant that, "
             "switch printing on again in the Clopos back office."
@@ -87,7 +87,7 @@ TEXTS = {
         N_("If it was deleted by mistake, create it anew and route the dishes to it again."),
     ),
     IncidentKind.STATION_UNCLEAR: Texts(
-        N_("The status of stations is unclear since {since}, {venue}"),
+        N_("The status of stations has been unclear since {since}, {venue}"),
         N_("The status of all stations is clear again, {venue}"),
         N_("The status of stations was unclear from {since} to {until}, {venue}"),
         N_("What Clopos says of them cannot be understood. Look at them in the Clopos back office."),
@@ -99,13 +99,13 @@ TEXTS = {
         N_("Until it is mended, look at the stations in Clopos yourself now and then."),
     ),
     IncidentKind.BRAND_UNREACHABLE: Texts(
-        N_("Clopos cannot be reached since {since}, {brand}"),
+        N_("Clopos has been unreachable since {since}, {brand}"),
         N_("Clopos can be reached again, {brand}"),
         N_("Clopos could not be reached from {since} to {until}, {brand}"),
         N_("Until it is mended, look at the stations in Clopos yourself now and then."),
     ),
     IncidentKind.LOGIN_FAILING: Texts(
-        N_("Login to Clopos fails since {since}, {brand}"),
+        N_("Login to Clopos has been failing since {since}, {brand}"),
         N_("Login to Clopos works again, {brand}"),
         N_("Login to Clopos failed from {since} to {until}, {brand}"),
         N_(
