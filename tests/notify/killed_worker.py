@@ -25,7 +25,7 @@ from exporter.notify.notifier import Notifier
 from exporter.notify.plan import Timing
 from exporter.notify.transport import problem_of
 from exporter.outbox import Route
-from exporter.store import SQLiteStore
+from exporter.store.sqlite import SQLiteStore
 
 BRAND, VENUE = "tandir-group", Venue("tandir-group", "7", "Nizami")
 STATIONS = 6

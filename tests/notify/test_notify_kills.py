@@ -17,7 +17,7 @@ from receivers import OK, Answer, Service
 
 from exporter.journal import JournalQuery
 from exporter.model import Event
-from exporter.store import SQLiteStore
+from exporter.store.sqlite import SQLiteStore
 
 KILLS = int(os.environ.get("KILLS", "60"))
 ANSWERS: list[Answer] = [OK, OK, OK, OK, (500, {}), "close"]
