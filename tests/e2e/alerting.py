@@ -84,13 +84,18 @@ class Receiver:
 
     def __init__(self) -> None:
         self.messages: list[Message] = []
+        self.alerts: list[dict[str, Any]] = []
+        """Every alert of every notification, firing or resolved, as Alertmanager's webhook has it."""
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 sent = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                message = sent["attachments"][0]
-                outer.messages.append(Message(sent["channel"], message["title"], message["text"], time.monotonic()))
+                if "alerts" in sent:
+                    outer.alerts += sent["alerts"]
+                else:
+                    message = sent["attachments"][0]
+                    outer.messages.append(Message(sent["channel"], message["title"], message["text"], time.monotonic()))
                 self.send_response(200)
                 self.end_headers()
                 self.wfile.write(b"ok")
@@ -218,6 +223,8 @@ class Alertmanager(Server):
         text = (ALERTMANAGER / "alertmanager.yml").read_text(encoding="utf-8")
         waits = r"^( *)(group_wait|group_interval): (\w+)"
         text = re.sub(waits, lambda m: f"{m[1]}{m[2]}: {faster(m[3])}", text, flags=re.MULTILINE)
+        webhook = f"    webhook_configs: [{{url: '{receiver.url}'}}]\n"
+        text = text.replace("  - name: shift\n", f"  - name: shift\n{webhook}")
         (folder / "alertmanager.yml").write_text(text)
         port = free_port()
         super().__init__(

@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 import pytest
 from alerting import FASTER, Alertmanager, Prometheus, Receiver, until
 from harness import Exporter, configuration
+from receivers import Service
 
 from exporter.simulator import Simulator, Tiers, World
 
@@ -18,6 +20,13 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("alerting")]
 BRAND = "tandir-group"
 VENUES = 10
 GRILL, BAR = "1", "2"
+SENTENCES = {
+    "CloposKitchenStationInactive": ("Tandır is inactive since", "Tandır is active again"),
+    "CloposVenueNoActiveStation": ("All stations of", "has an active station again"),
+    "CloposStationPrintingDisabled": ("Printing is off at Tandır since", "Printing is on again at Tandır"),
+    "CloposStationDisappeared": ("Bar is gone from Clopos", "Bar is in Clopos again"),
+}
+"""What the exporter's own message says as an alert fires, and as it is resolved."""
 SHOWN = {
     "opening_hours": "24/7",
     "time_zone": "Asia/Baku",
@@ -30,6 +39,7 @@ class Stage(NamedTuple):
     exporter: Exporter
     prometheus: Prometheus
     receiver: Receiver
+    phone: Service
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +54,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory, program: Callable[..., str])
         world.add_station(BRAND, venue, "Bar", type=0, id=BAR)
     with ExitStack() as stack:
         simulator = stack.enter_context(Simulator(world, tiers=Tiers(brand=1000)))
+        phone = stack.enter_context(Service())
         brand = {**simulator.credentials(BRAND), "base_url": simulator.url, "requests_per_minute": 300}
         config = configuration(
             simulator,
@@ -51,6 +62,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory, program: Callable[..., str])
             stale_after="10s",
             incidents={"delay": "5s"},
             state={"path": str(folder / "state.db")},
+            notifications={"group_wait": "1s", "channels": [{"name": "shift", "url": phone.json_url}]},
         )
         exporter = stack.enter_context(Exporter(folder / "exporter", config))
         exporter.until_ready(VENUES, seconds=60)
@@ -60,7 +72,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory, program: Callable[..., str])
             Prometheus(programs[0], folder / "prometheus", [exporter.url], alertmanager.url)
         )
         time.sleep(5)  # so that what comes is a change
-        yield Stage(simulator, exporter, prometheus, receiver)
+        yield Stage(simulator, exporter, prometheus, receiver, phone)
 
 
 def quiet(stage: Stage) -> float:
@@ -92,6 +104,89 @@ def test_a_station_that_is_switched_off_pages_and_resolves_when_it_is_on(
     measured = f"off to page {page.at - began:.1f} s, on to all-clear {over.at - switched_on:.1f} s"
     with capsys.disabled():
         print(f"\n{measured}, with the waits of rules and Alertmanager divided by {FASTER}")  # noqa: T201 - it is asked for
+
+
+def test_the_own_messages_and_those_of_alertmanager_say_the_same(
+    stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    quiet(stage)
+    world, number, alerts = stage.simulator.world, len(stage.phone.received), len(stage.receiver.alerts)
+
+    def own(status: str) -> set[Told]:
+        """Return what the messages of the exporter say."""
+        return {
+            Told(alert, line.rpartition("Nizami ")[2].split()[0], status)
+            for line in sentences(stage.phone.received[number:])
+            for alert, words in SENTENCES.items()
+            if words[status == "resolved"] in line
+        }
+
+    def others(status: str) -> set[Told]:
+        """Return what the messages of Alertmanager say."""
+        return {
+            Told(one["labels"]["alertname"], one["labels"]["venue_id"], status)
+            for one in stage.receiver.alerts[alerts:]
+            if one["status"] == status
+        }
+
+    def expect(what: Told) -> None:
+        began = time.monotonic()
+        until(lambda: what in own(what.status), f"{what} in {stage.phone.received[number:]}", 90)
+        took = time.monotonic() - began
+        until(lambda: what in others(what.status), f"{what} in {stage.receiver.alerts[alerts:]}", 90)
+        with capsys.disabled():
+            print(f"\n{what}: own {took:.1f} s, Alertmanager {time.monotonic() - began:.1f} s")  # noqa: T201
+
+    for alert, venue, begin, end in (
+        ("CloposKitchenStationInactive", "1", partial(switch, world, "1", 0), partial(switch, world, "1", 1)),
+        ("CloposVenueNoActiveStation", "3", partial(switch_all, world, "3", 0), partial(switch_all, world, "3", 1)),
+        (
+            "CloposStationPrintingDisabled",
+            "2",
+            partial(world.set_printable, BRAND, "2", GRILL, 0),
+            partial(world.set_printable, BRAND, "2", GRILL, 1),
+        ),
+        (
+            "CloposStationDisappeared",
+            "4",
+            partial(world.remove_station, BRAND, "4", BAR),
+            partial(world.add_station, BRAND, "4", "Bar", id=BAR),
+        ),
+    ):
+        begin()
+        expect(Told(alert, venue, "firing"))
+        end()
+        expect(Told(alert, venue, "resolved"))
+    time.sleep(6)  # in which more would come
+    for status in ("firing", "resolved"):
+        assert own(status) == others(status)
+        assert len(own(status)) == len(SENTENCES)
+    assert len(stage.phone.received) == number + 2 * len(SENTENCES), "one message each"
+
+
+class Told(NamedTuple):
+    alert: str
+    venue: str
+    status: str
+
+
+def sentences(messages: list[dict[str, Any]]) -> list[str]:
+    """Return a line for each thing that the exporter's messages say."""
+    found = []
+    for message in messages:
+        listed = [line for line in message["message"].splitlines() if line.startswith("•")]
+        found += listed if message["title"][0].isdigit() else [message["title"].replace(",", " ") + " "]
+    return found
+
+
+def switch(world: World, venue: str, status: int) -> None:
+    world.set_status(BRAND, venue, GRILL, status)
+
+
+def switch_all(world: World, venue: str, status: int) -> None:
+    with world.lock:
+        for station in (GRILL, BAR):
+            world.set_status(BRAND, venue, station, status)
 
 
 def test_many_venues_at_once_are_one_message(stage: Stage) -> None:
