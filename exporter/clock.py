@@ -43,10 +43,14 @@ class Clock:
 _YEAR_1, _YEAR_9999 = -62135596800.0, 253402300799.0
 
 
-def iso(at: float) -> str:
-    """Format epoch seconds as ISO 8601 in UTC, as Clopos does; times before year 1 and after 9999 are clamped."""
-    within = min(max(at, _YEAR_1), _YEAR_9999)
-    return datetime.fromtimestamp(within, UTC).isoformat(timespec="microseconds")[: -len("+00:00")] + "Z"
+def in_utc(at: float) -> datetime:
+    """Return epoch seconds as a time in UTC, clamped to the years 1 to 9999, which every reader can hold."""
+    return datetime.fromtimestamp(min(max(at, _YEAR_1), _YEAR_9999), UTC)
+
+
+def iso(at: float, timespec: str = "microseconds") -> str:
+    """Format epoch seconds as ISO 8601 in UTC, with microseconds as Clopos does unless `timespec` says otherwise."""
+    return in_utc(at).isoformat(timespec=timespec).removesuffix("+00:00") + "Z"
 
 
 _NUMBER = r"(\d+(?:\.\d+)?)"

@@ -25,15 +25,11 @@ from structlog.stdlib import ProcessorFormatter, add_logger_name
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from exporter.clock import format_duration, iso
+from exporter.masking import UNSAFE, escape_controls
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
 FORMATS = ("json", "logfmt", "console")
 
-# What may end a line, steer a terminal, turn the reading direction around or hide text (the tags of Unicode), and half
-# characters, which no UTF-8 has.
-_UNSAFE = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\U000e0000-\U000e007f]"
-)
 _NEEDS_QUOTES = re.compile(r'[\s"=\\]|^$')
 _SHORTEST_SECRET = 6
 
@@ -277,7 +273,7 @@ def _json(_: WrappedLogger, __: str, fields: EventDict) -> str:
         line = _encode(fields)
     except (TypeError, ValueError, RecursionError):
         line = _encode({key: _plain(value) for key, value in fields.items()})
-    return _UNSAFE.sub(_escape, line)
+    return UNSAFE.sub(_escape, line)
 
 
 def _plain(value: object) -> object:
@@ -299,8 +295,8 @@ def _logfmt_value(value: object) -> str:
     """Write a value bare where it may stand so, else quoted with JSON's escapes, as the readers of logfmt expect."""
     plain = _plain(value)
     text = plain if isinstance(plain, str) else _encode(plain)
-    if _NEEDS_QUOTES.search(text) or _UNSAFE.search(text):
-        return _UNSAFE.sub(_escape, _encode(text))
+    if _NEEDS_QUOTES.search(text) or UNSAFE.search(text):
+        return UNSAFE.sub(_escape, _encode(text))
     return text
 
 
@@ -321,14 +317,16 @@ _COLORS = {"debug": 90, "info": 32, "warning": 33, "error": 31, "critical": 31}
 def _console(_: WrappedLogger, __: str, fields: EventDict, *, colors: bool) -> str:
     """Write a line for people: local time, level, event, names, and what else there is; nothing steers the terminal."""
     local = datetime.fromisoformat(str(fields["timestamp"])).astimezone()
-    level = _visible(str(fields["level"]))
+    level = escape_controls(str(fields["level"]))
     named = [str(fields.get(key) or fields.get(_IDS.get(key, ""), "")) for key in _NAMES]
     rest = [_for_people(key, fields[key]) for key in fields if key not in _NOT_ON_CONSOLE and fields[key] is not None]
     shown = f"{level:<7}"
     if colors:
         shown = f"\x1b[{_COLORS.get(level, 0)}m{shown}\x1b[0m"
-    texts = [_visible(text) for text in (str(fields["event"]), ", ".join(filter(None, named)), " ".join(rest)) if text]
-    trace = ["", *map(_visible, str(fields["exception"]).split("\n"))] if "exception" in fields else []
+    texts = [
+        escape_controls(text) for text in (str(fields["event"]), ", ".join(filter(None, named)), " ".join(rest)) if text
+    ]
+    trace = ["", *map(escape_controls, str(fields["exception"]).split("\n"))] if "exception" in fields else []
     return f"{local:%Y-%m-%d %H:%M:%S} {shown} {'  '.join(texts)}" + "\n".join(trace)
 
 
@@ -336,7 +334,3 @@ def _for_people(key: str, value: object) -> str:
     if key.endswith("_seconds") and isinstance(value, int | float) and math.isfinite(value):
         return f"{key.removesuffix('_seconds')}={format_duration(value)}"
     return f"{key}={value}"
-
-
-def _visible(text: str) -> str:
-    return _UNSAFE.sub(lambda match: match[0].encode("unicode_escape").decode(), text)

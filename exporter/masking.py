@@ -1,4 +1,4 @@
-"""Mask secrets in texts that come from elsewhere, also where they are echoed in an encoded form."""
+"""Make texts that come from elsewhere safe to show: without secrets, and without what steers a terminal."""
 
 from __future__ import annotations
 
@@ -10,9 +10,20 @@ from urllib.parse import unquote
 
 MASK = "<secret>"
 
+# What may end a line, steer a terminal, turn the reading direction around or hide text (the tags of Unicode), and half
+# characters, which no UTF-8 has.
+UNSAFE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\U000e0000-\U000e007f]"
+)
+
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))", re.DOTALL)
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{8,}")
 _STANDARD = str.maketrans("-_", "+/")
+
+
+def escape_controls(text: str) -> str:
+    """Escape what would steer a terminal or end a line, as Python writes it."""
+    return UNSAFE.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 def masker(secrets: Iterable[str]) -> Callable[[str], str]:

@@ -11,7 +11,6 @@ ROOT = Path(__file__).parents[1]
 
 COVERED = [
     "exporter.changes",
-    "exporter.poller",
     "exporter.views",
     "exporter.metrics.families",
     "exporter.metrics.render",
@@ -21,7 +20,6 @@ COVERED = [
 TESTS = [
     "tests/test_changes.py",
     "tests/test_changes_brand.py",
-    "tests/test_poller.py",
     "tests/test_views.py",
     "tests/metrics/test_metrics_families.py",
 ]

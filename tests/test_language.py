@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from collections import defaultdict
 from pathlib import Path
@@ -11,7 +10,7 @@ ROOT = Path(__file__).parent.parent
 
 INSTEAD = {
     r"blindness|blind_spots?|blinded": "outage, no data",
-    r"BrandAtWork|lay_over|reconsider|show_in": "names of old",
+    r"brandatwork|lay_over|reconsider|show_in": "names of old",
     r"drift\w*": "churn, change, differ",
     r"doors?(?!s? opens?)|guards?": "middleware, authentication, limit",
     r"furnish\w*": "add, create",
@@ -22,13 +21,16 @@ INSTEAD = {
     r"rooms": "modules, layers",
     r"settle[ds]?|settling": "converge, expire, be done, wait until idle",
     r"steady": "monotonic",
-    r"tell(?! IT)|tells|told|teller|telling": "report, emit, log, notify, show",
+    r"tell(?! it\b)|tells|told|teller|telling": "report, emit, log, notify, show",
     r"tracked": "state, snapshot",
     r"verdicts?": "decision, result",
 }
-"""Private vocabulary, and what the field says instead. As whole words, or as parts of a name joined by underscores."""
+"""Private vocabulary, and what the field says instead. As whole words, or as parts of a name joined by underscores.
 
-BANNED = re.compile("|".join(rf"(?<![A-Za-z])(?:{words})(?![A-Za-z])" for words in INSTEAD), re.IGNORECASE)
+No docstring begins with "Give" or "Tell" either.
+"""
+
+BANNED = re.compile(rf"(?<![a-z])(?:{'|'.join(INSTEAD)})(?![a-z])|\"{{3}}(?:give|tell)s? ")
 TEXTS = {".css", ".html", ".js", ".md", ".py", ".sh", ".tpl", ".txt", ".yaml", ".yml", ""}
 FOLDERS = ["benchmarks", "deploy", "docs", "exporter", "helm", "monitoring", "tests", "tools"]
 SKIPPED = {"__pycache__", "images", "locale"}
@@ -46,9 +48,8 @@ def texts() -> list[Path]:
 def test_no_two_classes_of_the_package_share_a_name() -> None:
     places = defaultdict(list)
     for path in sorted(ROOT.glob("exporter/**/*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.ClassDef):
-                places[node.name].append(f"{path.relative_to(ROOT)}:{node.lineno}")
+        for name in re.findall(r"^ *class (\w+)", path.read_text(encoding="utf-8"), re.MULTILINE):
+            places[name].append(str(path.relative_to(ROOT)))
     assert len(places) > 100
     assert not {name: found for name, found in places.items() if len(found) > 1}
 
@@ -58,23 +59,11 @@ def test_texts_and_names_use_the_words_of_the_field() -> None:
         f"{path.relative_to(ROOT)}:{number}: {match[0]}"
         for path in texts()
         for number, line in enumerate([path.name, *path.read_text(encoding="utf-8").splitlines()])
-        for match in BANNED.finditer(line)
+        for match in BANNED.finditer(line.lower())
     ]
     assert not found, f"say instead: {INSTEAD}"
 
 
-def test_docstrings_begin_with_what_the_thing_does() -> None:
-    found = [
-        f"{path.relative_to(ROOT)}: {doc.splitlines()[0]}"
-        for path in texts()
-        if path.suffix == ".py"
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
-        if re.match(r"(Give|Tell)s? ", doc := ast.get_docstring(node) or "")
-    ]
-    assert not found
-
-
 def test_the_words_are_found_and_nothing_else() -> None:
-    assert all(map(BANNED.search, ["He was told.", "is_told", "test_refusals", "drifting", "Tell the shift"]))
-    assert not any(map(BANNED.search, ["tell IT", "before the doors open", "storytelling", "settlement", "rotate"]))
+    assert all(map(BANNED.search, ["he was told.", "is_told", "test_refusals", "drifting", '"""give the', "tell them"]))
+    assert not any(map(BANNED.search, ["tell it", "before the doors open", "storytelling", "settlement", "rotate"]))

@@ -15,6 +15,7 @@ from exporter.clock import format_duration
 from exporter.clopos.client import Client, Listing
 from exporter.config import Brand, Ignored, Settings
 from exporter.errors import CloposError, ConfigError, ConfigProblem
+from exporter.masking import escape_controls
 from exporter.web.webconfig_file import load as load_web_config
 
 
@@ -41,7 +42,7 @@ def command(*, config_file: Path | None, web_config_file: Path | None, offline: 
 
 
 def _warn(fault: ConfigProblem) -> None:
-    click.echo(f"warning: {options.visible(str(fault))}", err=True)
+    click.echo(f"warning: {escape_controls(str(fault))}", err=True)
 
 
 def _check_state(path: Path | None) -> None:
@@ -73,7 +74,7 @@ def _check_brand(client: Client, brand: Brand, settings: Settings) -> bool:
     click.echo(f"{client.brand}  login ok, {_count(len(venues), 'venue')}")
     listings: dict[str, Listing] = {}
     for venue, outcome in fetch.fetch_each(venues, lambda one: client.stations(one, fetch.SECONDS), client.brand):
-        name = f"{client.brand}  venue {options.visible(f'{venue.id} {venue.name!r}')}"
+        name = f"{client.brand}  venue {escape_controls(f'{venue.id} {venue.name!r}')}"
         if isinstance(outcome, CloposError):
             click.echo(f"{name}  failed: {fetch.explain(outcome)}")
         else:

@@ -12,12 +12,12 @@ from typing import TypeVar
 import click
 
 from exporter.app.brand import connect
-from exporter.cli import options
 from exporter.clock import Clock
 from exporter.clopos.client import Client
 from exporter.clopos.limits import IpLimits
 from exporter.config import Brand
 from exporter.errors import CloposError
+from exporter.masking import escape_controls
 from exporter.model import Venue
 
 SECONDS = 60.0
@@ -64,5 +64,5 @@ def fetch_each(
 
 def explain(error: CloposError) -> str:
     """Return what failed and what a person should do."""
-    message = options.visible(error.message)
+    message = escape_controls(error.message)
     return f"{message}\n    {error.reason.remedy}" if error.reason.is_configuration else message

@@ -20,6 +20,7 @@ from exporter.config.settings import State
 from exporter.config.values import seconds
 from exporter.errors import ExporterError, StoreError
 from exporter.journal import Entry, JournalQuery
+from exporter.masking import escape_controls
 from exporter.model import Event
 
 
@@ -100,7 +101,7 @@ def command(
     except StoreError as error:
         raise ExporterError(f"{path or 'the database'}: {error}") from error
     if brand is not None and not entries and not _read(path, url, JournalQuery(brand=brand, limit=1)):
-        raise click.BadParameter(f"the journal holds no event of {options.visible(brand)!r}", param_hint="--brand")
+        raise click.BadParameter(f"the journal holds no event of {escape_controls(brand)!r}", param_hint="--brand")
     if output == "json":
         for entry in entries:
             click.echo(json.dumps(entry.fields(), ensure_ascii=False))
@@ -130,7 +131,7 @@ def _row(entry: Entry) -> tuple[str, ...]:
         " ".join(filter(None, (entry.station_id, entry.station))),
         ", ".join(itertools.starmap(_detail, entry.details.items())),
     )
-    return tuple(options.visible(cell) for cell in cells)
+    return tuple(escape_controls(cell) for cell in cells)
 
 
 def _detail(key: str, value: Any) -> str:

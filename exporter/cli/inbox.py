@@ -12,7 +12,7 @@ from threading import Thread
 
 import click
 
-from exporter.cli import options
+from exporter.masking import escape_controls
 
 _INDENT = " " * 13
 
@@ -33,7 +33,7 @@ class _Inbox(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         message = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         lines = [message["title"], *message["message"].splitlines()]
-        text = "\n".join(textwrap.indent(options.visible(line), _INDENT) for line in lines)
+        text = "\n".join(textwrap.indent(escape_controls(line), _INDENT) for line in lines)
         click.echo(f"  message    {text.lstrip()}", err=True)
         self.send_response(HTTPStatus.NO_CONTENT)
         self.end_headers()

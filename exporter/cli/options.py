@@ -157,8 +157,3 @@ def every_fault() -> Iterator[Callable[[Callable[[], T]], T | None]]:
     yield collect
     if faults:
         raise ConfigError(faults)
-
-
-def visible(text: str) -> str:
-    """Show what would steer a terminal instead of sending it there."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

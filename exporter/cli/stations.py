@@ -16,6 +16,7 @@ from exporter.cli import fetch, options
 from exporter.clock import iso
 from exporter.clopos.client import Client, Listing
 from exporter.errors import CloposError
+from exporter.masking import escape_controls
 from exporter.model import Kind, Reason, Station, Venue
 
 Found = tuple[Venue, Station]
@@ -68,7 +69,7 @@ def command(
     else:
         click.echo(_table(found))
         for place, failure in failures:
-            click.echo(f"{options.visible(place)}  failed: {fetch.explain(failure)}", err=True)
+            click.echo(f"{escape_controls(place)}  failed: {fetch.explain(failure)}", err=True)
     if failures:
         sys.exit(1)
 
@@ -117,9 +118,9 @@ def _table(found: Sequence[Found]) -> str:
 
 
 def _row(venue: Venue, station: Station) -> Iterator[str]:
-    yield options.visible(venue.brand)
-    yield options.visible(f"{venue.id} {venue.name}")
-    yield options.visible(f"{station.id} {station.name}")
+    yield escape_controls(venue.brand)
+    yield escape_controls(f"{venue.id} {venue.name}")
+    yield escape_controls(f"{station.id} {station.name}")
     yield station.kind.value
     yield _STATUS[station.active]
     yield _FLAG[station.printable]

@@ -6,14 +6,13 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from math import ceil
 from threading import Event
 from typing import Any
 
 import structlog
 
-from exporter.clock import Clock
+from exporter.clock import Clock, iso
 from exporter.clopos import responses, wire
 from exporter.clopos.limits import BrandQuota, IpLimits, RetryBudget
 from exporter.clopos.login import Credentials, Login
@@ -340,7 +339,7 @@ class Client:
         if deprecation not in ((None, None), self._deprecation):
             self._deprecation = deprecation
             self.sunset = deprecation[0]
-            sunset, since = map(_iso, deprecation)
+            sunset, since = (None if at is None else iso(at, "seconds") for at in deprecation)
             self._log.warning("api.deprecated", brand=self.brand, sunset=sunset, deprecated_since=since)
 
     def _retry(self, error: CloposError, attempt: int, deadline: float) -> bool:
@@ -358,7 +357,3 @@ class Client:
     def _failure(self, error: CloposError, began: float) -> Failure:
         at = self._clock.now()
         return Failure(error.reason, error.message, at, at.monotonic - began, error.brand_wide, began=began)
-
-
-def _iso(seconds: float | None) -> str | None:
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

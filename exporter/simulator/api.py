@@ -6,7 +6,8 @@ import gzip
 from functools import lru_cache
 from http import HTTPStatus
 
-from exporter.simulator.encoding import encode, envelope, iso
+from exporter.clock import iso
+from exporter.simulator.encoding import encode, envelope
 from exporter.simulator.faults import Acts, Call, Faults
 from exporter.simulator.limits import Limits, Quota
 from exporter.simulator.messages import Answer, Request, Wire, answer_json, json_object, problem

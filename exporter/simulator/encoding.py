@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 from typing import Any
 
 
@@ -26,8 +25,3 @@ def envelope(rows: list[str], total: int | None = None) -> str:
 def wire_id(id: str) -> int | str:  # noqa: A002 - the API's own word
     """Return an id as it stands on the wire: a number where it is one."""
     return int(id) if id.isdecimal() else id
-
-
-def iso(epoch: float) -> str:
-    """Write a time as Clopos does: UTC, ISO 8601 with microseconds and Z."""
-    return datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -14,7 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import Any, Literal, NamedTuple, TypeVar
 
-from exporter.simulator.encoding import encode, iso
+from exporter.clock import iso
+from exporter.simulator.encoding import encode
 from exporter.simulator.messages import Answer, Wire, answer_json, json_object, problem
 
 Moment = Literal["before", "instead", "rows", "after", "wire"]

@@ -9,10 +9,10 @@ from random import Random
 from threading import RLock
 from typing import Any, NamedTuple
 
-from exporter.clock import Clock
+from exporter.clock import Clock, iso
 from exporter.model import Event
 from exporter.simulator import names
-from exporter.simulator.encoding import encode, envelope, iso, wire_id
+from exporter.simulator.encoding import encode, envelope, wire_id
 
 Id = int | str
 """Venue and station ids may be given as they stand on the wire or as text; they are kept as text."""

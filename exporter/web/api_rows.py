@@ -7,12 +7,12 @@ from datetime import datetime
 from math import inf
 from typing import Any, NamedTuple, TypeVar
 
+from exporter.clock import in_utc
 from exporter.model import Event, Incident, IncidentKind, Kind, Severity, StationState, Topic
 from exporter.views import VenueView
 from exporter.web.api_queries import IncidentStatus, StationStatus, VenueStatus
 from exporter.web.source import Entry
 from exporter.web.troubles import is_current
-from exporter.web.wording import moment
 
 T = TypeVar("T")
 
@@ -133,7 +133,7 @@ def as_json(fields: Fields[T], row: T) -> dict[str, Any]:
 
 
 def _time(wall: float | None) -> datetime | None:
-    return None if wall is None else moment(wall)
+    return None if wall is None else in_utc(wall)
 
 
 def _active(view: VenueView) -> int:
@@ -148,4 +148,4 @@ def _outage(view: VenueView) -> dict[str, Any] | None:
     outage = view.state.outage
     if outage is None:
         return None
-    return {"since": moment(outage.since), "reason": outage.reason, "message": outage.message}
+    return {"since": in_utc(outage.since), "reason": outage.reason, "message": outage.message}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta, tzinfo
-from functools import cache
+from functools import cache, partial
 from hashlib import sha256
 from importlib.resources import files
 from itertools import groupby
@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from exporter.clock import iso
 from exporter.i18n import LANGUAGES
 from exporter.model import Event, Incident, IncidentKind, Instant, Kind, StationState, Venue
 from exporter.texts import N_, texts_of
@@ -426,7 +427,7 @@ def _templates(telemetry_path: str, language: str) -> Environment:
         _=own.gettext,
         ngettext=own.ngettext,
         wording=own,
-        iso=wording.iso,
+        iso=partial(iso, timespec="seconds"),
         tone=wording.tone,
         reasons=wording.REASONS,
         incident_texts=wording.INCIDENTS,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, tzinfo
 from functools import cache, lru_cache
 from typing import Any
 
@@ -11,14 +11,13 @@ from babel.numbers import format_decimal, format_percent
 from babel.units import format_unit
 from markupsafe import Markup
 
+from exporter.clock import in_utc
 from exporter.i18n import translations
 from exporter.model import Event, IncidentKind, Kind, Reason
 from exporter.texts import N_
 from exporter.web.source import Entry
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
-
-_YEAR_1, _YEAR_9999 = -62_135_596_800.0, 253_402_300_799.0
 
 REASONS = {
     Reason.BAD_REQUEST: N_("Clopos refuses the request"),
@@ -138,7 +137,7 @@ class Wording:
 
     def clock(self, wall: float, now: float, zone: tzinfo | None) -> str:
         """Write the time of day in a time zone, UTC where there is none, with the date unless it is today's."""
-        at, today = (moment(one).astimezone(zone or UTC) for one in (wall, now))
+        at, today = (in_utc(one).astimezone(zone or UTC) for one in (wall, now))
         time = at.strftime("%H:%M") + ("" if zone else " UTC")
         if at.date() == today.date():
             return time
@@ -147,14 +146,14 @@ class Wording:
 
     def mark(self, wall: float, span: str, zone: tzinfo | None) -> str:
         """Write a mark of the time axis of a day, a week or a month."""
-        at = moment(wall).astimezone(zone or UTC)
+        at = in_utc(wall).astimezone(zone or UTC)
         if span == "day":
             return at.strftime("%H:%M")
         return str(format_skeleton("Ed" if span == "week" else "MMMd", at, locale=self.language))
 
     def day(self, wall: float, zone: tzinfo | None) -> str:
         """Write the day of a moment in a time zone, UTC where there is none."""
-        return str(format_skeleton("yMMMEd", moment(wall).astimezone(zone or UTC), locale=self.language))
+        return str(format_skeleton("yMMMEd", in_utc(wall).astimezone(zone or UTC), locale=self.language))
 
     def reason(self, value: Any) -> Markup:
         """Return why a poll failed."""
@@ -214,16 +213,6 @@ def _duration(whole: int, language: str) -> str:
         for index, (number, unit) in enumerate(parts)
         if number or not index
     )
-
-
-def moment(wall: float) -> datetime:
-    """Turn epoch seconds to a time in UTC, within what every reader can hold."""
-    return datetime.fromtimestamp(min(max(wall, _YEAR_1), _YEAR_9999), UTC)
-
-
-def iso(wall: float) -> str:
-    """Write epoch seconds as UTC, ISO 8601, whole seconds."""
-    return moment(wall).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def tone(event: Event) -> str:

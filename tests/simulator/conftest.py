@@ -11,7 +11,8 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from simulator_fakes import FakeClock, FakeWire
+from fakes import FakeClock
+from simulator_fakes import FakeWire
 
 from exporter.simulator import Simulator, World
 from exporter.simulator.api import BASE_PATH

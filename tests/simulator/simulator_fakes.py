@@ -3,25 +3,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from exporter.clock import Clock
 from exporter.simulator.messages import Answer
-
-
-class FakeClock(Clock):
-    """A clock that stands still until it is advanced."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.moved = 0.0
-
-    def wall(self) -> float:
-        return 1_800_000_000.0 + self.moved
-
-    def monotonic(self) -> float:
-        return 7_000.0 + self.moved
-
-    def forward(self, seconds: float) -> None:
-        self.moved += seconds
 
 
 class FakeWire:

@@ -3,7 +3,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from simulator_fakes import FakeClock, read
+from fakes import FakeClock
+from simulator_fakes import read
 
 from exporter.simulator import Simulator
 

@@ -4,7 +4,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from simulator_fakes import FakeClock, FakeWire, read
+from fakes import FakeClock
+from simulator_fakes import FakeWire, read
 
 from exporter.simulator import Simulator
 from exporter.simulator.control import ROUTES

@@ -5,7 +5,8 @@ import zlib
 from typing import Any
 
 import pytest
-from simulator_fakes import FakeClock, FakeWire, read
+from fakes import FakeClock
+from simulator_fakes import FakeWire, read
 
 from exporter.simulator import Fault, Simulator, describe_faults
 from exporter.simulator.faults import Call, Faults, explain_faults

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from simulator_fakes import FakeClock
+from fakes import FakeClock
 
 from exporter.simulator.limits import Limits, Tiers
 

@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from simulator_fakes import FakeClock
+from fakes import FakeClock
 
 from exporter.simulator import SCENARIOS, Fault, World, simulate
 from exporter.simulator.scenarios import ODD_ROWS

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from simulator_fakes import FakeClock
+from fakes import FakeClock
 
 from exporter.model import Event
 from exporter.simulator import Simulator, World

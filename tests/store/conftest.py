@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
-from store_fakes import FakeClock
+from fakes import FakeClock
 
 NOBODY = 65534
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from store_fakes import FakeClock
+from fakes import FakeClock
 
 from exporter.journal import JournalQuery
 from exporter.model import Venue

@@ -4,7 +4,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from store_fakes import FakeClock
+from fakes import FakeClock
 from structlog.testing import capture_logs
 
 from exporter.journal import JournalQuery

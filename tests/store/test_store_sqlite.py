@@ -14,9 +14,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from fakes import FakeClock
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from store_fakes import FakeClock
 from structlog.testing import capture_logs
 
 from exporter.errors import StoreError

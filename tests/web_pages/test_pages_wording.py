@@ -6,9 +6,9 @@ from zoneinfo import ZoneInfo
 import pytest
 from pages_fakes import NOW, FakeSource, station_state, venue_view
 
+from exporter.clock import iso
 from exporter.i18n import LANGUAGES
 from exporter.model import Event, Kind, Reason
-from exporter.web import wording
 from exporter.web.wording import SHOWN_EVENTS, wording_for
 
 EN = wording_for("en")
@@ -40,7 +40,7 @@ def test_durations(seconds: float, text: str) -> None:
     [(0.0, "1970-01-01T00:00:00Z"), (-1e18, "0001-01-01T00:00:00Z"), (1e18, "9999-12-31T23:59:59Z")],
 )
 def test_any_time_can_be_written(wall: float, text: str) -> None:
-    assert wording.iso(wall) == text
+    assert iso(wall, "seconds") == text
 
 
 @pytest.mark.parametrize(
