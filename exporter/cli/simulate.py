@@ -65,7 +65,7 @@ def command(
 ) -> None:
     """Be Clopos: a real HTTP server that keeps to the API's page, with faults on demand.
 
-    What goes wrong can be changed while it runs, through the control path it prints.
+    Stations and faults can be changed by hand while it runs, through the control path that it prints.
     """
     chosen = replace(SCENARIOS[scenario], **{key: value for key, value in size.items() if value is not None})
     try:

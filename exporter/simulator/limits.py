@@ -134,12 +134,6 @@ class Limits:
                 window = self._window(self._brands, brand, self._tiers.brand)
                 window.set_load(per_minute, self._clock.monotonic())
 
-    def reset(self) -> None:
-        """Forget every request and every load."""
-        with self._lock:
-            for windows in (self._logins, self._failures, self._brands):
-                windows.clear()
-
     def _authenticated(self, ip: str, brand: str | None, tiers: Tiers) -> list[Window]:
         windows = [self._window(self._failures, ip, tiers.failures)]
         if brand is not None:

@@ -8,13 +8,15 @@ Keyword parameters, in seconds and bytes, are the options of the fault; the docs
 from __future__ import annotations
 
 import gzip
-import inspect
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from inspect import Parameter, getdoc, signature
 from random import Random
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from exporter.clock import iso
+from exporter.model import EMPTY
 from exporter.simulator.encoding import encode
 from exporter.simulator.messages import Answer, Wire, answer_json, json_object, problem
 
@@ -23,21 +25,12 @@ Act = TypeVar("Act", bound=Callable[..., Any])
 
 
 class Misbehaviour(NamedTuple):
-    """What a fault does: when it acts and how."""
+    """What a fault does: when it acts and how, its line of help, and its options by name."""
 
     moment: Moment
     act: Callable[..., Any]
-
-    @property
-    def summary(self) -> str:
-        """Return its line of help."""
-        return inspect.getdoc(self.act) or ""
-
-    @property
-    def options(self) -> dict[str, inspect.Parameter]:
-        """Return its options by name."""
-        parameters = inspect.signature(self.act, eval_str=True).parameters
-        return {name: one for name, one in parameters.items() if one.kind is one.KEYWORD_ONLY}
+    summary: str
+    options: Mapping[str, Parameter] = EMPTY
 
 
 class Rows(NamedTuple):
@@ -68,7 +61,9 @@ CATALOGUE: dict[str, Misbehaviour] = {}
 
 def _acts(moment: Moment) -> Callable[[Act], Act]:
     def register(act: Act) -> Act:
-        CATALOGUE[act.__name__] = Misbehaviour(moment, act)
+        parameters = signature(act, eval_str=True).parameters
+        options = {name: one for name, one in parameters.items() if one.kind is one.KEYWORD_ONLY}
+        CATALOGUE[act.__name__] = Misbehaviour(moment, act, getdoc(act) or "", options)
         return act
 
     return register
@@ -102,61 +97,60 @@ def disconnect(wire: Wire) -> None:
     wire.close()
 
 
-# The answers of the API page
+# Answers: those of the API's page first, then those that no API should give
 
+_HTML = {"Content-Type": "text/html"}
 
-@_acts("instead")
-def test_mode() -> Answer:
-    """Answer 200 with success false: integrator and brand are not in the same mode."""
-    return problem(200, "Integrator is in test mode. But brand is not in test mode")
+_ANSWERS = {
+    "test_mode": (
+        "Answer 200 with success false: integrator and brand are not in the same mode.",
+        problem(200, "Integrator is in test mode. But brand is not in test mode"),
+    ),
+    "dead_integrator": ("Answer 400 Invalid integrator_id.", problem(400, "Invalid integrator_id")),
+    "client_disabled": (
+        "Answer 401 Client is disabled: the restaurant switched the Open API module off.",
+        problem(401, "Client is disabled"),
+    ),
+    "wrong_credentials": (
+        "Answer 401 with a message only.",
+        answer_json({"message": "Invalid credentials"}, 401),
+    ),
+    "token_expired": (
+        "Answer 401 Token expired.",
+        problem(401, "Token expired", "Token expired", expires_at=iso(0)),
+    ),
+    "token_invalid": ("Answer 401 Invalid token.", problem(401, "Invalid token", "unauthorized")),
+    "bad_request": (
+        "Answer 400 validation_failed.",
+        problem(400, "The given data was invalid", "validation_failed"),
+    ),
+    "forbidden": (
+        "Answer 403: the staff user behind the credentials may not.",
+        problem(403, "This action is unauthorized", "forbidden"),
+    ),
+    "not_found": ("Answer 404 resource_not_found.", problem(404, "Resource not found", "resource_not_found")),
+    "server_error": ("Answer 500.", problem(500, "Internal server error", "internal_error")),
+    "bad_gateway": (
+        "Answer 502 with the HTML page of a gateway.",
+        Answer(502, b"<html><head><title>502 Bad Gateway</title></head></html>", _HTML),
+    ),
+    "unavailable": ("Answer 503.", problem(503, "Service unavailable")),
+    "gateway_timeout": (
+        "Answer 504; add latency of 8 s to be true to life.",
+        problem(504, "Upstream did not answer in time", "gateway_timeout"),
+    ),
+    "garbage": (
+        "Answer 200 with a login page instead of JSON.",
+        Answer(200, b"<!doctype html><title>Hotel Wi-Fi</title><p>Please log in", _HTML),
+    ),
+    "empty": ("Answer 200 with an empty body.", Answer(200, b"")),
+    "not_an_object": ("Answer 200 with a JSON list.", Answer(200, b'[{"id":1}]')),
+}
 
-
-@_acts("instead")
-def dead_integrator() -> Answer:
-    """Answer 400 Invalid integrator_id."""
-    return problem(400, "Invalid integrator_id")
-
-
-@_acts("instead")
-def client_disabled() -> Answer:
-    """Answer 401 Client is disabled: the restaurant switched the Open API module off."""
-    return problem(401, "Client is disabled")
-
-
-@_acts("instead")
-def wrong_credentials() -> Answer:
-    """Answer 401 with a message only."""
-    return answer_json({"message": "Invalid credentials"}, 401)
-
-
-@_acts("instead")
-def token_expired() -> Answer:
-    """Answer 401 Token expired."""
-    return problem(401, "Token expired", "Token expired", expires_at=iso(0))
-
-
-@_acts("instead")
-def token_invalid() -> Answer:
-    """Answer 401 Invalid token."""
-    return problem(401, "Invalid token", "unauthorized")
-
-
-@_acts("instead")
-def bad_request() -> Answer:
-    """Answer 400 validation_failed."""
-    return problem(400, "The given data was invalid", "validation_failed")
-
-
-@_acts("instead")
-def forbidden() -> Answer:
-    """Answer 403: the staff user behind the credentials may not."""
-    return problem(403, "This action is unauthorized", "forbidden")
-
-
-@_acts("instead")
-def not_found() -> Answer:
-    """Answer 404 resource_not_found."""
-    return problem(404, "Resource not found", "resource_not_found")
+CATALOGUE.update(
+    (kind, Misbehaviour("instead", partial(lambda answer: answer, answer), summary))
+    for kind, (summary, answer) in _ANSWERS.items()
+)
 
 
 @_acts("instead")
@@ -171,60 +165,15 @@ def rate_limited(*, reset: int | None = 5, retry_after: int | str | None = 5) ->
 
 
 @_acts("instead")
-def server_error() -> Answer:
-    """Answer 500."""
-    return problem(500, "Internal server error", "internal_error")
-
-
-@_acts("instead")
-def bad_gateway() -> Answer:
-    """Answer 502 with the HTML page of a gateway."""
-    return Answer(502, b"<html><head><title>502 Bad Gateway</title></head></html>", {"Content-Type": "text/html"})
-
-
-@_acts("instead")
-def unavailable() -> Answer:
-    """Answer 503."""
-    return problem(503, "Service unavailable")
-
-
-@_acts("instead")
-def gateway_timeout() -> Answer:
-    """Answer 504; add latency of 8 s to be true to life."""
-    return problem(504, "Upstream did not answer in time", "gateway_timeout")
-
-
-@_acts("instead")
 def status(*, code: int = 418, body: str = "", headers: Mapping[str, str] | None = None) -> Answer:
     """Answer any status, body and headers."""
     return Answer(code, body.encode("utf-8", "surrogateescape"), headers or {})
-
-
-# Answers that no API should give
 
 
 @_acts("instead")
 def redirect(*, location: str = "http://127.0.0.1:9/elsewhere", code: int = 302) -> Answer:
     """Redirect elsewhere."""
     return Answer(code, b"", {"Location": location})
-
-
-@_acts("instead")
-def garbage() -> Answer:
-    """Answer 200 with a login page instead of JSON."""
-    return Answer(200, b"<!doctype html><title>Hotel Wi-Fi</title><p>Please log in", {"Content-Type": "text/html"})
-
-
-@_acts("instead")
-def empty() -> Answer:
-    """Answer 200 with an empty body."""
-    return Answer(200, b"")
-
-
-@_acts("instead")
-def not_an_object() -> Answer:
-    """Answer 200 with a JSON list."""
-    return Answer(200, b'[{"id":1}]')
 
 
 @_acts("instead")

@@ -52,7 +52,7 @@ class Simulator:
         self._random = Random(f"churn {world.seed}")  # noqa: S311 - runs have to repeat
         self.traffic = Traffic()
         self._api = Api(world, self.tokens, self.limits, self.faults, self.traffic)
-        self._control = Control(self)
+        self._control = Control(world, self.faults)
         self._scheme = "http" if tls is None else "https"
         self._server = Server(self._serve, world.clock, listen, tls)
         self._stopping = Event()
@@ -104,13 +104,6 @@ class Simulator:
         """Let so many things change by themselves, now."""
         for _ in range(count):
             change_something(self.world, self._random)
-
-    def reset(self) -> None:
-        """End faults and load; forget requests, used quota and tokens. The world stays as it is."""
-        self.faults.clear()
-        self.limits.reset()
-        self.tokens.revoke()
-        self.traffic.clear()
 
     def __enter__(self) -> Self:
         self.start()

@@ -53,8 +53,3 @@ class Traffic:
                     for want, has in zip(wanted, (entry.endpoint, entry.brand, entry.venue), strict=True)
                 )
             ]
-
-    def clear(self) -> None:
-        """Forget every request; the numbers go on."""
-        with self._lock:
-            self._entries.clear()
