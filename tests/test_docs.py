@@ -34,7 +34,7 @@ def test_the_configuration_of_the_readme_is_accepted(tmp_path: Path) -> None:
 
 
 def test_the_default_of_base_url_is_the_only_place_that_knows_the_host_of_clopos() -> None:
-    """The vendor names a successor on another host: whoever is told to move changes a setting."""
+    """The vendor names a successor on another host: whoever has to move changes a setting."""
     named = [
         (str(path.relative_to(ROOT)), line.split()[0])
         for path in ROOT.glob("exporter/**/*.py")

@@ -61,7 +61,8 @@ def test_a_fault_is_added_in_the_language_of_the_flag_and_ended(simulator: Simul
 def test_a_wrong_control_request_is_answered_with_a_sentence(
     simulator: Simulator, route: str, body: str, status: int, sentence: str
 ) -> None:
-    answer = control(simulator, *route.split(" "), body)
+    method, path = route.split(" ")
+    answer = control(simulator, method, path, body)
     assert answer.status == status
     assert sentence in read(answer)["message"]
 

@@ -492,7 +492,7 @@ class TestTrouble:
             store = opened(path, clock)
         (line,) = logs
         assert (line["log_level"], line["event"]) == ("error", "store.set_aside")
-        assert line["kept"] == f"{path}.damaged-20231114T221320Z"
+        assert line["kept"] == f"{path}.damaged-20270115T080000Z"
         assert Path(line["kept"]).read_bytes().endswith(b"precious")
         store.commit(state(clock, GRILL))
         assert reopened(store, clock).venue(VENUE).stations == {"1": GRILL}
