@@ -26,7 +26,7 @@ import sys
 import tempfile
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -287,7 +287,7 @@ ATTACKS: list[tuple[Callable[[Target], None], str]] = [
 class Scrape(NamedTuple):
     """An answer."""
 
-    body: bytes
+    chunks: Sequence[bytes]
     content_type: str = "text/plain; version=0.0.4"
     content_encoding: str | None = None
 
@@ -303,10 +303,10 @@ class Exposition:
     def scrape(self, _: str, accept_encoding: str, __: frozenset[str]) -> Scrape:
         """Answer a scrape."""
         if "gzip" in accept_encoding:
-            return Scrape(self._compressed, content_encoding="gzip")
+            return Scrape((self._compressed,), content_encoding="gzip")
         if self._made != int(time.monotonic()):
             self._made, self._body = int(time.monotonic()), b"%010d" % time.monotonic_ns() * (BODY // 19)
-        return Scrape(self._body)
+        return Scrape((self._body,))
 
 
 class Source:

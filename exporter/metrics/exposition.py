@@ -9,7 +9,7 @@ process itself changes all the time and is rendered at most once a second.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import chain
 from threading import Lock
 from typing import NamedTuple
@@ -30,6 +30,11 @@ BLOCK = 32
 MANY_BLOCKS = 64
 """Blocks of a column from which on it is compressed as one if most of them changed: each call costs as much as 2 KB."""
 
+LARGEST_DOCUMENT = 30_000_000
+"""Bytes of text that are joined to one document at the most: the C library takes larger ones from the system each time,
+and to touch so many new pages costs more than to copy. Most scrapes want gzip, which is far from it.
+"""
+
 TELEMETRY_AGE = 1.0
 """Seconds that the text about the process itself is kept."""
 
@@ -38,11 +43,16 @@ _STATION_FAMILIES = 1 + max(i for i, family in enumerate(VENUE_FAMILIES) if fami
 
 
 class Scrape(NamedTuple):
-    """An answer to a scrape."""
+    """An answer to a scrape: the chunks of its body are sent one after another."""
 
-    body: bytes
+    chunks: Sequence[bytes]
     content_type: str
     content_encoding: str | None
+
+    @property
+    def body(self) -> bytes:
+        """Return the whole body."""
+        return b"".join(self.chunks)
 
 
 class _Block:
@@ -123,8 +133,8 @@ class Exposition:
         openmetrics = negotiation.prefers_openmetrics(accept)
         gzip = negotiation.accepts_gzip(accept_encoding)
         with self._lock:
-            body = self._some(names, openmetrics, gzip) if names else self._whole(openmetrics, gzip)
-        return Scrape(body, negotiation.content_type(openmetrics=openmetrics), "gzip" if gzip else None)
+            chunks = self._some(names, openmetrics, gzip) if names else self._whole(openmetrics, gzip)
+        return Scrape(chunks, negotiation.content_type(openmetrics=openmetrics), "gzip" if gzip else None)
 
     def _put(self, slot: int, chunks: list[bytes], first: int) -> None:
         block, place = divmod(slot, BLOCK)
@@ -143,34 +153,37 @@ class Exposition:
                 column.append(_Block())
         return slot
 
-    def _whole(self, openmetrics: bool, gzip: bool) -> bytes:  # noqa: FBT001 - one of four cached documents
+    def _whole(self, openmetrics: bool, gzip: bool) -> Sequence[bytes]:  # noqa: FBT001 - one of four cached documents
         made, tail = self._tail(openmetrics)
         kept = self._documents.get((openmetrics, gzip))
         if kept is not None and kept[0] == made:
-            return kept[1]
+            return (kept[1],)
         if gzip:
             families = zip(
                 self._packed_headers[openmetrics], map(self._packed, range(len(VENUE_FAMILIES))), strict=True
             )
             body = deflate.gzip(deflate.join([*chain.from_iterable(families), deflate.compress(tail)]))
         else:
-            body = self._plain(openmetrics, range(len(VENUE_FAMILIES)), tail)
+            chunks = self._plain(openmetrics, range(len(VENUE_FAMILIES)), tail)
+            if sum(map(len, chunks)) > LARGEST_DOCUMENT:
+                return chunks
+            body = b"".join(chunks)
         self._documents[openmetrics, gzip] = made, body
-        return body
+        return (body,)
 
-    def _some(self, names: frozenset[str], openmetrics: bool, gzip: bool) -> bytes:  # noqa: FBT001 - as in _whole
+    def _some(self, names: frozenset[str], openmetrics: bool, gzip: bool) -> Sequence[bytes]:  # noqa: FBT001 - as in _whole
         wanted = [i for i, family in enumerate(VENUE_FAMILIES) if family.name in names]
         tail = self._telemetry.text(names, openmetrics=openmetrics)
-        body = self._plain(openmetrics, wanted, tail)
-        return zlib.compress(body, deflate.LEVEL, 16 + zlib.MAX_WBITS) if gzip else body
+        chunks = self._plain(openmetrics, wanted, tail)
+        return (zlib.compress(b"".join(chunks), deflate.LEVEL, 16 + zlib.MAX_WBITS),) if gzip else chunks
 
-    def _plain(self, openmetrics: bool, wanted: Iterable[int], tail: bytes) -> bytes:  # noqa: FBT001 - as in _whole
+    def _plain(self, openmetrics: bool, wanted: Iterable[int], tail: bytes) -> list[bytes]:  # noqa: FBT001 - as in _whole
         chunks = []
         for i in wanted:
             chunks.append(self._headers[openmetrics][i])
             chunks += [block.text for block in self._columns[i]]
         chunks.append(tail)
-        return b"".join(chunks)
+        return chunks
 
     def _packed(self, i: int) -> Deflated:
         """Return a family's compressed lines, compressing what changed since."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import NamedTuple, Protocol
 from urllib.parse import parse_qsl
 
@@ -27,6 +27,9 @@ HEALTHY = "/-/healthy"
 READY = "/-/ready"
 RELOAD = "/-/reload"
 
+PART_BYTES = 1 << 20
+"""Bytes of an answer in many chunks that are joined and handed on together."""
+
 PROBES = frozenset({HEALTHY, READY})
 """Paths that answer without credentials and without limit. Where TLS asks for a certificate, so do they."""
 
@@ -35,8 +38,8 @@ class ScrapeResponse(Protocol):
     """One answer to Prometheus; `content_encoding` is None where the body is not compressed."""
 
     @property
-    def body(self) -> bytes:
-        """Return what is sent, compressed or not."""
+    def chunks(self) -> Sequence[bytes]:
+        """Return what is sent, one after another, compressed or not."""
 
     @property
     def content_type(self) -> str:
@@ -181,13 +184,32 @@ class _Telemetry:
         scrape = self._scrape(accept.decode("latin-1"), encodings.decode("latin-1"), _names(scope["query_string"]))
         headers = [
             (b"content-type", scrape.content_type.encode("latin-1")),
-            (b"content-length", b"%d" % len(scrape.body)),
+            (b"content-length", b"%d" % sum(map(len, scrape.chunks))),
             (b"vary", b"accept, accept-encoding"),
         ]
         if scrape.content_encoding:
             headers.append((b"content-encoding", scrape.content_encoding.encode("latin-1")))
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": scrape.body})
+        parts = _parts(scrape.chunks)
+        part = next(parts)
+        for following in parts:
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+            part = following
+        await send({"type": "http.response.body", "body": part})
+
+
+def _parts(chunks: Sequence[bytes]) -> Iterator[bytes]:
+    """Join chunks to parts of a size that is quick to send; what comes in one chunk stays as it is."""
+    held: list[bytes] = []
+    size = 0
+    for chunk in chunks:
+        held.append(chunk)
+        size += len(chunk)
+        if size >= PART_BYTES:
+            yield b"".join(held)
+            held, size = [], 0
+    if held or not chunks:
+        yield b"".join(held)
 
 
 def _names(query: bytes) -> frozenset[str]:

@@ -223,3 +223,17 @@ def test_scrapes_while_venues_change_are_whole(made: Exposition) -> None:
             assert len(active) == len(polls), "a venue is there with all its families or with none"
         scrapes += 1
     thread.join()
+
+
+def test_a_text_that_is_too_large_for_one_document_comes_in_the_chunks_there_are(
+    made: Exposition, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3 * BLOCK):
+        made.update(view(station(), of=venue(str(number))))
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "LARGEST_DOCUMENT", 1000)
+        chunks = made.scrape(TEXT_ACCEPT, "").chunks
+    whole = made.scrape(TEXT_ACCEPT, "")
+    assert len(whole.chunks) == 1
+    assert len(chunks) > len(FAMILIES)
+    assert b"".join(chunks) == whole.body

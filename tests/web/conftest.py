@@ -20,6 +20,11 @@ class Answer(NamedTuple):
     body: bytes
     content_type: str = "text/plain; version=0.0.4; charset=utf-8"
     content_encoding: str | None = None
+    more: tuple[bytes, ...] = ()
+
+    @property
+    def chunks(self) -> tuple[bytes, ...]:
+        return (self.body, *self.more)
 
 
 class FakeExposition:

@@ -12,7 +12,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from exporter.errors import ConfigError, ConfigProblem
-from exporter.web.endpoints import Management, create_app
+from exporter.web.endpoints import PART_BYTES, Management, create_app
 from exporter.web.responses import one_at_a_time
 from exporter.web.server import THREADS
 
@@ -259,3 +259,11 @@ def test_an_unusable_telemetry_path_is_a_fault(exposition: FakeExposition, path:
     page = Route("/", lambda _: PlainTextResponse("hello"))
     with pytest.raises(ConfigError, match=r"--web\.telemetry-path"):
         create_app(exposition, Management(list, lambda: None), telemetry_path=path, routes=[page])
+
+
+def test_an_answer_in_many_chunks_arrives_whole(serving: Serving, exposition: FakeExposition) -> None:
+    exposition.answer = exposition.answer._replace(more=(b"a" * PART_BYTES, b"b", b"c" * (3 * PART_BYTES), b"d"))
+    with serving(create_app(exposition, Management(list, lambda: None))) as site:
+        answer = requests.get(f"{site.url}/metrics", timeout=TIMEOUT)
+    assert answer.content == b"".join(exposition.answer.chunks)
+    assert int(answer.headers["Content-Length"]) == len(answer.content)

@@ -203,7 +203,7 @@ def ask(app: ASGIApp, path: str, method: str = "GET", **headers: str) -> Answer:
 class NoMetrics:
     """Answer scrapes with nothing."""
 
-    body = b""
+    chunks = (b"",)
     content_type = "text/plain"
     content_encoding = None
 
