@@ -17,13 +17,13 @@ from typing import Any
 from prometheus_client import CollectorRegistry, generate_latest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from benchmarks.collector import ViewCollector
 from benchmarks.measuring import timed
 from exporter import log
 from exporter.app.daemon import SWITCH_SECONDS
 from exporter.changes import advance
 from exporter.clock import Clock
 from exporter.events import EventLog
-from exporter.metrics.collector import ViewCollector
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.telemetry import Telemetry
 from exporter.model import Instant, Kind, Snapshot, Station, StationState, Venue, VenueState

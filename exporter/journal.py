@@ -53,10 +53,12 @@ class Entry:
 
     @classmethod
     def of(cls, id_: int, change: Change) -> Entry:
-        """Flatten a change."""
-        if change.incident is not None:
-            return cls._of_incident(id_, change, change.incident)
-        venue, station = change.venue, change.station
+        """Flatten a change: the one place where a change becomes fields."""
+        incident, station = change.incident, change.station
+        venue = change.venue if incident is None else incident.venue
+        station_id, name, kind = (station.id, station.name, station.kind) if station else (None, None, None)
+        if incident is not None:
+            station_id, name, kind = incident.station_id, incident.station, incident.station_kind
         return cls(
             id=id_,
             event=change.event,
@@ -64,35 +66,11 @@ class Entry:
             brand=change.brand,
             venue_id=venue.id if venue else None,
             venue=venue.name if venue else None,
-            station_id=station.id if station else None,
-            station=station.name if station else None,
-            kind=station.kind if station else None,
+            station_id=station_id,
+            station=name,
+            kind=kind,
             updated_at=station.updated_at if station else None,
-            details=change.details,
-        )
-
-    @classmethod
-    def _of_incident(cls, id_: int, change: Change, incident: Incident) -> Entry:
-        venue = incident.venue
-        return cls(
-            id=id_,
-            event=change.event,
-            observed_at=change.observed_at,
-            brand=change.brand,
-            venue_id=venue.id if venue else None,
-            venue=venue.name if venue else None,
-            station_id=incident.station_id,
-            station=incident.station,
-            kind=incident.station_kind,
-            details={
-                "incident": incident.kind.value,
-                "severity": incident.severity.value,
-                "topic": incident.kind.topic.value,
-                "began_at": iso(incident.began_at),
-                **({"members": [list(member) for member in incident.members]} if incident.members else {}),
-                **incident.details,
-                **change.details,
-            },
+            details={**_described(incident), **change.details} if incident else change.details,
         )
 
     @property
@@ -114,6 +92,17 @@ class Entry:
             "updated_at": None if self.updated_at is None else iso(self.updated_at),
         }
         return {**{name: value for name, value in fields.items() if value is not None}, **self.details}
+
+
+def _described(incident: Incident) -> dict[str, Any]:
+    return {
+        "incident": incident.kind.value,
+        "severity": incident.severity.value,
+        "topic": incident.kind.topic.value,
+        "began_at": iso(incident.began_at),
+        **({"members": [list(member) for member in incident.members]} if incident.members else {}),
+        **incident.details,
+    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from exporter.metrics.collector import ViewCollector
+from benchmarks.collector import ViewCollector
 from exporter.metrics.exposition import Scrape
 from exporter.metrics.families import BRAND_FAMILIES
 from exporter.metrics.render import table
