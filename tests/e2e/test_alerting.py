@@ -112,24 +112,24 @@ def test_the_own_messages_and_those_of_alertmanager_say_the_same(
     quiet(stage)
     world, number, alerts = stage.simulator.world, len(stage.phone.received), len(stage.receiver.alerts)
 
-    def own(status: str) -> set[Told]:
+    def own(status: str) -> set[Notice]:
         """Return what the messages of the exporter say."""
         return {
-            Told(alert, line.rpartition("Nizami ")[2].split()[0], status)
+            Notice(alert, line.rpartition("Nizami ")[2].split()[0], status)
             for line in sentences(stage.phone.received[number:])
             for alert, words in SENTENCES.items()
             if words[status == "resolved"] in line
         }
 
-    def others(status: str) -> set[Told]:
+    def others(status: str) -> set[Notice]:
         """Return what the messages of Alertmanager say."""
         return {
-            Told(one["labels"]["alertname"], one["labels"]["venue_id"], status)
+            Notice(one["labels"]["alertname"], one["labels"]["venue_id"], status)
             for one in stage.receiver.alerts[alerts:]
             if one["status"] == status
         }
 
-    def expect(what: Told) -> None:
+    def expect(what: Notice) -> None:
         began = time.monotonic()
         until(lambda: what in own(what.status), f"{what} in {stage.phone.received[number:]}", 90)
         took = time.monotonic() - began
@@ -154,9 +154,9 @@ def test_the_own_messages_and_those_of_alertmanager_say_the_same(
         ),
     ):
         begin()
-        expect(Told(alert, venue, "firing"))
+        expect(Notice(alert, venue, "firing"))
         end()
-        expect(Told(alert, venue, "resolved"))
+        expect(Notice(alert, venue, "resolved"))
     time.sleep(6)  # in which more would come
     for status in ("firing", "resolved"):
         assert own(status) == others(status)
@@ -164,7 +164,7 @@ def test_the_own_messages_and_those_of_alertmanager_say_the_same(
     assert len(stage.phone.received) == number + 2 * len(SENTENCES), "one message each"
 
 
-class Told(NamedTuple):
+class Notice(NamedTuple):
     alert: str
     venue: str
     status: str

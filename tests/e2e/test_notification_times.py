@@ -133,7 +133,7 @@ def test_from_switch_to_message_it_takes_the_default_waits_and_no_more(
     assert max(back) <= 30.0 + 30.0 + 1.0 * SPEED
 
 
-def test_a_station_is_told_when_it_is_no_longer_ignored_and_left_out_where_it_is(
+def test_a_station_is_reported_when_it_is_no_longer_ignored_and_left_out_where_it_is(
     restaurant: Callable[..., Restaurant],
 ) -> None:
     ignored = {"ignore_stations": [{"station": "Bar", "until": "2026-11-23"}]}
@@ -152,7 +152,7 @@ def test_a_station_is_told_when_it_is_no_longer_ignored_and_left_out_where_it_is
     assert here.titles[1:] == ["Bar is left out of the alerts now, Nizami"]
 
 
-def test_a_station_that_is_renamed_while_it_fires_is_told_no_second_time(
+def test_a_station_that_is_renamed_while_it_fires_is_reported_no_second_time(
     restaurant: Callable[..., Restaurant],
 ) -> None:
     here = restaurant("2026-11-23T19:00")
@@ -177,7 +177,7 @@ def test_a_station_that_is_removed_while_it_fires_gets_no_all_clear(restaurant: 
     assert here.titles[1:] == ["Mətbəx was removed from Clopos, Nizami"]
 
 
-def test_closing_time_says_nothing_and_at_opening_what_still_holds_is_told_again(
+def test_closing_time_says_nothing_and_at_opening_what_still_holds_is_reported_again(
     restaurant: Callable[..., Restaurant],
 ) -> None:
     here = restaurant("2026-11-23T16:00")
@@ -191,7 +191,7 @@ def test_closing_time_says_nothing_and_at_opening_what_still_holds_is_told_again
     assert here.messages[0][0] < closing, "the machine is too slow for this"
     here.exporter.until_event("incident.resolved", ended="closed", seconds=60)
     here.until_messages(2)
-    assert here.messages[1][0] > opening - 31 * MINUTE, "closing time was told"
+    assert here.messages[1][0] > opening - 31 * MINUTE, "closing time was reported"
     assert here.titles[1] == "Mətbəx is still inactive shortly before opening, Nizami"
     here.until_messages(3)
     assert here.messages[2][0] > opening - MINUTE
@@ -202,7 +202,7 @@ def test_closing_time_says_nothing_and_at_opening_what_still_holds_is_told_again
     assert here.titles[3:] == ["Mətbəx is active again, Nizami"]
 
 
-def test_the_night_in_which_clocks_are_put_back_is_told_as_the_clock_shows_it(
+def test_the_night_in_which_clocks_are_put_back_is_reported_as_the_clock_shows_it(
     restaurant: Callable[..., Restaurant],
 ) -> None:
     here = restaurant("2026-10-25T02:20", zone="Europe/Berlin", brand={"opening_hours": "Mo-Su 18:00-03:00"})
@@ -228,7 +228,7 @@ def test_the_night_in_which_clocks_are_put_back_is_told_as_the_clock_shows_it(
     assert len(here.messages) == 3
 
 
-def test_what_ended_while_the_exporter_was_down_is_told_with_the_times_of_clopos(
+def test_what_ended_while_the_exporter_was_down_is_reported_with_the_times_of_clopos(
     restaurant: Callable[..., Restaurant],
 ) -> None:
     here = restaurant("2026-11-23T19:00")

@@ -63,8 +63,8 @@ class Phone(Service):
         return found
 
 
-def is_told_once(sentences: list[Heard]) -> bool:
-    """Return whether it is told as a whole once, without some last words of lives that were killed before the mark."""
+def is_sent_once(sentences: list[Heard]) -> bool:
+    """Return whether it is sent as a whole once, without some last words of lives that were killed before the mark."""
     doubtful = [index for index, heard in enumerate(sentences) if heard.is_last]
     return any(
         [heard.text for index, heard in enumerate(sentences) if index not in left_out] in WHOLE
@@ -95,11 +95,11 @@ def test_a_worker_that_is_killed_at_any_moment_loses_nothing_and_repeats_only_wh
     assert sorted(fired) == sorted(set(over)), "the state lost a change"
     heard = phone.heard()
     assert heard.keys() == set(fired), "missing or invented"
-    wrong = {name: sentences for name, sentences in heard.items() if not is_told_once(sentences)}
+    wrong = {name: sentences for name, sentences in heard.items() if not is_sent_once(sentences)}
     assert not wrong
     repeated = sum([one.text for one in sentences] not in WHOLE for sentences in heard.values())
     with capsys.disabled():
         print(  # noqa: T201 - it is asked for
             f"\n{KILLS} kills: {len(fired)} incidents in {len(phone.accepted)} messages, none missing; "
-            f"{len(phone.seen) - len(phone.accepted)} were refused, {repeated} incidents were told in part twice"
+            f"{len(phone.seen) - len(phone.accepted)} were refused, {repeated} incidents were sent in part twice"
         )

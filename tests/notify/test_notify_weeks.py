@@ -111,9 +111,9 @@ def expected(phone: Phone, changes: Sequence[Change]) -> tuple[list[Form], ...]:
     if len(changes) == 1:
         return ([Form.FIRING],)
     ended = changes[1].details["ended"]
-    told = [Form.FIRING] if ended in SILENT else [Form.FIRING, Form.RESOLVED]
+    sent = [Form.FIRING] if ended in SILENT else [Form.FIRING, Form.RESOLVED]
     late = [] if ended in (Ended.REPLACED, Ended.IGNORED, Ended.RETIRED) else [Form.PAST]
-    return (told, late)
+    return (sent, late)
 
 
 @pytest.mark.slow
