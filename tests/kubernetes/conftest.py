@@ -17,6 +17,7 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "clop
 KINDS = {
     *("grafanadashboards", "httproutes"),
     *("podmonitors", "probes", "prometheuses", "prometheusrules", "scrapeconfigs", "servicemonitors"),
+    "verticalpodautoscalers",
 }
 """What the chart makes, and what the operator needs for a Prometheus."""
 

@@ -32,6 +32,7 @@ KINDS = (
     ("networking.k8s.io/v1", "Ingress"),
     ("networking.k8s.io/v1", "NetworkPolicy"),
     ("policy/v1", "PodDisruptionBudget"),
+    ("autoscaling.k8s.io/v1", "VerticalPodAutoscaler"),
     ("grafana.integreatly.org/v1beta1", "GrafanaDashboard"),
 )
 

@@ -7,6 +7,7 @@ import gzip
 import re
 import subprocess
 from collections.abc import Callable
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -171,20 +172,51 @@ def test_the_state_goes_with_the_release_where_that_is_wanted(helm: Helm, namesp
     wait_for("everything to go", lambda: not helm.objects(namespace))
 
 
-def test_pods_are_replaced_when_a_secret_changed_and_only_then(helm: Helm, namespace: str) -> None:
+@pytest.mark.parametrize("reloads", [True, False])
+def test_pods_are_replaced_when_something_changed_that_they_cannot_reload(
+    helm: Helm, namespace: str, *, reloads: bool
+) -> None:
     def pods() -> set[str]:
         wait_for("one pod", lambda: len(helm.running(namespace)) == 1)
         return {pod["metadata"]["uid"] for pod in helm.running(namespace)}
 
-    helm.upgrade(namespace, {"brands": brands("a", token="fake-one")})
+    def values(token: str, password: str, **more: Any) -> Object:
+        web = {"config": {"basic_auth_users": {"prometheus": password}}}
+        return {
+            "brands": brands("a", token=token),
+            "web": web,
+            "reload": {"interval": "30s" if reloads else ""},
+            **more,
+        }
+
+    helm.upgrade(namespace, values("fake-one", "one"))
     first = pods()
-    helm.upgrade(namespace, {"brands": brands("a", token="fake-one"), "service": {"port": 80}})
+    helm.upgrade(namespace, values("fake-one", "one", service={"port": 80}))
     assert pods() == first
-    helm.upgrade(namespace, {"brands": brands("a", token="fake-two"), "service": {"port": 80}})
+    helm.upgrade(namespace, values("fake-two", "one", config={"poll_interval": "45s"}))
     second = pods()
-    assert second != first
+    assert (second == first) is reloads
+    helm.upgrade(namespace, values("fake-two", "two", config={"poll_interval": "45s"}))
+    third = pods()
+    assert third != second
     helm.run("rollback", "r", "--namespace", namespace, "--wait", "--timeout=120s")
-    assert pods() != second
+    assert pods() != third
+
+
+def test_a_service_has_addresses_of_the_families_that_are_asked_for(helm: Helm, namespace: str) -> None:
+    service = {"ipFamilyPolicy": "RequireDualStack", "ipFamilies": ["IPv6", "IPv4"]}
+    helm.upgrade(namespace, {**SHARDS, "service": service})
+    first, second = helm.objects(namespace)["Service", FULL_NAME]["spec"]["clusterIPs"]
+    assert (ip_address(first).version, ip_address(second).version) == (6, 4)
+    headless = helm.objects(namespace)["Service", f"{FULL_NAME}-headless"]["spec"]
+    assert headless["ipFamilies"] == ["IPv6", "IPv4"]
+
+
+def test_the_notes_say_which_release_has_the_rules_already(helm: Helm, namespace: str) -> None:
+    values: Object = {"demo": True, "prometheusRule": {"enabled": True}}
+    assert "TWICE" not in helm.upgrade(namespace, values)
+    assert "TWICE" not in helm.upgrade(namespace, values)
+    assert f"TWICE: {FULL_NAME} in {namespace} has them already" in helm.upgrade(namespace, values, release="other")
 
 
 def test_a_shared_state_is_updated_without_a_gap(helm: Helm, namespace: str) -> None:

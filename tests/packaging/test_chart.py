@@ -40,7 +40,8 @@ Loader.add_constructor("tag:yaml.org,2002:value", yaml.constructor.SafeConstruct
 def custom_resource_schemas(tool_data: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Turn custom resource definitions into JSON schemas that refuse unknown keys."""
     folder = tmp_path_factory.mktemp("custom-resources")
-    kinds = ("grafanadashboards", "httproutes", "podmonitors", "prometheusrules", "scrapeconfigs", "servicemonitors")
+    kinds = {"grafanadashboards", "httproutes", "verticalpodautoscalers"}
+    kinds |= {"podmonitors", "prometheusrules", "scrapeconfigs", "servicemonitors"}
     for path in chain.from_iterable(tool_data("crds").glob(f"*_{kind}.yaml") for kind in kinds):
         definition = yaml.load(path.read_bytes(), Loader=Loader)["spec"]  # noqa: S506 - a safe loader
         for version in definition["versions"]:
@@ -221,15 +222,18 @@ def test_an_alert_is_switched_off_or_adjusted_by_name(chart: Chart) -> None:
     assert changed["labels"]["team"] == "kitchen"
 
 
-def test_a_changed_configuration_replaces_the_pod(chart: Chart) -> None:
-    def checksum(interval: str) -> str:
-        workload = next(
-            m for m in chart.manifests(values={"config.poll_interval": interval}) if m["kind"] == "Deployment"
-        )
-        return str(workload["spec"]["template"]["metadata"]["annotations"]["checksum/config"])
+def test_a_changed_configuration_replaces_the_pod_where_the_exporter_cannot_reload_it(chart: Chart) -> None:
+    def pod(**values: Any) -> dict[str, Any]:
+        given = {name.replace("__", "."): value for name, value in values.items()}
+        workload = next(m for m in chart.manifests(values=given) if m["kind"] == "Deployment")
+        template: dict[str, Any] = workload["spec"]["template"]
+        return template
 
-    assert checksum("30s") == checksum("30s")
-    assert checksum("30s") != checksum("31s")
+    assert "--config.auto-reload-interval=30s" in pod()["spec"]["containers"][0]["args"]
+    assert pod(config__poll_interval="30s") == pod(config__poll_interval="31s")
+    assert pod() != pod(config__state={"journal_retention": "7d"})
+    assert pod(reload__interval="") == pod(reload__interval="")
+    assert pod(reload__interval="") != pod(reload__interval="", config__poll_interval="31s")
 
 
 def test_no_annotation_reveals_anything_of_a_secret(chart: Chart) -> None:

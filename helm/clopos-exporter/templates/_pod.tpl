@@ -2,8 +2,11 @@
 metadata:
   {{- $secrets := include "clopos-exporter.secrets" . | fromYaml }}
   {{- $labels := mergeOverwrite (deepCopy .Values.commonLabels) .Values.podLabels (include "clopos-exporter.podLabels" . | fromYaml) }}
-  {{- $own := dict "kubectl.kubernetes.io/default-container" "exporter" "checksum/config" (include "clopos-exporter.config" . | sha256sum) }}
-  {{- if $secrets.data }}
+  {{- $config := include "clopos-exporter.config" . }}
+  {{- /* What the exporter reloads replaces no pod; where its state is, it reads at its start only. */}}
+  {{- if .Values.reload.interval }}{{ $config = pick (fromYaml $config) "state" | toYaml }}{{ end }}
+  {{- $own := dict "kubectl.kubernetes.io/default-container" "exporter" "checksum/config" (sha256sum $config) }}
+  {{- if include "clopos-exporter.restartingSecrets" . | fromYaml }}
   {{- $_ := set $own "clopos-exporter/secrets-revision" (include "clopos-exporter.secretsRevision" .) }}
   {{- end }}
   labels:
@@ -38,6 +41,9 @@ spec:
         {{- else }}
         - serve
         - --config.file=/etc/clopos-exporter/config/clopos-exporter.yaml
+        {{- with .Values.reload.interval }}
+        - --config.auto-reload-interval={{ . }}
+        {{- end }}
         - --web.telemetry-path={{ .Values.web.telemetryPath }}
         {{- with include "clopos-exporter.externalUrl" . }}
         - --web.external-url={{ . }}

@@ -47,14 +47,23 @@ The paths are those below /etc/clopos-exporter/secrets that the configuration na
 {{- dict "data" $data "sources" $sources | toYaml }}
 {{- end }}
 
+{{/* Of the chart's Secret, what a restart alone brings into force: a weaker web configuration, another database. */}}
+{{- define "clopos-exporter.restartingSecrets" -}}
+{{- $data := (include "clopos-exporter.secrets" . | fromYaml).data }}
+{{- if .Values.reload.interval }}{{ $data = pick $data "state.url" "web-config.yaml" }}{{ end }}
+{{- toYaml $data }}
+{{- end }}
+
 {{/*
-The revision of the release that last changed the chart's Secret, so that a changed Secret replaces the pods without
-their annotations revealing anything about it. Without a cluster to ask (`helm template`) it is the first.
+The revision of the release that last changed these, so that the change replaces the pods without their annotations
+revealing anything about it. Without a cluster to ask (`helm template`) it is the first.
 */}}
 {{- define "clopos-exporter.secretsRevision" -}}
-{{- $data := (include "clopos-exporter.secrets" . | fromYaml).data }}
+{{- $data := include "clopos-exporter.restartingSecrets" . | fromYaml }}
 {{- $there := lookup "v1" "Secret" (include "clopos-exporter.namespace" .) (include "clopos-exporter.fullname" .) }}
-{{- if and $there (eq (toJson ($there.data | default dict)) (toJson $data)) }}
+{{- $before := ($there | default dict).data | default dict }}
+{{- if .Values.reload.interval }}{{ $before = pick $before "state.url" "web-config.yaml" }}{{ end }}
+{{- if and $there (eq (toJson $before) (toJson $data)) }}
 {{- get ($there.metadata.annotations | default dict) "clopos-exporter/secrets-revision" | default .Release.Revision }}
 {{- else }}
 {{- .Release.Revision }}
