@@ -20,5 +20,5 @@ def start_unless_limited(thread: threading.Thread) -> None:
     start(thread)
 
 
-threading.Thread.start = start_unless_limited  # type: ignore[method-assign]
+threading.Thread.start = start_unless_limited  # type: ignore[assignment, method-assign]
 main()
