@@ -449,10 +449,14 @@ def torture(attack: Callable[[Target], None], protection: str) -> tuple[list[obj
         and threads <= THREADS
         and files <= 0
     )
-    name = attack.__name__.replace("_", " ") + (" over TLS" if protection == "TLS" and attack is not silent_tls else "")
     figures = [median(r.p50 for r in attacked), calm_p99, p99, p99 / calm_p99, health / calm_health]
     more = [f"{reload:.2f}", f"{login:.2f}", growth, threads, files, "yes" if within else "**no**"]
-    return [name, *figures, *more], within
+    return [title(attack, protection), *figures, *more], within
+
+
+def title(attack: Callable[[Target], None], protection: str) -> str:
+    """Return what the row of an attack begins with."""
+    return attack.__name__.replace("_", " ") + (" over TLS" if protection == "TLS" and attack is not silent_tls else "")
 
 
 HEADERS = [

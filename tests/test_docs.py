@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import torture
 from exporter.config import load
 from exporter.model import Event
 from tools import tables
@@ -17,6 +18,13 @@ README = ROOT / "README.md"
 
 def test_the_tables_of_the_readme_are_those_of_the_code() -> None:
     assert tables.render(README.read_text()) == README.read_text(), "run `make docs`"
+
+
+def test_every_attack_has_a_row() -> None:
+    text = (ROOT / "docs" / "reliability.md").read_text()
+    (table,) = re.findall("<!-- begin attacks -->(.*?)<!-- end attacks -->", text, re.DOTALL)
+    rows = [row.split("|")[1].strip() for row in table.splitlines() if row.startswith("|")]
+    assert rows[2:] == [torture.title(*one) for one in torture.ATTACKS], "run `make torture`"
 
 
 def test_every_event_has_a_row() -> None:
