@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -19,7 +21,7 @@ import requests
 import yaml
 
 STATIONS = 20
-START_SECONDS = 20.0
+START_SECONDS = 60.0
 _LINES = 5  # that the simulator prints of each brand
 
 Section = dict[str, Any]
@@ -34,6 +36,10 @@ class Exporter:
     port: int
     started: float
     """When it was started, `time.perf_counter()`."""
+
+    def kill(self) -> None:
+        """End it without asking, as a power cut does."""
+        os.kill(self.pid, signal.SIGKILL)
 
     def scrape(self, query: str = "") -> str:
         """Scrape it; `query` may filter."""

@@ -101,7 +101,8 @@ class VenueView:
 class BrandView:
     """A brand as readers see it: its state, the quota as Clopos last reported it, and how late its polls start.
 
-    `owned` is False where another process polls the brand. `token_expires_at` and `sunset_at` are epoch seconds,
+    `owned` is False where another process polls the brand, and `owner` names the one that does, where several share a
+    database and it is known. `token_expires_at` and `sunset_at` are epoch seconds,
     `poll_lag` and `interval` are seconds; None is what is not known yet.
     """
 
@@ -113,6 +114,7 @@ class BrandView:
     polls_skipped: int = 0
     interval: float | None = None
     owned: bool = True
+    owner: str | None = None
     sunset_at: float | None = None
 
 

@@ -9,7 +9,8 @@ from typing import NoReturn
 
 import pytest
 from hypothesis import settings
-from postgres import PostgreSQL, binaries
+
+from benchmarks.postgres import PostgreSQL, binaries
 
 # A busy machine makes an example slow for reasons of its own.
 settings.register_profile("patient", deadline=None)

@@ -94,7 +94,11 @@ class BrandMonitor:
             observe=self._observe,
             on_unusable=self._unusable,
             reread=services.reread,
+            permitted=lambda: services.owns(settings.brand),
         )
+        if taken_over:
+            # Another process has just polled it: the quota is one, and so is the distance between its requests.
+            self.client.quota.hold(self.client.quota.spacing)
         self.loop = PollLoop(
             settings.brand,
             scheduler=services.scheduler,
@@ -127,6 +131,9 @@ class BrandMonitor:
         """Begin with what the store remembers of the brand."""
         venues = self._state().venues or ()
         self._venue_ids = {venue.id for venue in venues}
+        if self._taken_over:
+            # The round of the other process goes on: what it has just polled comes last.
+            venues = tuple(sorted(venues, key=lambda venue: self._venue_state(venue.id).last_success or 0.0))
         with self._lock:
             self._publish(self._services.store.venue(venue) for venue in venues)
             self._commit(self._incidents.refresh(self._state(), self._services.clock.now()))
@@ -367,6 +374,7 @@ def connect(
     observe: Observe = lambda _endpoint, _code, _seconds: None,
     reread: Callable[[str], Credentials | str] | None = None,
     on_unusable: Callable[[Venue, str], None] = lambda _venue, _row: None,
+    permitted: Callable[[], bool] = lambda: True,
 ) -> Client:
     """Make the client for a brand of the configuration."""
     return Client(
@@ -382,4 +390,5 @@ def connect(
         venues=translate.listed_venues(brand),
         connections=MAX_PER_OWNER,
         on_unusable=on_unusable,
+        permitted=permitted,
     )

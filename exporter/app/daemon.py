@@ -5,7 +5,8 @@ from __future__ import annotations
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Any
@@ -34,7 +35,7 @@ from exporter.notify.heartbeat import Heartbeat
 from exporter.notify.notifier import Notifier
 from exporter.scheduling.pool import WorkerPool
 from exporter.scheduling.scheduler import Scheduler
-from exporter.store import Store, open_store
+from exporter.store import FORGET_SECONDS, Store, open_store
 from exporter.views import BrandView, VenueView
 from exporter.web.endpoints import Management
 from exporter.web.server import WebServer
@@ -57,9 +58,6 @@ START_SECONDS = 0.2
 
 LOG_SECONDS = 1.0
 """Seconds that the log has to take what is still to be written; the next start emits the events it does not take."""
-
-FORGET_SECONDS = 7 * 86_400.0
-"""Seconds for which a brand is remembered that the configuration no longer names: it may come back tomorrow."""
 
 
 class Daemon:
@@ -136,13 +134,16 @@ class Daemon:
 
         if not isinstance(self.store, PostgreSQLStore):
             return
-        self._others = OtherBrands(self.store, self._clock, lambda: self.settings)
-        self._ownership = Ownership(
+        ownership = self._ownership = Ownership(
             self.store,
             self._clock,
             brands=lambda: [brand.brand for brand in self.settings.brands],
             take=self._take,
             give_up=self._give_up,
+            processes=self._services.ip_limits.divide,
+        )
+        self._others = OtherBrands(
+            self.store, self._clock, lambda: self.settings, is_here=self._brands.__contains__, owner=ownership.owner
         )
 
     @property
@@ -171,12 +172,12 @@ class Daemon:
 
     def brands(self) -> Sequence[BrandView]:
         """Return the view of every brand, also of those that other processes poll."""
-        if self._others is None:
+        if self._others is None or self._ownership is None:
             return self._brands_here()
         others = self._others.brands()
         mine = dict(self._brands)
         return [
-            *(brand.view() for brand in mine.values()),
+            *(replace(brand.view(), owner=self._ownership.owner(name)) for name, brand in mine.items()),
             *(view for view in others if view.state.brand not in mine),
         ]
 
@@ -335,8 +336,7 @@ class Daemon:
         wanted = {brand.brand: brand for brand in settings.brands if self.store.owns(brand.brand)}
         if not settings.brands:
             self._log.warning("shard.empty", message="no brand falls to this shard: it is ready, and polls nothing")
-        for name in self._brands.keys() - wanted.keys():
-            self._remove(name)
+        self._remove(self._brands.keys() - wanted.keys())
         for name, brand in wanted.items():
             if self._stopping.is_set():
                 return
@@ -382,15 +382,19 @@ class Daemon:
         self._brands[brand.brand] = monitor
         monitor.start()
 
-    def _remove(self, name: str) -> None:
-        """Stop a brand, and let it vanish from every reader."""
-        monitor = self._brands.pop(name)
-        monitor.stop()
+    def _remove(self, names: Collection[str]) -> None:
+        """Stop brands, and let them vanish from every reader."""
+        monitors = [self._brands.pop(name) for name in names if name in self._brands]
+        for monitor in monitors:
+            monitor.stop()
         self.registry.remove(
-            [view.state.venue.key for view in self.registry.venues() if view.state.venue.brand == name]
+            [view.state.venue.key for view in self.registry.venues() if view.state.venue.brand in names]
         )
-        self.telemetry.forget(name)
-        monitor.loop.join(STOP_SECONDS)
+        for name in names:
+            self.telemetry.forget(name)
+        deadline = time.monotonic() + STOP_SECONDS
+        for monitor in monitors:
+            monitor.loop.join(max(0.0, deadline - time.monotonic()))
 
     def _take(self, name: str) -> None:
         """Poll a brand from now on whose lease this process has."""
@@ -399,11 +403,10 @@ class Daemon:
             if brand is not None and name not in self._brands and not self._stopping.is_set():
                 self._start_brand(brand)
 
-    def _give_up(self, name: str) -> None:
-        """Stop polling a brand whose lease is lost or handed over."""
+    def _give_up(self, names: Collection[str]) -> None:
+        """Stop polling brands whose leases are lost or handed over."""
         with self._reloading:
-            if name in self._brands:
-                self._remove(name)
+            self._remove(set(names) & self._brands.keys())
 
     def _service_facts(self) -> ServiceFacts:
         return ServiceFacts(

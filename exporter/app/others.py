@@ -23,10 +23,22 @@ AGE_SECONDS = 2.0
 
 
 class OtherBrands:
-    """Keep views of the configured brands that this process does not poll."""
+    """Keep views of the configured brands that this process does not poll, by what `is_here` says of each.
 
-    def __init__(self, store: PostgreSQLStore, clock: Clock, settings: Callable[[], Settings]) -> None:
+    `owner` returns the name of the process that polls a brand, None where that is not known.
+    """
+
+    def __init__(
+        self,
+        store: PostgreSQLStore,
+        clock: Clock,
+        settings: Callable[[], Settings],
+        *,
+        is_here: Callable[[str], bool],
+        owner: Callable[[str], str | None],
+    ) -> None:
         self._store, self._clock, self._settings = store, clock, settings
+        self._is_here, self._owner = is_here, owner
         self._log = structlog.get_logger(__name__)
         self._lock = Lock()
         self._due = -math.inf
@@ -39,9 +51,11 @@ class OtherBrands:
         """Return the view of every brand that is not polled here."""
         self._refresh()
         return [
-            BrandView(self._brands.get(brand.brand) or BrandState(brand.brand), owned=False)
+            BrandView(
+                self._brands.get(brand.brand) or BrandState(brand.brand), owned=False, owner=self._owner(brand.brand)
+            )
             for brand in self._settings().brands
-            if not self._store.owns(brand.brand)
+            if not self._is_here(brand.brand)
         ]
 
     def venues(self) -> Sequence[VenueView]:
@@ -53,7 +67,7 @@ class OtherBrands:
             for _, view in sorted(
                 (key, view)
                 for brand, views in list(self._views.items())
-                if not self._store.owns(brand)
+                if not self._is_here(brand)
                 for key, view in views.items()
             )
         ]
@@ -71,7 +85,7 @@ class OtherBrands:
             if now.monotonic < self._due:
                 return
             self._due = now.monotonic + AGE_SECONDS
-            names = [brand.brand for brand in settings.brands if not self._store.owns(brand.brand)]
+            names = [brand.brand for brand in settings.brands if not self._is_here(brand.brand)]
             # A brand that was polled here meanwhile is read whole when it is another's.
             missing = [name for name in names if name not in self._views]
             try:

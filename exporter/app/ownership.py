@@ -22,7 +22,8 @@ MOST_MOVES = 8
 class Ownership:
     """Hold the leases of the brands that this process should poll, and follow what the other processes do.
 
-    `take` starts to poll a brand and `give_up` ends that; both are called on the thread of the leases.
+    `take` starts to poll a brand and `give_up` ends that for several; `processes` is called with how many are alive.
+    All are called on the thread of the leases.
     """
 
     def __init__(
@@ -32,10 +33,11 @@ class Ownership:
         *,
         brands: Callable[[], Sequence[str]],
         take: Callable[[str], None],
-        give_up: Callable[[str], None],
+        give_up: Callable[[Collection[str]], None],
+        processes: Callable[[int], None] = lambda _count: None,
     ) -> None:
         self._store, self._clock = store, clock
-        self._brands, self._take, self._give_up = brands, take, give_up
+        self._brands, self._take, self._give_up, self._processes = brands, take, give_up, processes
         self._cluster = Cluster({}, {})
         self._stopping = Event()
         self._thread = Thread(target=self._run, name="leases", daemon=True)
@@ -50,6 +52,10 @@ class Ownership:
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join(seconds)
+
+    def owner(self, brand: str) -> str | None:
+        """Return the name of the process that polls a brand, as of the last renewal; None where nobody is known to."""
+        return self._store.member if self._store.owns(brand) else self._cluster.owners.get(brand)
 
     def not_ready(self) -> list[str]:
         """Return why brands are polled by nobody as far as this process knows, one sentence a brand."""
@@ -67,6 +73,7 @@ class Ownership:
         brands = self._brands()
         try:
             self._cluster = self._store.renew(brands)
+            self._processes(len(self._cluster.members))
             self._give_up_what_is_lost()
             self._hand_over(brands)
             return self._acquire(brands)
@@ -75,11 +82,14 @@ class Ownership:
             return False
 
     def _give_up_what_is_lost(self) -> None:
-        for brand in self._store.held:
-            if not self._store.owns(brand):
-                self._log.warning("brand.lease_lost", brand=brand, effect="another process may poll it now")
-                self._give_up(brand)
-                self._store.forget(brand)
+        lost = [brand for brand in self._store.held if not self._store.owns(brand)]
+        for brand in lost:
+            self._log.warning("brand.lease_lost", brand=brand, effect="another process may poll it now")
+        if lost:
+            # All at once: waiting for the polls of one after another would take too long to renew the other leases.
+            self._give_up(lost)
+        for brand in lost:
+            self._store.forget(brand)
 
     def _hand_over(self, brands: Collection[str]) -> None:
         leaving = [
@@ -87,9 +97,8 @@ class Ownership:
             for brand in self._store.held
             if brand not in brands or chosen(brand, self._cluster) not in (None, self._store.member)
         ][:MOST_MOVES]
-        for brand in leaving:
-            self._give_up(brand)
         if leaving:
+            self._give_up(leaving)
             self._store.release(leaving)
             self._log.info("brands.handed_over", brands=leaving)
 

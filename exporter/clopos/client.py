@@ -78,6 +78,7 @@ class Client:
     `credentials` may be a ready token; `reread` reads them anew where Clopos refuses them. `venues` lists what to
     watch, with an empty name where Clopos provides it; None for all that Clopos lists. `on_unusable` is called for
     each row of a poll without a usable id, and with what is odd about a list that is taken for what it shows.
+    `permitted` says whether this process may send requests for the brand now; where not, everything raises Stopped.
 
     `clock_skew` is by how many seconds the clock of this machine is ahead of Clopos', and `sunset` when Clopos says
     that this API ends, epoch seconds; None where not known.
@@ -98,12 +99,13 @@ class Client:
         venues: tuple[Venue, ...] | None = None,
         connections: int = 16,
         on_unusable: Callable[[Venue, str], None] = lambda _venue, _row: None,
+        permitted: Callable[[], bool] = lambda: True,
     ) -> None:
         self.brand = brand
         self.quota = BrandQuota(requests_per_minute, clock, stop)
         self.clock_skew: float | None = None
         self.sunset: float | None = None
-        self._transport = Transport(base_url, connections=connections, observe=observe)
+        self._transport = Transport(base_url, connections=connections, observe=observe, permitted=permitted)
         self.login = Login(
             credentials,
             transport=self._transport,

@@ -38,6 +38,10 @@ A window remembers a pause for a minute and shows it as room once more; who fill
 FIRST_RESPONSES = 3
 """After so many first responses the next request need not wait where they say that the window is otherwise empty."""
 
+LOGINS_PER_MINUTE, LOGIN_BURST = 40.0, 10
+RETRIES_PER_MINUTE, RETRY_BURST = 30.0, 5
+"""Logins that all our processes at one address allow themselves, of Clopos' 60; retries are among them."""
+
 FAILURES_PER_MINUTE = 300.0
 FAILURE_BURST = 200.0
 MIN_FAILURE_BURST = 5.0
@@ -65,6 +69,11 @@ class RateLimiter:
     def spacing(self) -> float:
         """Return the seconds between two moments."""
         return WINDOW / self.per_minute
+
+    def set_rate(self, per_minute: float, *, burst: int) -> None:
+        """Change the rate, and keep the moments that were handed out."""
+        with self._lock:
+            self.per_minute, self._burst = per_minute, burst
 
     def next_at(self) -> float:
         """Return the monotonic time at which something could start."""
@@ -243,17 +252,23 @@ class IpLimits:
     """The limits that Clopos counts per IP address, shared by all brands of the process.
 
     60 logins a minute, and 600 failed requests a minute; both are kept with room to spare for neighbours. `processes`
-    is how many of us share the address, as the shards of one cluster do. Logins that failed before take a moment of
-    `login_retries` as well, so that brands whose login fails leave some to those whose login works.
+    is how many of us share the address, as shards or the processes with one database do. Logins that failed before take
+    a moment of `login_retries` as well, so that brands whose login fails leave some to those whose login works.
     """
 
     def __init__(self, clock: Clock, stop: Event, processes: int = 1) -> None:
-        self.logins = RateLimiter(40 / processes, clock, stop, burst=ceil(10 / processes))
-        self.login_retries = RateLimiter(30 / processes, clock, stop, burst=ceil(5 / processes))
-        self.failures_per_second = FAILURES_PER_MINUTE / WINDOW / processes
-        self.failure_burst = FAILURE_BURST / processes
+        self.logins = RateLimiter(LOGINS_PER_MINUTE, clock, stop, burst=LOGIN_BURST)
+        self.login_retries = RateLimiter(RETRIES_PER_MINUTE, clock, stop, burst=RETRY_BURST)
         self._clock, self._stop = clock, stop
         self._budgets: dict[str, FailureBudget] = {}
+        self.divide(processes)
+
+    def divide(self, processes: int) -> None:
+        """Let so many processes share the address from now on."""
+        self.logins.set_rate(LOGINS_PER_MINUTE / processes, burst=ceil(LOGIN_BURST / processes))
+        self.login_retries.set_rate(RETRIES_PER_MINUTE / processes, burst=ceil(RETRY_BURST / processes))
+        self.failures_per_second = FAILURES_PER_MINUTE / WINDOW / processes
+        self.failure_burst = FAILURE_BURST / processes
 
     def failure_budget(self, brand: str) -> FailureBudget:
         """Return the budget of a brand, the same one every time."""

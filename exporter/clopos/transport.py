@@ -72,11 +72,16 @@ class StaleConnectionError(ConnectionResetError):
 
 
 class Transport:
-    """A kept-alive session with one Clopos base URL, shared by the threads that poll a brand."""
+    """A kept-alive session with one Clopos base URL, shared by the threads that poll a brand.
 
-    def __init__(self, base_url: str, *, connections: int, observe: Observe) -> None:
+    `permitted` is asked right before each request is sent: whoever waited for it may have lost the right to meanwhile.
+    """
+
+    def __init__(
+        self, base_url: str, *, connections: int, observe: Observe, permitted: Callable[[], bool] = lambda: True
+    ) -> None:
         self.base_url = base_url.rstrip("/")
-        self._observe = observe
+        self._observe, self._permitted = observe, permitted
         self._closed = threading.Event()
         self._sockets: WeakSet[socket.socket] = WeakSet()
         self._lock = threading.Lock()
@@ -131,7 +136,7 @@ class Transport:
         resends = 0
         try:
             while True:
-                if self._closed.is_set():
+                if self._closed.is_set() or not self._permitted():
                     raise Stopped
                 try:
                     with self._adapter.send(prepare(), **self._options) as response:

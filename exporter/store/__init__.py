@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from exporter.clock import Clock
-from exporter.store.memory import MemoryStore
+from exporter.store.memory import FORGET_SECONDS, MemoryStore
 
-__all__ = ["MemoryStore", "Store", "open_store"]
+__all__ = ["FORGET_SECONDS", "MemoryStore", "Store", "open_store"]
 
 Store = MemoryStore
 """What every store can do; those that write elsewhere extend the one in memory."""

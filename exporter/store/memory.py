@@ -12,6 +12,9 @@ from exporter.journal import Entry, JournalQuery
 from exporter.model import BrandState, Change, Venue, VenueKey, VenueState
 from exporter.outbox import Delivery, DeliveryState, Route, route
 
+FORGET_SECONDS = 7 * 86_400.0
+"""Seconds for which a brand is remembered that the configuration no longer names: it may come back tomorrow."""
+
 JOURNAL_ROWS = 10_000
 """Entries kept in memory: some 3 MB."""
 

@@ -23,7 +23,7 @@ from exporter.model import BrandState, Change, VenueKey, VenueState
 from exporter.outbox import Delivery, DeliveryState
 from exporter.store import rows
 from exporter.store.database import Database, DatabaseConnection, migrate
-from exporter.store.memory import MemoryStore
+from exporter.store.memory import FORGET_SECONDS, MemoryStore
 
 LOG = get_logger()
 
@@ -177,6 +177,7 @@ class PostgreSQLStore(MemoryStore):
             with self._writing:
                 self._up = True
                 self._write(urgent=True)
+            self._wake_consumers()
         return Cluster(members, owners)
 
     def acquire(self, brands: Collection[str]) -> list[str]:
@@ -300,7 +301,9 @@ class PostgreSQLStore(MemoryStore):
         """Return the id of the last entry that a consumer has dealt with, or that is another process's business."""
         with self._writing:
             cursor = super().cursor(consumer)
-            while cursor + 1 in self._withheld:
+            while cursor + 1 in self._keys and (
+                cursor + 1 in self._withheld or not self.owns(self._keys[cursor + 1][0])
+            ):
                 cursor += 1
             return cursor
 
@@ -317,8 +320,18 @@ class PostgreSQLStore(MemoryStore):
             self._write(urgent=True)
 
     def deliveries(self, channel: str) -> Sequence[Delivery]:
-        """Return the deliveries of a channel that are not done: of brands that this process owns now."""
-        return [delivery for delivery in super().deliveries(channel) if self.owns(delivery.change.brand)]
+        """Return the deliveries of a channel that are not done: of brands that this process owns now.
+
+        What is not stored waits: were it sent and then lost with the lease, nobody would send the all-clear. What
+        concerns the process itself does not wait, least of all that the database is gone.
+        """
+        with self._writing:
+            return [
+                delivery
+                for delivery in super().deliveries(channel)
+                if not (brand := delivery.change.brand)
+                or (self.owns(brand) and delivery.id not in self._deliveries_due)
+            ]
 
     def update_deliveries(self, deliveries: Sequence[Delivery]) -> None:
         """Store new states of deliveries, all at once; those that are done are deleted."""
@@ -344,7 +357,7 @@ class PostgreSQLStore(MemoryStore):
         now = self._clock.now()
         if not self._up or (now.monotonic < self._due and not urgent):
             return
-        brands = sorted({brand for brand in self._leases if self.owns(brand)})
+        brands = sorted(brand for brand in self._brands_to_write() if brand in self._leases and self.owns(brand))
         try:
             with self._writer.transaction() as connection:
                 # Locked, so that a takeover waits for the end of this transaction; a zombie's ends by itself.
@@ -358,7 +371,7 @@ class PostgreSQLStore(MemoryStore):
                 venues, uncertain = self._write_states(connection, fenced)
                 self._write_queue(connection, fenced)
                 if now.monotonic >= self._prune_at:
-                    rows.prune_entries(connection, oldest=now.wall - self._retention, last_gone=0)
+                    self._prune(connection)
         except StoreError as error:
             self._uncertain.update(key for key in self._venues_due if key[0] in self._leases)
             self._lose(error)
@@ -383,6 +396,39 @@ class PostgreSQLStore(MemoryStore):
         for id_ in self._delivery_keys.keys() - self._deliveries.keys():
             del self._delivery_keys[id_]
         self._unwritten.clear()
+
+    def _brands_to_write(self) -> set[str]:
+        return {
+            *(key[0] for key in self._venues_due),
+            *self._brands_due,
+            *(entry.brand for entry in self._unwritten),
+            *(brand for brand, _ in self._cursors_due),
+            *(self._delivery_keys[id_][0] for id_ in self._deliveries_due & self._delivery_keys.keys()),
+        }
+
+    def _prune(self, connection: DatabaseConnection) -> None:
+        """Delete what is too old, by the database's clock: that of one process may be wrong, and the others lose it."""
+        (now,) = connection.execute("SELECT extract(epoch FROM clock_timestamp())::float8").fetchone()
+        rows.prune_entries(connection, oldest=now - self._retention, last_gone=0)
+        configured = {
+            brand for (known,) in connection.execute("SELECT brands FROM members") for brand in json.loads(known)
+        }
+        forgotten = [
+            brand
+            for (brand,) in connection.execute(
+                "SELECT brand FROM brands WHERE brand <> ALL(?) AND NOT EXISTS "
+                "(SELECT FROM venues WHERE venues.brand = brands.brand AND last_success >= ?)",
+                (list(configured), now - FORGET_SECONDS),
+            )
+        ]
+        for table in ("brands", "venues", "stations", "transitions", "deliveries", "leases") if forgotten else ():
+            connection.execute(f"DELETE FROM {table} WHERE brand = ANY(?)", (forgotten,))  # noqa: S608 - our own names
+        # Kept as long as there are entries, which a brand that comes back would otherwise emit again.
+        connection.execute(
+            "DELETE FROM cursors WHERE brand <> ALL(?) AND NOT EXISTS "
+            "(SELECT FROM journal WHERE journal.brand = cursors.brand)",
+            (list(configured),),
+        )
 
     def _write_states(
         self, connection: DatabaseConnection, fenced: Collection[str]

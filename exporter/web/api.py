@@ -106,7 +106,11 @@ class _Lists:
     def venues(self, query: VenueQuery) -> Page:
         """List venues."""
         now = self._source.now().monotonic
-        candidates = ((view.state.venue.key, VenueItem(view, now)) for view in self._venues(query))
+        owners = {view.state.brand: view.owner for view in self._source.brands()}
+        candidates = (
+            (view.state.venue.key, VenueItem(view, now, owners.get(view.state.venue.brand)))
+            for view in self._venues(query)
+        )
         return _page("venues", query, VENUE, candidates, lambda row: query.status in (None, row.status))
 
     def incidents(self, query: IncidentQuery) -> Page:

@@ -38,6 +38,7 @@ class VenueItem(NamedTuple):
 
     view: VenueView
     now: float
+    owner: str | None = None
 
     @property
     def status(self) -> VenueStatus:
@@ -92,6 +93,7 @@ VENUE: Fields[VenueItem] = {
     "open": (bool | None, lambda row: row.view.opening and row.view.opening.is_open),
     "next_open": (datetime | None, lambda row: row.view.opening and _time(row.view.opening.next_open)),
     "next_close": (datetime | None, lambda row: row.view.opening and _time(row.view.opening.next_close)),
+    "polled_by": (str | None, lambda row: row.owner),
 }
 
 INCIDENT: Fields[Incident] = {

@@ -13,13 +13,14 @@ from app_fakes import FakeOutput, samples, settings
 from structlog.testing import capture_logs
 
 from exporter.app.brand import BrandMonitor
-from exporter.app.daemon import FORGET_SECONDS, Daemon
+from exporter.app.daemon import Daemon
 from exporter.clock import Clock
 from exporter.config import Settings
 from exporter.errors import ConfigError, ConfigProblem
 from exporter.log import Output
 from exporter.model import Venue, VenueState
 from exporter.simulator import Simulator, World
+from exporter.store import FORGET_SECONDS
 from exporter.views import VenueView
 
 FIRST, SECOND = "openapitest", "tandir-group"

@@ -306,6 +306,28 @@ def test_logins_of_many_brands_stay_under_sixty_a_minute_and_begin_at_once(clock
         assert later - first >= 60.0
 
 
+@pytest.mark.parametrize("processes", [1, 2, 3, 7])
+def test_logins_of_all_processes_at_one_address_stay_under_sixty_a_minute(stop: Event, processes: int) -> None:
+    together: list[float] = []
+    for _ in range(processes):
+        clock = FakeClock()
+        limits = IpLimits(clock, stop)
+        limits.divide(processes)
+        together += starts(limits.logins, clock, 200)
+    together.sort()
+    for first, later in zip(together, together[60:], strict=False):
+        assert later - first >= 60.0
+
+
+def test_a_process_more_takes_its_part_of_the_limits_from_the_others(clock: FakeClock, stop: Event) -> None:
+    limits = IpLimits(clock, stop)
+    limits.divide(2)
+    assert starts(limits.logins, clock, 10)[-1] == pytest.approx(5 * 3.0)
+    assert limits.failures_per_second == pytest.approx(2.5)
+    limits.divide(1)
+    assert limits.failures_per_second == pytest.approx(5.0)
+
+
 def fail(budget: FailureBudget, clock: FakeClock, seconds: float = 0.0) -> bool:
     """Let a request fail if it may be sent within so many seconds, and return whether it was."""
     try:

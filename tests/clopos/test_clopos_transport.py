@@ -322,6 +322,17 @@ def test_a_response_in_time_leaves_the_connection_as_patient_as_before(make: Mak
         assert server.connections == 1
 
 
+def test_nothing_is_sent_without_the_right_to() -> None:
+    with RawServer(lambda _wire: None) as server:
+        transport = Transport(server.url, connections=1, observe=lambda *_: None, permitted=lambda: False)
+        with pytest.raises(Stopped):
+            transport.get("stations", {}, {})
+        with pytest.raises(Stopped):
+            transport.post("auth", {})
+        assert not server.requests
+        transport.close()
+
+
 def test_closing_ends_what_hangs_at_once_and_nothing_is_sent_after(make: Make, observed: list[tuple[str, str]]) -> None:
     reached = Event()
 

@@ -161,6 +161,7 @@ class TestVenues:
             "open": True,
             "next_open": None,
             "next_close": "2023-11-14T22:13:20Z",
+            "polled_by": None,
         }
 
     def test_a_venue_that_is_not_read_yet_is_a_row_without_figures(self, source: FakeSource) -> None:

@@ -1,4 +1,4 @@
-"""A real PostgreSQL for tests, from Debian's package, in a folder and on a port of its own."""
+"""A real PostgreSQL for tests and benchmarks, from Debian's package, in a folder and on a port of its own."""
 
 from __future__ import annotations
 
@@ -52,17 +52,19 @@ class PostgreSQL:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def start(self) -> None:
+        """Start, and wait until it answers."""
         command = self._command(
             "postgres", "-D", str(self._folder / "data"), "-p", str(self.port), "-k", "", "-h", "127.0.0.1",
             "-c", "fsync=off", "-c", "max_connections=200",
         )  # fmt: skip
         with (self._folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log)
+            self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log)  # noqa: S603 - a known program
         until = time.monotonic() + TIMEOUT
-        while subprocess.run(
+        while subprocess.run(  # noqa: S603 - a known program
             [self._programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)], check=False
         ).returncode:
-            assert time.monotonic() < until, (self._folder / "log").read_text()
+            if time.monotonic() > until:
+                raise TimeoutError((self._folder / "log").read_text())
             time.sleep(0.1)
 
     def stop(self) -> None:
@@ -79,13 +81,17 @@ class PostgreSQL:
 
     def empty(self) -> str:
         """Delete every row of ours, end the sessions that use them, and return the URL: faster than a new database."""
+        self.end_sessions()
+        tables = self.sql(f"SELECT tablename FROM pg_tables WHERE schemaname = '{SCHEMA}' AND tablename <> 'version'")  # noqa: S608
+        self.sql("; ".join(f"DELETE FROM {SCHEMA}.{table}" for (table,) in tables))  # noqa: S608
+        return self.url
+
+    def end_sessions(self) -> None:
+        """End all sessions but that which does it."""
         self.sql(
             "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
             "WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
         )
-        tables = self.sql(f"SELECT tablename FROM pg_tables WHERE schemaname = '{SCHEMA}' AND tablename <> 'version'")  # noqa: S608
-        self.sql("; ".join(f"DELETE FROM {SCHEMA}.{table}" for (table,) in tables))  # noqa: S608
-        return self.url
 
     def drop(self) -> str:
         """Drop our tables, and return the URL."""
@@ -95,12 +101,21 @@ class PostgreSQL:
 
     def sql(self, statement: str) -> list[tuple[Any, ...]]:
         """Run a statement as the superuser, and return its rows."""
-        with psycopg.connect(self.url, autocommit=True, connect_timeout=int(TIMEOUT)) as connection:
+        writing = "-c default_transaction_read_only=off"
+        with psycopg.connect(self.url, autocommit=True, connect_timeout=int(TIMEOUT), options=writing) as connection:
             cursor = connection.execute(statement)
             return cursor.fetchall() if cursor.description else []
 
+    def run(self, program: str, *arguments: str) -> None:
+        """Run one of PostgreSQL's own programs."""
+        subprocess.run(  # noqa: S603 - a known program
+            [self._programs / program, *arguments], check=True, capture_output=True, timeout=TIMEOUT
+        )
+
     def _run(self, *command: str) -> None:
-        subprocess.run(self._command(*command), check=True, capture_output=True, cwd="/", timeout=TIMEOUT)
+        subprocess.run(  # noqa: S603 - a known program
+            self._command(*command), check=True, capture_output=True, cwd="/", timeout=TIMEOUT
+        )
 
     def _command(self, program: str, *arguments: str) -> Sequence[str]:
         # The server refuses to run as root.

@@ -1,0 +1,137 @@
+"""Which brands a process takes and hands over, as the others come and go."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import pytest
+
+from exporter.app.ownership import MOST_MOVES, Ownership, chosen
+from exporter.clock import Clock
+from exporter.errors import StoreError
+from exporter.store.postgresql import Cluster
+
+BRANDS = [f"brand-{number}" for number in range(60)]
+
+
+class FakeLeases:
+    """A store of which only the leases matter; all other processes are in `cluster`."""
+
+    def __init__(self, member: str) -> None:
+        self.member = member
+        self.members: set[str] = set()
+        self.owners: dict[str, str] = {}
+        self.mine: set[str] = set()
+        self.lost: set[str] = set()
+        self.problem: str | None = None
+
+    @property
+    def held(self) -> list[str]:
+        return sorted(self.mine)
+
+    def owns(self, brand: str) -> bool:
+        return brand in self.mine - self.lost
+
+    def taken_over(self, brand: str) -> bool:
+        return brand in self.owners
+
+    def renew(self, brands: Collection[str]) -> Cluster:
+        if self.problem:
+            raise StoreError(self.problem)
+        members = dict.fromkeys({*self.members, self.member}, brands)
+        return Cluster(members, {**self.owners, **dict.fromkeys(self.mine, self.member)})
+
+    def acquire(self, brands: Collection[str]) -> list[str]:
+        self.mine |= set(brands)
+        return list(brands)
+
+    def release(self, brands: Collection[str]) -> None:
+        self.mine -= set(brands)
+
+    def forget(self, brand: str) -> None:
+        self.mine.discard(brand)
+        self.lost.discard(brand)
+
+
+class Member:
+    """The ownership of one process over a fake store."""
+
+    def __init__(self, brands: Sequence[str] = BRANDS) -> None:
+        self.store = FakeLeases("me")
+        self.polled: set[str] = set()
+        self.processes = 0
+        store: Any = self.store
+        self.ownership = Ownership(
+            store,
+            Clock(),
+            brands=lambda: brands,
+            take=self.polled.add,
+            give_up=self.polled.difference_update,
+            processes=self._count,
+        )
+
+    def review(self, times: int = 1) -> None:
+        for _ in range(times):
+            self.ownership.review()
+
+    def _count(self, processes: int) -> None:
+        self.processes = processes
+
+
+def test_a_process_that_is_alone_takes_all_brands_a_bounded_part_at_once() -> None:
+    member = Member()
+    assert member.ownership.review(), "there is more to take at once"
+    assert len(member.polled) == MOST_MOVES
+    member.review(len(BRANDS) // MOST_MOVES + 1)
+    assert member.polled == set(BRANDS)
+    assert not member.ownership.not_ready()
+
+
+def test_what_another_should_have_is_handed_over_a_bounded_part_at_once() -> None:
+    member = Member()
+    member.review(10)
+    member.store.members = {"other"}
+    member.review()
+    assert len(member.polled) == len(BRANDS) - MOST_MOVES
+    member.review(10)
+    assert len(member.polled) == pytest.approx(len(BRANDS) / 2, abs=12)
+    assert member.polled == member.store.mine
+
+
+def test_a_brand_that_another_owns_is_left_to_it_until_its_lease_ends() -> None:
+    member = Member(["a"])
+    member.store.owners = {"a": "gone"}
+    member.review()
+    assert not member.polled
+    assert member.ownership.owner("a") == "gone"
+    member.store.owners = {}
+    member.review()
+    assert member.polled == {"a"}
+    assert member.ownership.owner("a") == "me"
+
+
+def test_a_lost_lease_ends_the_polls_even_while_the_database_is_gone() -> None:
+    member = Member(["a", "b"])
+    member.review()
+    member.store.problem, member.store.lost = "no connection", {"a"}
+    member.review()
+    assert member.polled == {"b"}
+    assert member.ownership.not_ready() == ["brand a: not polled here, as the database fails: no connection"]
+
+
+def test_the_limits_per_address_know_how_many_processes_are_alive() -> None:
+    member = Member()
+    member.store.members = {"other", "third"}
+    member.review()
+    assert member.processes == 3
+
+
+def test_brands_spread_evenly_and_a_process_more_moves_no_others() -> None:
+    many = [f"brand-{number}" for number in range(600)]
+    three = Cluster(dict.fromkeys(("a", "b", "c"), many), {})
+    four = Cluster({**three.members, "d": many}, {})
+    before, after = ({brand: chosen(brand, cluster) for brand in many} for cluster in (three, four))
+    assert all(150 < count < 250 for count in Counter(before.values()).values())
+    assert {after[brand] for brand in many if after[brand] != before[brand]} == {"d"}
