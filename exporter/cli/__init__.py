@@ -76,8 +76,8 @@ class Commands(click.Group):
 def main() -> None:
     """Watch the stations of Clopos restaurants for Prometheus.
 
-    A station that is switched inactive in Clopos gets no new orders. The exporter polls every venue, serves what it
-    sees as metrics, and writes a log event for everything that changes.
+    A station that is switched inactive in Clopos gets no new orders. The exporter polls every venue, serves the
+    stations as metrics, and logs every change.
 
     \b
     Try it without credentials:   clopos-exporter demo

@@ -26,8 +26,8 @@ from exporter.web.webconfig_file import load as load_web_config
 def command(*, config_file: Path | None, web_config_file: Path | None, offline: bool) -> None:
     """Check the configuration, then log in to each brand and read its venues and stations.
 
-    Prints every fault of the files at once, each with its place, and warnings of what is probably not meant. Exit code
-    0, or 1 with what failed.
+    Prints all errors in the files, each with its place, and warnings about probable mistakes. Exit code 0, or 1 if
+    anything failed.
     """
     with options.every_fault() as collect:
         settings = collect(lambda: options.settings(config_file, on_warning=_warn))

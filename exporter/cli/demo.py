@@ -29,9 +29,9 @@ TIME_ZONE = "Asia/Baku"
 @options.log_level
 @options.log_format
 @click.option(
-    "--scenario", type=click.Choice(list(SCENARIOS)), default="demo", show_default=True, help="What Clopos does."
+    "--scenario", type=click.Choice(list(SCENARIOS)), default="demo", show_default=True, help="How Clopos behaves."
 )
-@click.option("--seed", default=1, show_default=True, help="Which of the endless demos; the same one repeats.")
+@click.option("--seed", default=1, show_default=True, help="Seed of the random changes; the same seed repeats them.")
 def command(
     *, web_listen_address: Sequence[str], log_level: str, log_format: str | None, scenario: str, seed: int
 ) -> None:

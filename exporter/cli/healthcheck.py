@@ -35,10 +35,10 @@ def command(
     web_external_url: str,
     web_route_prefix: str | None,
 ) -> None:
-    """Ask the running daemon whether it works; return the same flags or environment as to `serve`.
+    """Check that the running daemon answers. Use the same flags or environment as for `serve`.
 
-    Exit code 0 if it answers, 1 if not. It is about the process, not about Clopos. Where the daemon asks clients for a
-    certificate, which this command has none of, it is enough that it accepts the connection.
+    Exit code 0 if it answers, 1 if not. This checks the process, not Clopos. If the daemon requires client
+    certificates, which this command does not have, it is enough that it accepts the connection.
     """
     address = parse_address((web_listen_address or [options.LISTEN_ADDRESS])[0])
     path = PublicURL.of(external_url=web_external_url, route_prefix=web_route_prefix).route_prefix + HEALTHY

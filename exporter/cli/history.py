@@ -60,7 +60,7 @@ def _moment(_ctx: click.Context, _parameter: click.Parameter, value: str | None)
     help="Only events of this name, such as station.deactivated; repeatable.",
 )
 @click.option("--since", callback=_moment, metavar="WHEN", help="Only from then on: 12h, 7d or 2026-11-20T19:30 (UTC).")
-@click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="The newest so many.")
+@click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="Print only the newest ones.")
 @click.option(
     "--output",
     type=click.Choice(["table", "json"]),

@@ -19,11 +19,11 @@ from exporter.notify.transport import AppriseTransport, Outcome
 @click.command(name="notify")
 @options.config_file
 @click.option("--channel", "names", multiple=True, metavar="NAME", help="Only this channel; can be repeated.")
-@click.option("--resolved", is_flag=True, help="Send what is sent when an incident is over.")
+@click.option("--resolved", is_flag=True, help="Send the message for the end of an incident.")
 def command(*, config_file: Path | None, names: Sequence[str], resolved: bool) -> None:
-    """Send a test message through every configured channel, and say what came of it.
+    """Send a test message through every configured channel, and print the results.
 
-    The message is written and sent as that of an incident would be. Exit code 0, or 1 if a channel did not accept it.
+    The message is rendered and sent like that of an incident. Exit code 0, or 1 if a channel did not accept it.
     """
     settings = options.settings(config_file)
     channels = channel_settings(settings)

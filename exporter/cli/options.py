@@ -58,20 +58,20 @@ auto_reload_interval = flag(
     "config.auto-reload-interval",
     metavar="DURATION",
     callback=duration,
-    help="Look so often whether the configuration, or a file with a secret that it names, has changed, and reload it "
-    "then.  [default: reload by SIGHUP and POST /-/reload only]",
+    help="Check at this interval whether the configuration or one of its secret files has changed, and reload "
+    "it.  [default: reload by SIGHUP and POST /-/reload only]",
 )
 log_level = flag(
     "log.level",
     type=click.Choice(["debug", "info", "warn", "error"]),
     default="info",
     show_default=True,
-    help="Log from this severity on; events of stations are warnings and informations.",
+    help="Minimum severity; station events are warnings and infos.",
 )
 log_format = flag(
     "log.format",
     type=click.Choice(["json", "logfmt", "console"]),
-    help="Log in this form.  [default: console on a terminal, else json]",
+    help="Log format.  [default: console on a terminal, else json]",
 )
 listen_address = flag(
     "web.listen-address",
@@ -113,7 +113,7 @@ shard = flag(
     help="Watch only this part of the brands, from 0.  [default: the number at the end of the pod's name]",
 )
 total_shards = flag(
-    "total-shards", type=click.IntRange(min=1), help="Divide the brands between so many processes.  [default: 1]"
+    "total-shards", type=click.IntRange(min=1), help="Number of processes that share the brands.  [default: 1]"
 )
 
 

@@ -71,12 +71,11 @@ def command(
 ) -> None:
     """Poll Clopos, serve the metrics, and log what changes.
 
-    SIGTERM and SIGINT stop it within 5 seconds. SIGHUP, and POST /-/reload, read the configuration anew: whole, or not
-    at all if it has a fault.
+    SIGTERM and SIGINT stop it within 5 seconds. SIGHUP and POST /-/reload reload the configuration atomically.
 
     \b
     /metrics    for Prometheus           /-/healthy   the process works
-    /           for people               /-/ready     every brand had its first outcome
+    /           the page                 /-/ready     every brand has been tried once
     """  # noqa: D301 - click wants the character itself, which keeps lines as they are
     environ = take_secrets(os.environ)
     files: list[Path] = []

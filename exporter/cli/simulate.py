@@ -25,7 +25,7 @@ def _explain_faults(ctx: click.Context, _parameter: click.Parameter, wanted: obj
 @click.command(name="simulate")
 @click.option("--listen-address", default="127.0.0.1:10111", show_default=True, metavar="ADDRESS", help="Listen here.")
 @click.option(
-    "--scenario", type=click.Choice(list(SCENARIOS)), default="demo", show_default=True, help="What to start from."
+    "--scenario", type=click.Choice(list(SCENARIOS)), default="demo", show_default=True, help="Scenario to start from."
 )
 @click.option("--brands", type=click.IntRange(1), help="Brands, each with credentials of its own.")
 @click.option("--venues", type=click.IntRange(1), help="Venues per brand.")
@@ -33,7 +33,7 @@ def _explain_faults(ctx: click.Context, _parameter: click.Parameter, wanted: obj
 @click.option("--inactive", type=click.FloatRange(0, 1), help="Share of the stations that start inactive.")
 @click.option("--changes-per-minute", type=click.FloatRange(0), help="How often something changes by itself.")
 @click.option("--seed", default=1, show_default=True, help="The same seed makes the same world and changes.")
-@click.option("--fault", "faults", multiple=True, metavar="FAULT", help="Misbehave; repeatable. See --list-faults.")
+@click.option("--fault", "faults", multiple=True, metavar="FAULT", help="Add a fault; repeatable. See --list-faults.")
 @click.option(
     "--list-faults",
     is_flag=True,
@@ -63,7 +63,7 @@ def command(
     speed: float,
     **size: Any,
 ) -> None:
-    """Be Clopos: a real HTTP server that keeps to the API's page, with faults on demand.
+    """Simulate Clopos: a real HTTP server that follows the API documentation, with faults on demand.
 
     Stations and faults can be changed by hand while it runs, through the control path that it prints.
     """

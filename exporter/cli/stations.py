@@ -49,7 +49,7 @@ def command(
     """Read the stations of all venues once and print them, inactive ones first.
 
     --status and --can-print go to the API as its own parameters. JSON is one object with `stations` and `failures`.
-    Exit code 1 if a brand or venue could not be read; what could be is printed all the same.
+    Exit code 1 if a brand or venue could not be read; the others are still printed.
     """
     settings = options.settings(config_file)
     chosen = [brand for brand in settings.brands if not brands or brand.brand in brands]
