@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
+from math import inf
 from threading import Event as StopEvent
 from threading import Lock
 from typing import TypeVar
@@ -338,7 +339,7 @@ class BrandMonitor:
     def _read_facts(self) -> BrandFacts:
         login, skew = self.client.login, self.client.clock_skew
         return BrandFacts(
-            token_expires_at=None if login.renewable else login.expires_at,
+            token_expires_at=inf if login.logs_in else login.expires_at,
             clock_skew=None if skew is None else -skew,
         )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from base64 import urlsafe_b64decode
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from threading import Lock
@@ -113,7 +115,7 @@ class Login:
     ) -> None:
         self.backoff = Backoff(clock)
         self._credentials, self._reread = credentials, reread
-        self._session = Session(credentials) if isinstance(credentials, str) else None
+        self._session = _ready(credentials) if isinstance(credentials, str) else None
         self._secrets = {_secret(credentials)}
         self._transport, self._quota, self._ip_limits, self._clock = transport, quota, ip_limits, clock
         self._lock = Lock()
@@ -127,9 +129,14 @@ class Login:
 
     @property
     def expires_at(self) -> float | None:
-        """Return when the token expires, epoch seconds; None with a ready token or without any."""
+        """Return when the token expires, epoch seconds; None where it does not say so, or without any."""
         session = self._session
         return None if session is None else session.expires_at
+
+    @property
+    def logs_in(self) -> bool:
+        """Return whether it gets a new token by itself; a ready one has to be supplied by somebody."""
+        return isinstance(self._credentials, Credentials)
 
     @property
     def renewable(self) -> bool:
@@ -266,7 +273,7 @@ class Login:
 
     def _log_in(self, deadline: float) -> Session:
         if isinstance(self._credentials, str):
-            return Session(self._credentials)
+            return _ready(self._credentials)
         body = {
             "client_id": self._credentials.client_id,
             "client_secret": self._credentials.client_secret,
@@ -316,6 +323,16 @@ class Login:
         if token.expires_in is not None:
             return token.expires_in
         return token.expires_at - self._clock.wall() if token.expires_at is not None else 3600.0
+
+
+def _ready(token: str) -> Session:
+    """Return the session of a token that was supplied, with its `exp` claim if it is a JSON Web Token (RFC 7519)."""
+    try:
+        payload = token.split(".")[1]
+        expires_at = float(json.loads(urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["exp"])
+    except (IndexError, KeyError, TypeError, ValueError, OverflowError, RecursionError):
+        return Session(token)
+    return Session(token, expires_at=expires_at)
 
 
 def _secret(credentials: Credentials | str) -> str:

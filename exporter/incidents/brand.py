@@ -134,13 +134,14 @@ def _unreachable(
 
 
 def _token(ledger: Ledger, expires_at: float | None) -> None:
-    if expires_at is not None and ledger.wall >= expires_at - TOKEN_SECONDS:
+    if expires_at is None:
+        return
+    if ledger.wall >= expires_at - TOKEN_SECONDS:
         ledger.hold(_TOKEN, IncidentKind.TOKEN_EXPIRING, details={"expires_at": expires_at})
         ledger.fire(_TOKEN, ledger.wall)
         return
     ledger.end(_TOKEN, Ended.RECOVERED)
-    if expires_at is not None:
-        ledger.look(expires_at - TOKEN_SECONDS)
+    ledger.look(expires_at - TOKEN_SECONDS)
 
 
 def _skew(ledger: Ledger, seconds: float | None) -> None:

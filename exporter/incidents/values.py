@@ -25,8 +25,8 @@ class IncidentRules:
 class BrandFacts:
     """What only the client of a brand knows; None is what is not known.
 
-    `token_expires_at` is set only where the token cannot be renewed, epoch seconds. `clock_skew` is how many seconds
-    the API's clock is ahead of ours.
+    `token_expires_at` is in epoch seconds, infinite where the token is renewed by itself. `clock_skew` is how many
+    seconds the API's clock is ahead of ours.
     """
 
     token_expires_at: float | None = None

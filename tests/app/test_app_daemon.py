@@ -333,6 +333,41 @@ def test_pages_read_the_same_as_the_scrape(start: Start, both: Settings) -> None
     assert abs(source.now().monotonic - daemon._clock.monotonic()) < 60
 
 
+def test_a_ready_token_that_ends_soon_is_an_incident_until_a_reload_brings_credentials(
+    start: Start, both: Settings, simulator: Simulator
+) -> None:
+    credentials = {"client_id": None, "client_secret": None, "integrator_id": None}
+    with_token = both.brands[0].model_dump() | credentials | {"token": simulator.tokens.issue(FIRST)[0]}
+    daemon = start(Settings.model_validate({"brands": [with_token]}))
+
+    def kinds() -> list[str]:
+        return [incident.kind.value for incident in daemon.incidents()]
+
+    until(lambda: kinds() == ["token_expiring"])
+    configure(daemon, only(both, FIRST))
+    assert daemon.reload() is None
+    until(lambda: kinds() == [])
+
+
+def test_a_reload_reaches_the_incidents_of_stations(start: Start, both: Settings, simulator: Simulator) -> None:
+    [station] = [row for row in simulator.world.stations(FIRST, "1") if row["type"] == 1][:1]
+    simulator.world.set_status(FIRST, "1", station["id"], 0)
+    brand = only(both, FIRST)
+    daemon = start(brand)
+
+    def kinds() -> set[str]:
+        return {incident.kind.value for incident in daemon.incidents()}
+
+    until(lambda: "kitchen_station_inactive" in kinds())
+    ignored = brand.brands[0].model_dump() | {"ignore_stations": [str(station["id"])]}
+    configure(daemon, Settings.model_validate({"brands": [ignored]}))
+    assert daemon.reload() is None
+    assert kinds() == set()
+    configure(daemon, brand.model_copy(update={"incidents": brand.incidents.model_copy(update={"delay": 1.0})}))
+    assert daemon.reload() is None
+    until(lambda: "kitchen_station_inactive" in kinds())
+
+
 def test_a_scrape_right_after_a_refused_reload_says_so(start: Start, both: Settings) -> None:
     daemon = start(both)
     name = b"clopos_exporter_config_last_reload_successful "

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 from dataclasses import FrozenInstanceError, replace
 from itertools import pairwise
 from threading import Event, Thread
@@ -474,6 +475,32 @@ def test_a_ready_token_is_used_as_it_is_and_never_renewed(clock: FakeClock, tran
     assert not made.renewable
     assert not transport.asked
     assert made.expires_at is None
+
+
+@pytest.mark.parametrize(
+    ("claims", "expires_at"),
+    [
+        (b'{"exp": 1800000000}', 1_800_000_000.0),
+        (b'{"exp": 1800000000.5, "iss": "clopos"}', 1_800_000_000.5),
+        (b"{}", None),
+        (b'{"exp": "soon"}', None),
+        (b"[]", None),
+        (b"\xff", None),
+        (b'{"exp": 1' + b"0" * 400 + b"}", None),
+    ],
+    ids=["exp", "a fraction", "no exp", "no number", "no object", "no text", "no time"],
+)
+def test_a_ready_token_says_itself_when_it_ends(
+    clock: FakeClock, transport: FakeTransport, claims: bytes, expires_at: float | None
+) -> None:
+    token = f"e30.{base64.urlsafe_b64encode(claims).rstrip(b'=').decode()}.c2ln"
+    made = login(clock, transport, token)
+    assert made.expires_at == expires_at
+    assert not made.logs_in
+
+
+def test_a_token_that_is_no_json_web_token_says_nothing_of_its_end(clock: FakeClock, transport: FakeTransport) -> None:
+    assert login(clock, transport, "not-a-jwt").expires_at is None
 
 
 # Several threads

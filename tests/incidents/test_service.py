@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import inf
 
 import pytest
 from history import History, Service, firing, resolved
@@ -268,6 +269,18 @@ def test_a_token_that_ends_within_a_day_and_cannot_be_renewed_fires_once() -> No
     history.wait(86400)
     assert history.said() == [firing("token_expiring", BRAND)]
     history.discover(facts=BrandFacts(token_expires_at=history.now.wall + 9 * 86400))
+    assert history.said() == [resolved("token_expiring", BRAND, "recovered")]
+
+
+def test_a_token_that_ends_soon_is_not_over_with_a_restart_and_is_with_credentials() -> None:
+    history = History()
+    ends_soon = BrandFacts(token_expires_at=history.now.wall + 3600)
+    history.discover(facts=ends_soon)
+    assert history.said() == [firing("token_expiring", BRAND)]
+    history.restart(60)
+    history.discover(facts=ends_soon)
+    assert history.said() == []
+    history.discover(facts=BrandFacts(token_expires_at=inf))
     assert history.said() == [resolved("token_expiring", BRAND, "recovered")]
 
 
