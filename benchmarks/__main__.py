@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import click
 
-from benchmarks import cost, notifying, polling, scrape, ten_thousand, weighting
+from benchmarks import cost, incidents, notifying, polling, rules, scrape, ten_thousand, weighting
 from benchmarks.figures import DOCUMENT, Figure, circumstances, table, write
 
 PARTS: dict[str, Callable[[], Iterator[Figure]]] = {
@@ -18,6 +18,8 @@ PARTS: dict[str, Callable[[], Iterator[Figure]]] = {
     "cost": cost.figures,
     "fleet": ten_thousand.figures,
     "notifying": notifying.figures,
+    "incidents": incidents.figures,
+    "rules": rules.figures,
 }
 REAL_TIME = "polling in real time"
 

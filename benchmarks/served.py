@@ -26,7 +26,7 @@ from exporter.clock import Clock
 from exporter.events import EventLog
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.telemetry import Telemetry
-from exporter.model import Instant, Kind, Snapshot, Station, StationState, Venue, VenueState
+from exporter.model import Incident, IncidentKind, Instant, Kind, Snapshot, Station, StationState, Venue, VenueState
 from exporter.store import MemoryStore
 from exporter.views import VenueView
 from exporter.web.addresses import Address, listen
@@ -37,6 +37,9 @@ PREBUILT = "/prebuilt"
 JSON = "/stations.json"
 
 STATIONS = 20
+KITCHEN = 3
+"""Number of the first kitchen station."""
+
 NOON = 1_800_000_000.0
 
 
@@ -70,11 +73,11 @@ class Served:
 
 
 @contextmanager
-def serving(venues: int) -> Iterator[Served]:
-    """Serve so many venues of 20 stations."""
+def serving(venues: int, incidents: int = 0) -> Iterator[Served]:
+    """Serve so many venues of 20 stations; in so many of them a kitchen station is inactive, which is an incident."""
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
-    process = context.Process(target=_serve, args=(venues, there), daemon=True)
+    process = context.Process(target=_serve, args=(venues, incidents, there), daemon=True)
     process.start()
     try:
         port, series = here.recv()
@@ -84,13 +87,13 @@ def serving(venues: int) -> Iterator[Served]:
         process.join()
 
 
-def view(number: int, polls: int = 1) -> VenueView:
+def view(number: int, polls: int = 1, *, is_off: bool = False) -> VenueView:
     """Make the view of a venue; a station changes with each of its polls."""
     venue = Venue("openapitest", str(number), f"Sumqayıt Bulvar {number}")
     station_state = {}
     for i in range(1, STATIONS + 1):
         kind = Kind.KITCHEN if i % 3 == 0 else Kind.OTHER
-        active = i != 1 or polls % 2 == 1
+        active = (i != 1 or polls % 2 == 1) and not (is_off and i == KITCHEN)
         station = Station(str(i), f"Station {i}", kind, active, i % 2 == 0, NOON - 1e7 * i, NOON - 1e5 * i)
         station_state[station.id] = StationState(station, active, station.printable, NOON)
     return VenueView(
@@ -115,12 +118,21 @@ class Prebuilt:
         await send({"type": "http.response.body", "body": body})
 
 
-def _serve(venues: int, connection: Connection) -> None:
+def _incident(one: VenueView) -> Incident:
+    kind, station = IncidentKind.KITCHEN_STATION_INACTIVE, one.stations[str(KITCHEN)].station
+    venue = one.state.venue
+    return Incident(
+        kind, kind.severity, venue.brand, NOON, venue, station.id, station.name, station.kind, fired_at=NOON
+    )
+
+
+def _serve(venues: int, incidents: int, connection: Connection) -> None:
     sys.setswitchinterval(SWITCH_SECONDS)
     clock = Clock()
-    telemetry = Telemetry(list, lambda: None)
+    views = [view(number, is_off=number < incidents) for number in range(venues)]
+    firing = [_incident(one) for one in views[:incidents]]
+    telemetry = Telemetry(list, lambda: None, incidents=lambda: firing)
     exposition = Exposition(telemetry, clock)
-    views = [view(number) for number in range(venues)]
     for one in views:
         exposition.update(one)
     plain = exposition.scrape("", "").body

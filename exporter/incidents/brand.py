@@ -210,9 +210,12 @@ def bulk_spans(tally: BrandTally) -> Iterator[tuple[float, float]]:
     for at, venue_id in switched:
         within[venue_id] += 1
         while at - switched[first][0] > BULK_SECONDS:
-            within[switched[first][1]] -= 1
+            left = switched[first][1]
+            within[left] -= 1
+            if not within[left]:
+                del within[left]
             first += 1
-        if len(+within) < needed:
+        if len(within) < needed:
             continue
         begin = switched[first][0]
         if span is not None and begin > span[1]:
