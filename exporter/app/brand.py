@@ -297,9 +297,15 @@ class BrandMonitor:
         self._publish(decision.venues)
 
     def _marked(self, change: Change) -> Change:
-        if self._taken_over and change.details.get("detected") == AFTER_RESTART:
-            return replace(change, details={**change.details, "detected": AFTER_TAKEOVER})
-        return change
+        """Add what a change itself does not know: that another process was there before, that the venue is closed."""
+        details = dict(change.details)
+        if self._taken_over and details.get("detected") == AFTER_RESTART:
+            details["detected"] = AFTER_TAKEOVER
+        if change.station is not None and change.venue is not None:
+            hours = self._venue_rules(change.venue).hours
+            if hours is not None and not hours.at(change.observed_at).is_open:
+                details["venue_open"] = False
+        return change if details == change.details else replace(change, details=details)
 
     def _publish(self, states: Iterable[VenueState]) -> None:
         now = self._services.clock.now()

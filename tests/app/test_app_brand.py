@@ -91,6 +91,18 @@ def test_a_change_is_reported_remembered_and_shown(work: Work, simulator: Simula
     assert list(samples(work, "clopos_station_active").values()).count(0.0) == 1
 
 
+@pytest.mark.parametrize(("hours", "said"), [("Mo-Su 18:00-23:00", False), ("Mo-Su 10:00-23:00", None), (None, None)])
+def test_what_happens_to_a_station_says_that_its_venue_is_closed(
+    start: Callable[..., Work], simulator: Simulator, *, hours: str | None, said: bool | None
+) -> None:
+    work = start(opening_hours=hours, time_zone="Asia/Baku")  # where it is noon
+    work.run(5)
+    switch_off(simulator)
+    work.run(35)
+    [entry] = [entry for entry in work.told if entry.event == "station.deactivated"]
+    assert entry.details.get("venue_open") is said
+
+
 def test_it_is_not_ready_before_the_first_outcome_of_any_kind(start: Callable[..., Work], simulator: Simulator) -> None:
     with simulator.faults.during("unavailable"):
         work = start()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import yaml
 
@@ -26,7 +27,26 @@ def test_every_field_that_a_query_reads_is_in_an_event() -> None:
     ).fields()
     for path in SOURCES:
         for fields in re.findall(r"\| json ([^|]+)", path.read_text(encoding="utf-8")):
-            assert set(re.findall(r'=\\?"(\w+)\\?"', fields)) <= emitted.keys() | {"level"}, path.name
+            assert set(re.findall(r'=\\?"(\w+)\\?"', fields)) <= emitted.keys() | {"level", "venue_open"}, path.name
+
+
+def rules() -> list[dict[str, Any]]:
+    groups = yaml.safe_load(RULES.read_text(encoding="utf-8"))["groups"]
+    return [rule for group in groups for rule in group["rules"]]
+
+
+def test_what_happens_to_stations_while_a_venue_is_closed_does_not_count() -> None:
+    about_stations = [rule for rule in rules() if "alert" in rule and 'event="station.' in rule["expr"]]
+    assert about_stations
+    assert all('venue_open!="false"' in rule["expr"] for rule in about_stations)
+
+
+def test_replicas_that_log_the_same_are_not_added_up() -> None:
+    for rule in rules():
+        counted = re.findall(r"sum by \(([^)]*)\)", rule["expr"])
+        assert counted, rule
+        assert all({"instance", "pod", "container"} <= set(labels.split(", ")) for labels in counted), rule
+        assert rule["expr"].lstrip().startswith("max by ("), rule
 
 
 def test_the_rules_are_as_complete_as_those_for_prometheus() -> None:
