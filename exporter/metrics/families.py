@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from exporter.incidents import inactive_open_seconds
+from exporter.incidents import inactive_open_seconds, switched_at
 from exporter.model import Incident, Kind, Station, StationState, Venue
 from exporter.views import BrandView, KindCount, VenueView, count_kinds
 
@@ -189,6 +189,13 @@ VENUE_FAMILIES: tuple[Family[VenueView], ...] = (
         f"When the exporter last saw the station's status change; absent until it has seen one. {_AGE}",
         STATION,
         lambda row: row.station_state.last_transition,
+    ),
+    Family(
+        "clopos_station_inactive_since_timestamp_seconds",
+        "gauge",
+        f"Since when the station is inactive, as far as is known; absent while it is not. {_AGE}",
+        STATION,
+        lambda row: switched_at(row.station_state) if row.station_state.status is False else None,
     ),
     Family(
         "clopos_station_ignored",

@@ -8,7 +8,7 @@ from monitoring.rules.model import Alert, Group
 GROUPS = (
     Group("clopos-stations", "30s", (*recording.INCIDENTS, *stations.ALERTS)),
     Group("clopos-service", "60s", (*recording.POLLS, *service.ALERTS)),
-    Group("clopos-dashboards", "60s", recording.STATIONS),
+    Group("clopos-dashboards", "120s", recording.STATIONS),
 )
 
 ALERTS = tuple(rule for group in GROUPS for rule in group.rules if isinstance(rule, Alert))

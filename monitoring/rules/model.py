@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from textwrap import dedent
@@ -15,6 +16,9 @@ RUNBOOKS = "https://clopos-exporter.example.com/runbooks"
 
 GRAFANA = "https://grafana.example.com"
 """Where the dashboards are: put your own address here, or into the Helm chart's values."""
+
+ONE_LINE = 150
+"""Characters that an expression may have on one line."""
 
 
 class Severity(StrEnum):
@@ -151,4 +155,6 @@ def incident(kind: IncidentKind, name: str, meaning: str, summary: str, **more: 
 
 
 def _trim(expr: str) -> str:
-    return dedent(expr).strip()
+    """Return an expression on one line where that is not long, else as it is written."""
+    line = re.sub(r"(?<=\() | (?=\))", "", " ".join(expr.split()))
+    return line if len(line) <= ONE_LINE else dedent(expr).strip()

@@ -43,6 +43,14 @@ INCIDENTS = (
         "When an incident was last said to fire. Exporters that can read the venue, or the brand, are believed; "
         "if none can, all are. Where no exporter is scraped, what was said before holds for a quarter of an hour.",
     ),
+    Record(
+        "incident:clopos_incident:ended",
+        f"""
+        last_over_time({_INCIDENT}{{kind=~".*station_inactive|.*_not_ready|venue_no_active.*"}}[20m])
+        unless {_INCIDENT}
+        """,
+        "Incidents of inactive stations that ended, over or not, for longer than Prometheus sends an alert that ended.",
+    ),
 )
 
 STATIONS = (
@@ -57,14 +65,10 @@ STATIONS = (
         max by (brand, venue_id, station_id, kind) (clopos_station_active) >= 0
         and on (brand, venue_id) venue:clopos_venue_open:current == 1
         unless on (brand, venue_id, station_id) clopos_station_ignored == 1
-        unless on (brand, venue_id, station_id)
-        (
-          clopos_station_active == 0
-          and on (brand, venue_id, station_id) time() - clopos_station_updated_timestamp_seconds > 1209600
-        )
+        unless on (brand, venue_id, station_id) time() - clopos_station_inactive_since_timestamp_seconds > 1209600
         """,
-        "For dashboards: 1 active, 0 inactive, in opening hours, without stations that are ignored, or inactive and "
-        "unedited for 14 days. Its average over time is the availability.",
+        "For dashboards: 1 active, 0 inactive, in opening hours, without stations that are ignored, or inactive for "
+        "14 days. Its average over time is the availability.",
     ),
 )
 

@@ -6,6 +6,28 @@ from exporter.model import IncidentKind
 from monitoring.rules.model import Alert, Audience, Scope, Severity, incident
 
 ALERTS = (
+    # Before the others, so that Alertmanager knows it when one of them ends.
+    Alert(
+        name="CloposStationStillInactive",
+        meaning="An alert about an inactive station ended, and nobody may say that the station is active again.",
+        expr="""
+        incident:clopos_incident:ended
+        and on (brand, venue_id, station_id) clopos_station_inactive_since_timestamp_seconds
+        or
+        incident:clopos_incident:ended{station_id=""} unless on (brand, venue_id) clopos_stations_active > 0
+        or
+        incident:clopos_incident:ended unless on (brand, venue_id) venue:clopos_venue_up:max == 1
+        """,
+        wait=None,
+        severity=Severity.INFO,
+        scope=Scope.STATION,
+        audience=Audience.BUSINESS,
+        summary="What was inactive at <venue> is not reported any more, and is not known to be active",
+        description="""
+        The venue closed, the exporter or Clopos does not answer, or another alert stands for it. Nobody has to be sent
+        this: it keeps Alertmanager from saying that an alert is over.
+        """,
+    ),
     incident(
         IncidentKind.MANY_VENUES_INACTIVE,
         "CloposManyVenuesInactive",

@@ -99,7 +99,7 @@ def test_what_happens_to_a_station_says_that_its_venue_is_closed(
     work.run(5)
     switch_off(simulator)
     work.run(35)
-    [entry] = [entry for entry in work.told if entry.event == "station.deactivated"]
+    [entry] = [entry for entry in work.new_entries if entry.event == "station.deactivated"]
     assert entry.details.get("venue_open") is said
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from copy import deepcopy
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, NamedTuple
 
 import pytest
-from alerting import FASTER, Alertmanager, Prometheus, Receiver, until
+from alerting import FASTER, Alertmanager, Prometheus, Receiver, Server, free_port, until
 from harness import Exporter, configuration
 from receivers import Service
 
@@ -38,8 +41,10 @@ class Stage(NamedTuple):
     simulator: Simulator
     exporter: Exporter
     prometheus: Prometheus
+    alertmanager: Alertmanager
     receiver: Receiver
     phone: Service
+    config: dict[str, Any]
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +69,8 @@ def stage(tmp_path_factory: pytest.TempPathFactory, program: Callable[..., str])
             state={"path": str(folder / "state.db")},
             notifications={"group_wait": "1s", "channels": [{"name": "shift", "url": phone.json_url}]},
         )
-        exporter = stack.enter_context(Exporter(folder / "exporter", config))
+        address = f"--web.listen-address=127.0.0.1:{free_port()}"  # the same after a restart
+        exporter = stack.enter_context(Exporter(folder / "exporter", config, flags=[address]))
         exporter.until_ready(VENUES, seconds=60)
         receiver = stack.enter_context(Receiver())
         alertmanager = stack.enter_context(Alertmanager(programs[1], folder / "alertmanager", receiver))
@@ -72,12 +78,13 @@ def stage(tmp_path_factory: pytest.TempPathFactory, program: Callable[..., str])
             Prometheus(programs[0], folder / "prometheus", [exporter.url], alertmanager.url)
         )
         time.sleep(5)  # so that what comes is a change
-        yield Stage(simulator, exporter, prometheus, receiver, phone)
+        yield Stage(simulator, exporter, prometheus, alertmanager, receiver, phone, config)
 
 
 def quiet(stage: Stage) -> float:
     """Switch everything on, wait until nothing fires, and return the moment."""
     for number in range(1, VENUES + 1):
+        stage.simulator.world.serve_raw(BRAND, str(number), GRILL, None)
         stage.simulator.world.set_status(BRAND, str(number), GRILL, 1)
     until(lambda: not stage.prometheus.firing(audience="business"), "quiet", 120)
     time.sleep(2)
@@ -189,17 +196,26 @@ def switch_all(world: World, venue: str, status: int) -> None:
             world.set_status(BRAND, venue, station, status)
 
 
-def test_many_venues_at_once_are_one_message(stage: Stage) -> None:
+def test_many_venues_at_once_are_one_message_and_a_single_among_them_is_another(stage: Stage) -> None:
     began = quiet(stage)
-    for number in range(1, VENUES + 1):
-        stage.simulator.world.set_status(BRAND, str(number), GRILL, 0)
+    world = stage.simulator.world
+    for number in range(1, VENUES):
+        world.set_status(BRAND, str(number), GRILL, 0)
     stage.receiver.wait_for("Stations of many venues of tandir-group were switched off at once", began)
+    # One more, that somebody switched off before and which is seen only now.
+    edited = (datetime.now(UTC) - timedelta(minutes=20)).strftime("%Y-%m-%dT%H:%M:%S.000000Z")
+    row = {**world.station(BRAND, "10", GRILL), "status": 0, "updated_at": edited}
+    world.serve_raw(BRAND, "10", GRILL, json.dumps(row))
+    stage.receiver.wait_for("Kitchen station Tandır of Nizami 10 is inactive in Clopos", began)
     time.sleep(8)
-    assert "CloposKitchenStationInactive" not in stage.prometheus.firing()
-    assert [message.title for message in stage.receiver.since(began) if "at once" not in message.title] == []
-    for number in range(1, VENUES + 1):
-        stage.simulator.world.set_status(BRAND, str(number), GRILL, 1)
+    assert len(stage.receiver.since(began)) == 2
+    world.serve_raw(BRAND, "10", GRILL, None)
+    stage.receiver.wait_for("No longer reported: Kitchen station Tandır of Nizami 10", began)
+    assert "CloposManyVenuesInactive" in stage.prometheus.firing()
+    for number in range(1, VENUES):
+        world.set_status(BRAND, str(number), GRILL, 1)
     stage.receiver.wait_for("No longer reported: Stations of many venues", began)
+    assert len(stage.receiver.since(began)) == 4
 
 
 def test_a_renamed_station_keeps_its_page(stage: Stage) -> None:
@@ -214,19 +230,53 @@ def test_a_renamed_station_keeps_its_page(stage: Stage) -> None:
     stage.receiver.wait_for("No longer reported: Kitchen station", began)
 
 
-def test_an_exporter_that_restarts_neither_repeats_nor_resolves_a_page(stage: Stage) -> None:
+def test_no_program_that_restarts_repeats_or_resolves_a_page(stage: Stage) -> None:
     began = quiet(stage)
     stage.simulator.world.set_status(BRAND, "5", GRILL, 0)
     stage.receiver.wait_for("Kitchen station Tandır of Nizami 5", began)
-    port = stage.exporter.url.rpartition(":")[2]
-    stage.exporter.stop()
-    stage.exporter._arguments[1] = f"--web.listen-address=127.0.0.1:{port}"
-    stage.exporter.start()
-    stage.exporter.until_ready(VENUES, seconds=60)
-    time.sleep(6)
-    assert len(stage.receiver.since(began)) == 1
+    programs: tuple[Exporter | Server, ...] = stage.exporter, stage.prometheus, stage.alertmanager
+    for one in programs:
+        one.stop()
+        one.start()
+        stage.exporter.until_ready(VENUES, seconds=60)
+        until(lambda: "CloposKitchenStationInactive" in stage.prometheus.firing(), "the alert", 60)
+        time.sleep(6)
+        assert len(stage.receiver.since(began)) == 1, type(one).__name__
     stage.simulator.world.set_status(BRAND, "5", GRILL, 1)
     stage.receiver.wait_for("No longer reported: Kitchen station", began)
+
+
+def test_closing_is_silent_and_opening_says_what_is_still_off_once(stage: Stage) -> None:
+    began = quiet(stage)
+    # It is about noon in the venue, whatever time it is here.
+    zone = f"Etc/GMT{datetime.now(UTC).hour - 12:+d}"
+    stage.simulator.world.set_status(BRAND, "6", GRILL, 0)
+    stage.receiver.wait_for("Kitchen station Tandır of Nizami 6 is inactive in Clopos", began)
+
+    def opening_hours(hours: str) -> None:
+        config = deepcopy(stage.config)
+        config["brands"][0]["venue_overrides"]["6"] = {"opening_hours": hours, "time_zone": zone}
+        stage.exporter.configure(config)
+        assert stage.exporter.reload().status == 200
+
+    def soon() -> str:
+        at = datetime.now(UTC) + timedelta(seconds=75)
+        return f"{12 + (at.hour != datetime.now(UTC).hour)}:{at.minute:02}"
+
+    opening_hours(f"Mo-Su 01:00-{soon()}")
+    stage.exporter.until_event("incident.resolved", venue_id="6", ended="closed", seconds=120)
+    time.sleep(10)
+    assert len(stage.receiver.since(began)) == 1, "nobody is notified that it is over"
+    opening_hours(f"Mo-Su {soon()}-23:00")
+    stage.receiver.wait_for("Station Tandır of Nizami 6 is not ready for opening", began)
+    before = len(stage.receiver.since(began))
+    stage.receiver.wait_for("Kitchen station Tandır of Nizami 6 is inactive", time.monotonic(), seconds=120)
+    time.sleep(10)
+    assert (before, len(stage.receiver.since(began))) == (2, 3), "nor that it is ready"
+    stage.simulator.world.set_status(BRAND, "6", GRILL, 1)
+    stage.receiver.wait_for("No longer reported: Kitchen station Tandır of Nizami 6", began)
+    stage.exporter.configure(stage.config)
+    assert stage.exporter.reload().status == 200
 
 
 def test_clopos_that_does_not_answer_is_reported_to_it_and_to_nobody_else(stage: Stage) -> None:

@@ -19,6 +19,8 @@ MUTED = (
     ("CloposVenueNoActiveStation", "CloposVenueNoPrintingStation"),
     ("CloposVenueNoPrintingStation", "CloposStationPrintingDisabled"),
     ("CloposExporterAbsent", "CloposExporterDown"),
+    ("CloposStationStillInactive", "CloposKitchenStationInactive"),
+    ("CloposStationStillInactive", "CloposStationNotReady"),
 )
 HEARD = (
     ("CloposManyVenuesInactive", "CloposKitchenStationInactive"),
@@ -55,6 +57,11 @@ def fired(name: str, brand: str, **changed: str) -> dict[str, object]:
 def test_a_wider_alert_mutes_the_narrower_ones_and_nothing_else(alertmanager: Alertmanager) -> None:
     pairs = list(enumerate([*MUTED, *HEARD]))
     sent = [fired(name, f"brand-{number}") for number, pair in pairs for name in pair]
+    # A station that is off in the morning is not the one whose alert the closing ended.
+    sent += [
+        fired("CloposStationStillInactive", "morning", kind="kitchen_station_inactive"),
+        fired("CloposStationNotReady", "morning", kind="station_not_ready"),
+    ]
     # Another venue of the same brand is none of a venue's business.
     sent += [fired("CloposVenueNoActiveStation", "other"), fired("CloposStationInactive", "other", venue_id="8")]
     alertmanager.post("/api/v2/alerts", sent)
@@ -67,4 +74,4 @@ def test_a_wider_alert_mutes_the_narrower_ones_and_nothing_else(alertmanager: Al
     for number, (_, narrower) in pairs:
         brand = "" if narrower == "CloposExporterDown" else f"brand-{number}"
         assert ((brand, narrower) in muted) is (number < len(MUTED)), narrower
-    assert all(brand != "other" for brand, _ in muted)
+    assert all(brand not in ("other", "morning") for brand, _ in muted)

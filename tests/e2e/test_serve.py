@@ -60,6 +60,7 @@ CONTRACT = {
     "clopos_exporter_total_shards": set[str](),
 }
 BEYOND_THE_CONTRACT = {
+    "clopos_station_inactive_since_timestamp_seconds": STATION,
     "clopos_exporter_polls_skipped_total": {"brand"},
     "clopos_exporter_unusable_rows_total": {"brand"},
 }

@@ -7,6 +7,7 @@ from rule_worlds import Case, World
 from exporter.model import IncidentKind as Kind
 
 KITCHEN = "CloposKitchenStationInactive station_id=1"
+STILL = "CloposStationStillInactive station_id=1"
 STALE = "CloposVenueDataStale venue_id=7"
 MISSING = "CloposVenueMissing venue_id=7"
 MANY = "CloposManyVenuesInactive brand=tandir"
@@ -127,7 +128,7 @@ CASES = (
     Case(
         "an incident that was over before the exporter went away stays over",
         off("- 10:1 19:-", restarts=((20, 30),)),
-        {18: (KITCHEN,), 19: (), 20: (), 25: (), 31: ()},
+        {18: (KITCHEN,), 19: (), 20: (STILL,), 25: (STILL,), 31: ()},
     ),
     Case(
         "an incident that ended meanwhile is over when the exporter is back",
@@ -137,7 +138,13 @@ CASES = (
     Case(
         "an exporter that is away for good is bridged for a quarter of an hour",
         off(restarts=((20, 60),)).exporter(up="1 20:0"),
-        {22: (KITCHEN,), 29: (KITCHEN, DOWN), 33: (KITCHEN, DOWN, ABSENT), 35: (DOWN, ABSENT), 50: (DOWN, ABSENT)},
+        {
+            22: (KITCHEN,),
+            29: (KITCHEN, DOWN),
+            33: (KITCHEN, DOWN, ABSENT),
+            35: (STILL, DOWN, ABSENT),
+            56: (DOWN, ABSENT),
+        },
     ),
     Case(
         "a brand's incident is bridged, too",
@@ -148,6 +155,34 @@ CASES = (
         "one of two exporters goes away, and the other knows better at once",
         off(restarts=((20, 60),)).beside(other()),
         {19: (KITCHEN,), 20: ()},
+    ),
+    # What ended without being over
+    Case(
+        "a station whose venue closed is said to be inactive still, for as long as Prometheus sends what ended",
+        off("- 10:1 20:-").station("1", "Grill", active="1 10:0"),
+        {19: (KITCHEN,), 20: (STILL,), 38: (STILL,), 40: ()},
+    ),
+    Case(
+        "a station that is not ready and then opens gives way to the one alert",
+        World()
+        .station("1", "Grill", active=0)
+        .incident(Kind.STATION_NOT_READY, "- 5:1 20:-", station_id="1")
+        .incident(Kind.KITCHEN_STATION_INACTIVE, "- 20:1", station_id="1"),
+        {19: ("CloposStationNotReady station_id=1",), 20: (KITCHEN, STILL), 45: (KITCHEN,)},
+    ),
+    Case(
+        "a venue that closed with all stations inactive is not over, and with one that is active is",
+        World()
+        .station("1", "Grill", active=0)
+        .station("2", "Bar", kind="other", active="0 30:1")
+        .says("clopos_stations_active", "0 30:1", kind="other", **WHITE_CITY)
+        .incident(Kind.VENUE_NO_ACTIVE_STATION, "- 10:1 25:-"),
+        {24: (BY_KIND[Kind.VENUE_NO_ACTIVE_STATION],), 25: ("CloposStationStillInactive venue_id=7",), 30: ()},
+    ),
+    Case(
+        "a station that another alert stands for now is not over",
+        off("- 10:1 20:-").station("1", "Grill", active=0).incident(Kind.MANY_VENUES_INACTIVE, "- 20:1", venue_id=""),
+        {19: (KITCHEN,), 20: (MANY, STILL)},
     ),
     # Printing
     Case(

@@ -46,6 +46,7 @@ class World:
     def __post_init__(self) -> None:
         self.exporter().brand().venue()
         self.station("1", "Grill").station("2", "Bar", kind="other")
+        self.says("clopos_stations_active", 1, brand="tandir", venue_id="7", venue="White City", kind="other")
 
     def _set(self, metric: str, course: Course | None, **labels: str) -> None:
         labels = {"job": "clopos", "instance": self.instance, **labels}
@@ -121,6 +122,9 @@ class World:
         labels = {"brand": brand, "venue_id": venue_id, "venue": venue, "station_id": station_id, "station": station}
         labels["kind"] = kind
         self._set("clopos_station_active", active, **labels)
+        inactive = ["1" if value == "0" else "-" for value in spread("-" if active is None else active, self.minutes)]
+        since = " ".join([inactive[0], *(f"{minute}:{value}" for minute, value in enumerate(inactive))])
+        self._set("clopos_station_inactive_since_timestamp_seconds", since, **labels)
         self._set("clopos_station_printable", printable, **labels)
         self._set("clopos_station_ignored", ignored, **labels)
         self._set("clopos_station_updated_timestamp_seconds", updated if active is not None else None, **labels)
