@@ -12,6 +12,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from math import log, sqrt
 from random import Random
 from threading import Event
 
@@ -33,6 +34,9 @@ HOUR, DAY = 3600.0, 86_400.0
 MIDNIGHT = 1_800_057_600.0  # 2027-01-16, a Saturday
 WARM_UP = 1800.0
 TOO_MANY = 429
+HISTORY_DAYS = 14
+SPREADS = 1.6, 2.7
+"""How many times as often a venue changes as the median one, one standard deviation from it."""
 SWITCHES_PER_HOUR = 25.0
 OFF_SECONDS = 900.0
 ALWAYS, LONG, LUNCH_AND_DINNER = "24/7", "Mo-Su 10:00-02:00", "Mo-Su 12:00-15:00,18:00-23:00"
@@ -190,6 +194,26 @@ def figures() -> Iterator[Figure]:
     yield Figure.at_most("longest time between two polls of a venue / its bound", longest / bound, 1.0)
     refused = sum(run.refused for run in (even, calm, busy, alike))
     yield Figure.at_most("refused (429)", refused, 0, "{:.0f}")
+    for spread in SPREADS:
+        what = f"not done: {HISTORY_DAYS} days of own history as a weight, venues' rates differ {spread:.1f} times"
+        yield Figure(f"{what}: mean delay / without", f"{_with_history(random, spread):.2f}")
+
+
+def _with_history(random: Random, spread: float) -> float:
+    """Return the mean delay where each venue's weight follows from how often it changed, of that without.
+
+    The rates are log-normal around that of the other figures, of which the history is a sample, smoothed by a week of
+    the mean. All are open, and polled as often as the weights say.
+    """
+    mean = SWITCHES_PER_HOUR * 24 / VENUES
+    sigma = log(spread)
+    rates = [mean * random.lognormvariate(-(sigma**2) / 2, sigma) for _ in range(VENUES)]
+    seen = [sum(random.random() < rate / 240 for _ in range(240 * HISTORY_DAYS)) for rate in rates]
+    smoothed = [(changes + 7 * mean) / (HISTORY_DAYS + 7) for changes in seen]
+    # The best poll rates are in proportion to the root of the rate of changes; `intervals` caps what is above OPEN.
+    factors = [sqrt(rate / mean) for rate in smoothed]
+    polls = [factor * VENUES / sum(factors) / EVEN for factor in factors]
+    return sum(rate / poll for rate, poll in zip(rates, polls, strict=True)) / (sum(rates) * EVEN)
 
 
 def _run(expressions: Sequence[str], switches: Sequence[list[float]], *, weighted: bool) -> Run:

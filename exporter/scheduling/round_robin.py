@@ -29,7 +29,7 @@ FAILURES_IN_A_ROW = 10
 PROBE_SECONDS = 10.0
 """Seconds between the probes of a brand whose polls all fail, or the poll interval where that is shorter."""
 
-BOUND_MARGIN = 0.95
+BOUND_MARGIN = 0.93
 """Part of the longest interval that is planned with: a slot may come a little later than it is due."""
 
 _TOLERANCE = 0.01  # how far the quota's rate may move before the intervals are computed again
