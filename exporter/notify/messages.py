@@ -87,13 +87,16 @@ class Renderer:
 
     def _fields(self, notice: Notice, now: float) -> dict[str, str]:
         incident = notice.incident
+        gettext, since = translations(self.language).gettext, self._time(_since(incident), incident, now)
+        if _is_since_minimum(incident):
+            since = gettext("{time} or earlier").format(time=since)
         venue = _name(incident.venue.name or incident.venue.id) if incident.venue else _name(incident.brand)
         return {
             "station": _name(incident.station or incident.station_id or "?"),
             "venue": f"{venue} ({_name(incident.brand)})" if self.show_brand and incident.venue else venue,
             "brand": _name(incident.brand),
             "channel": _name(str(incident.details.get("channel", ""))),
-            "since": self._time(_since(incident), incident, now),
+            "since": since,
             "until": self._time(now if notice.ended_at is None else notice.ended_at, incident, now),
         }
 
@@ -122,10 +125,13 @@ class Renderer:
         lasted = format_timedelta(
             max(1, seconds // 60 * 60), "minute", threshold=2.0, format="short", locale=self.language
         )
+        duration = lasted.rstrip(".")
+        if _is_since_minimum(notice.incident):
+            duration = gettext("at least {duration}").format(duration=duration)
         text = gettext("From {since} to {until}: {duration}.")
         if notice.form is Form.PAST:
             text = gettext("It lasted {duration} and was over before this message could be sent.")
-        return text.format(duration=lasted.rstrip("."), **fields)
+        return text.format(duration=duration, **fields)
 
     def _members(self, incident: Incident) -> Iterator[str]:
         """Write which stations a grouped incident stands for, a line for each venue."""
@@ -196,6 +202,11 @@ def _since(incident: Incident) -> float:
         if isinstance(since := incident.details.get(key), float):
             return since
     return incident.began_at
+
+
+def _is_since_minimum(incident: Incident) -> bool:
+    """Return whether it was inactive already when it was first seen, nobody knows since when."""
+    return "since_at_least" in incident.details and "since" not in incident.details
 
 
 def _tone(notices: Sequence[Notice]) -> Tone:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from string import Formatter
 from zoneinfo import ZoneInfo
 
@@ -47,6 +48,28 @@ def stations(count: int, form: Form = Form.FIRING) -> list[Notice]:
 )
 def test_a_lock_screen_shows_what_where_and_since_when_in_local_time(language: str, title: str) -> None:
     assert one(Notice(Form.FIRING, incident()), Renderer(language, lambda _: BAKU)).title == title
+
+
+@pytest.mark.parametrize(
+    ("language", "title", "body"),
+    [
+        (
+            "en",
+            "Mətbəx was inactive from 12:00 or earlier to 12:20, Gəncə",
+            "From 12:00 or earlier to 12:20: at least 20 min.",
+        ),
+        ("az", "ən azı 12:00", "ən azı 20 dəq"),
+        ("ru", "с 12:00 или раньше до 12:20", "не менее 20 мин"),
+        ("uz", "kamida 12:00 dan", "kamida 20 daq"),
+    ],
+)
+def test_what_was_inactive_when_it_was_first_seen_is_so_since_then_or_earlier(
+    language: str, title: str, body: str
+) -> None:
+    found = replace(incident(), details={"since_at_least": NOON})
+    message = one(Notice(Form.PAST, found, NOON + 1200.0, "active again"), Renderer(language, lambda _: BAKU))
+    assert title in message.title
+    assert body in message.body
 
 
 def test_the_rest_says_what_it_means_and_what_to_do() -> None:
