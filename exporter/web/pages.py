@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta, tzinfo
 from functools import cache, partial
 from hashlib import sha256
@@ -139,6 +139,10 @@ class _Pages:
         chosen = [tile for tile in tiles if search.wants(tile)]
         urgent = [one for one in found if one.level is Level.URGENT]
         notices = [one for one in found if one.level is Level.NOTICE]
+        # What one change of many venues stands for is not listed beside it.
+        alone = [one for one in (*urgent, *notices) if not one.is_covered]
+        stations_off = {(view.state.venue.key, one.station.id) for view, one in _members(urgent)}
+        stations_off |= {((one.brand, venue_id), id_) for one in bulks for venue_id, id_ in one.members}
         totals = Totals(tiles, views, now)
         service = _service_incidents(source.process_incidents().values(), brands)
         mood = "fine"
@@ -161,6 +165,11 @@ class _Pages:
             notices=notices,
             remembered=[one for one in found if one.quiet is Quiet.REMEMBERED],
             expected=[one for one in found if one.quiet not in (None, Quiet.REMEMBERED)],
+            shown=alone[:LISTED],
+            folded=[*alone[LISTED:], *(one for one in (*urgent, *notices) if one.is_covered)],
+            off=len(stations_off),
+            off_venues=len({key for key, _ in stations_off}),
+            only_kitchens=not bulks and all(one.station.kind is Kind.KITCHEN for _, one in _members(urgent)),
             bulks=bulks,
             no_venues=all(brand.state.venues == () for brand in brands),
             back_offices={view.state.venue.brand: view.rules.back_office_url for view in views},
@@ -378,6 +387,11 @@ class Line:
         self.times = len(disabled)
         self.periods = [(span.start, span.end) for span in disabled[:-4:-1]]
         self.seconds = sum(span.end - span.start for span in disabled)
+
+
+def _members(troubles: Iterable[Trouble]) -> Iterator[tuple[VenueView, StationState]]:
+    """Yield the stations of troubles, each with its venue."""
+    return ((trouble.view, one) for trouble in troubles for one in trouble.stations)
 
 
 def _is_bulk(incident: Incident) -> bool:

@@ -30,7 +30,7 @@ STATUS_EVENTS = frozenset(
 )
 """The events that spans are made of."""
 
-_NEAREST = 0.12
+_NEAREST = 0.17
 """How close to the end of a timeline a mark may be, as a share of it: the time of the end stands there."""
 
 

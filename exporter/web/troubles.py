@@ -70,6 +70,11 @@ class Trouble:
         return f"{self.view.state.venue.brand}/{self.view.state.venue.id}/{station}/{self.kind}"
 
     @property
+    def is_covered(self) -> bool:
+        """Return whether an incident of many venues stands for it."""
+        return self.incident is not None and self.incident.covered
+
+    @property
     def is_venue(self) -> bool:
         """Return whether it is about all stations of the venue at once."""
         return len(self.stations) > 1 and self.kind in _GROUPS

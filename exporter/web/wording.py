@@ -100,6 +100,13 @@ _TONES = {
     Event.BRAND_LOGIN_RECOVERED: "good",
 }
 
+_LASTED: dict[Event | None, tuple[str, str]] = {
+    Event.STATION_ACTIVATED: (N_("was off for {duration}"), N_("was off for at least {duration}")),
+    Event.STATION_DEACTIVATED: (N_("had been active for {duration}"), N_("had been active for at least {duration}")),
+    None: (N_("after {duration}"), N_("after at least {duration}")),
+}
+"""How long it had been otherwise, exactly or at least; None is any other event."""
+
 _MAX_SHOWN_DAYS = 7
 """Days from which on hours help nobody."""
 
@@ -183,12 +190,10 @@ class Wording:
         exact = details.get("previous_for_seconds", details.get("down_for_seconds"))
         least = details.get("previous_for_at_least_seconds")
         seconds = least if exact is None else exact
-        if not isinstance(seconds, int | float) or not seconds:
+        if not isinstance(seconds, int | float) or not seconds or entry.event is Event.VENUE_LOST:
             return None
-        duration = self.duration(seconds)
-        if exact is None:
-            return self.gettext("after at least {duration}", duration=duration)
-        return self.gettext("after {duration}", duration=duration)
+        exactly, at_least = _LASTED.get(entry.event, _LASTED[None])
+        return self.gettext(at_least if exact is None else exactly, duration=self.duration(seconds))
 
 
 @cache

@@ -43,6 +43,12 @@ def test_no_page_holds_a_scrape_up(exporter: Exporter, path: str) -> None:
     assert best < DELAY, f"a scrape waited {best * 1000:.0f} ms longer for {path}"
 
 
+def test_a_large_chain_is_a_small_page(exporter: Exporter) -> None:
+    answer = exporter.get("/?rows=500", accept_encoding="gzip")
+    assert answer.headers["content-encoding"] == "gzip"
+    assert len(answer.body) < 150_000
+
+
 def longest_wait(exporter: Exporter, path: str) -> float:
     """Return by how much the slowest scrape beside a page was slower than the median of those without."""
     alone = sorted(scrapes(exporter, 10))

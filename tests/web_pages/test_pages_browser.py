@@ -198,3 +198,70 @@ def test_the_keyboard_leads_past_the_header(
     page.keyboard.press("Enter")
     page.keyboard.press("Tab")
     assert page.evaluate("document.getElementById('main').contains(document.activeElement)")
+
+
+def test_the_keyboard_reaches_everything_and_shows_where_it_is(
+    serve: Callable[[FakeSource], str], open_page: Callable[..., Page], source: FakeSource
+) -> None:
+    source.views = source.views[:4]
+    page = open_page(f"{serve(source)}/", viewport=PHONE)
+    page.get_by_role("button", name="Pause the updates").click()
+    page.locator("details[data-key=expected] summary").click()
+    page.evaluate("document.activeElement.blur()")
+    everything = page.evaluate(
+        """() => [...document.querySelectorAll("a[href], button, input, select, summary")]
+            .filter((node) => node.checkVisibility({visibilityProperty: true})).length"""
+    )
+    seen = set()
+    for _ in range(everything):
+        page.keyboard.press("Tab")
+        number, top, bottom, outlined = page.evaluate(
+            """() => {
+                const node = document.activeElement, box = node.getBoundingClientRect();
+                const styles = [node, node.parentElement].map((one) => getComputedStyle(one));
+                styles.push(getComputedStyle(node, "::after"));
+                const outlined = styles.some((style) => style.outlineStyle === "solid" && style.outlineWidth === "3px");
+                return [[...document.querySelectorAll("*")].indexOf(node), box.top, box.bottom, outlined];
+            }"""
+        )
+        seen.add(number)
+        assert outlined
+        assert bottom > 0
+        assert top < PHONE["height"]
+    assert len(seen) == everything, "there is no trap, and nothing is left out"
+
+
+def test_a_message_for_a_chat_is_copied(
+    serve: Callable[[FakeSource], str], open_page: Callable[..., Page], source: FakeSource
+) -> None:
+    page = open_page(f"{serve(source)}/", permissions=["clipboard-read", "clipboard-write"])
+    button = page.get_by_role("button", name="Copy for a chat").first
+    button.click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    expect(page.get_by_role("status")).to_have_text("Copied")
+    text = page.evaluate("navigator.clipboard.readText()")
+    assert text.endswith("(tandir): Grill. Disabled in Clopos for at least 25 min.")
+    expect(button).to_have_text("Copy for a chat")
+
+
+def test_the_whole_card_is_the_target(
+    serve: Callable[[FakeSource], str], open_page: Callable[..., Page], source: FakeSource
+) -> None:
+    for card in (".trouble.urgent", ".tile", ".change"):
+        page = open_page(f"{serve(source)}/", viewport=PHONE)
+        box = page.locator(card).first.bounding_box()
+        assert box is not None
+        assert box["height"] >= 44
+        page.locator(card).first.click(position={"x": box["width"] - 12, "y": box["height"] - 12})
+        page.wait_for_url("**/venue?*")
+
+
+@pytest.mark.parametrize("is_calm", [True, False])
+def test_the_first_venue_is_within_one_screen_of_a_phone(
+    serve: Callable[[FakeSource], str], open_page: Callable[..., Page], *, is_calm: bool
+) -> None:
+    views = [venue_view("1", BAR if is_calm else GRILL, name="Port Baku"), venue_view("2", BAR)]
+    page = open_page(f"{serve(FakeSource(views, [brand_view()]))}/", viewport={"width": 390, "height": 844})
+    box = page.locator(".tile").first.bounding_box()
+    assert box is not None
+    assert box["y"] < 844 - 44

@@ -235,9 +235,28 @@ class TestCards:
         assert answer.html.count('<li class="trouble ') == 1
         assert "8 kitchen stations are off" in answer.text
 
+    def test_a_bar_is_not_counted_as_a_kitchen(self) -> None:
+        bar = replace(BAR, station=replace(BAR.station, active=False))
+        group = incident(IncidentKind.VENUE_NO_ACTIVE_STATION, None, GRILL, bar)
+        for path in ("/", "/venue?brand=tandir&venue_id=7"):
+            text = get(source(venue_view("7", GRILL, bar, incidents=[group])), path).text
+            assert "2 stations are off" in text
+            assert "kitchen stations are off" not in text
+
     def test_the_headline_counts_stations_and_venues(self) -> None:
         views = [venue_view(str(number), GRILL) for number in range(3)]
         assert "3 kitchen stations are off, 3 venues" in get(source(*views), "/").text
+
+    def test_one_change_of_many_venues_is_one_card_and_the_rest_is_folded(self) -> None:
+        covered = incident(IncidentKind.KITCHEN_STATION_INACTIVE, GRILL, fired_at=None, covered=True)
+        views = [venue_view(str(number), GRILL, incidents=[covered]) for number in range(6)]
+        members = tuple((str(number), "1") for number in range(6))
+        bulk = replace(incident(IncidentKind.MANY_VENUES_INACTIVE), members=members)
+        answer = get(source(*views, brands=(brand_view(incidents={"bulk": bulk}),)), "/")
+        assert "6 stations are off, 6 venues Wrong now" in re.sub(r" Stations active.*?sec", "", answer.text)
+        shown, _, folded = answer.html.partition("<details")
+        assert "Stations of many venues are off" in shown
+        assert (shown.count('<li class="trouble '), folded.count('<li class="trouble ')) == (1, 6)
 
     def test_brands_are_named_where_there_are_several(self) -> None:
         views = (venue_view("1", GRILL, name="Port"), venue_view("1", GRILL, name="Port", brand="plov"))

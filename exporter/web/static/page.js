@@ -15,8 +15,10 @@
   const main = byId("main");
   const language = document.documentElement.lang;
 
-  const clock = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short" });
-  const time = new Intl.DateTimeFormat(language, { timeStyle: "medium" });
+  // As the server writes times: 24 hours, with the date unless it is today's.
+  const time = new Intl.DateTimeFormat(language, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+  const date = new Intl.DateTimeFormat(language, { month: "short", day: "numeric" });
+  const fullDate = new Intl.DateTimeFormat(language, { year: "numeric", month: "short", day: "numeric" });
   let answeredAt = new Date();
   let paused = false;
   let lost = false;
@@ -24,8 +26,14 @@
   let pending = null;
 
   // Times of venues come in the venue's time zone; others in UTC, which the reader's own is nicer than.
+  function clock(at) {
+    const today = new Date();
+    if (at.toDateString() === today.toDateString()) return time.format(at);
+    return `${(at.getFullYear() === today.getFullYear() ? date : fullDate).format(at)} ${time.format(at)}`;
+  }
+
   function localize(root) {
-    for (const one of root.querySelectorAll("time[data-utc]")) one.textContent = clock.format(new Date(one.dateTime));
+    for (const one of root.querySelectorAll("time[data-utc]")) one.textContent = clock(new Date(one.dateTime));
     for (const button of root.querySelectorAll("button.copy")) button.hidden = false;
   }
 
