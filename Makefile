@@ -82,8 +82,10 @@ lock: $(BIN)/uv ## Renew the lock files from pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --resolution lowest-direct $(ARGS) pyproject.toml -o .cache/lowest.txt
 	$(LOCK) $(ARGS) -c .cache/lowest.txt pyproject.toml --group dev -o requirements-lowest.lock
 
-screenshots: $(VENV)/dev ## Take the README's pictures of the page
-	SCREENSHOTS="$(CURDIR)/docs/images" $(PY) -m pytest tests/e2e/test_page.py -k pictures $(ARGS)
+screenshots: $(VENV)/dev ## Take pictures of the page: the README's, and every state into .cache/states
+	@mkdir -p .cache/states
+	SCREENSHOTS="$(CURDIR)/docs/images" STATE_SCREENSHOTS="$(CURDIR)/.cache/states" \
+		$(PY) -m pytest -n0 tests/e2e/test_page.py tests/e2e/test_page_states.py -k "pictures or state" $(ARGS)
 
 bench: $(VENV)/dev ## Measure polling, scraping and cost against their targets
 	$(PY) -m benchmarks $(ARGS)

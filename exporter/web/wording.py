@@ -156,7 +156,7 @@ class Wording:
         at = in_utc(wall).astimezone(zone or UTC)
         if span == "day":
             return at.strftime("%H:%M")
-        return str(format_skeleton("Ed" if span == "week" else "MMMd", at, locale=self.language))
+        return str(format_skeleton("E" if span == "week" else "MMMd", at, locale=self.language))
 
     def day(self, wall: float, zone: tzinfo | None) -> str:
         """Write the day of a moment in a time zone, UTC where there is none."""
