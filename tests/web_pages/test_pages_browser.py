@@ -207,13 +207,13 @@ def test_the_keyboard_reaches_everything_and_shows_where_it_is(
     page = open_page(f"{serve(source)}/", viewport=PHONE)
     page.get_by_role("button", name="Pause the updates").click()
     page.locator("details[data-key=expected] summary").click()
-    page.evaluate("document.activeElement.blur()")
+    page.locator(".skip").focus()
     everything = page.evaluate(
         """() => [...document.querySelectorAll("a[href], button, input, select, summary")]
             .filter((node) => node.checkVisibility({visibilityProperty: true})).length"""
     )
     seen = set()
-    for _ in range(everything):
+    for _ in range(everything - 1):
         page.keyboard.press("Tab")
         number, top, bottom, outlined = page.evaluate(
             """() => {
@@ -225,10 +225,10 @@ def test_the_keyboard_reaches_everything_and_shows_where_it_is(
             }"""
         )
         seen.add(number)
-        assert outlined
+        assert outlined, page.evaluate("document.activeElement.outerHTML")
         assert bottom > 0
         assert top < PHONE["height"]
-    assert len(seen) == everything, "there is no trap, and nothing is left out"
+    assert len(seen) == everything - 1, "there is no trap, and nothing is left out"
 
 
 def test_a_message_for_a_chat_is_copied(
@@ -240,7 +240,7 @@ def test_a_message_for_a_chat_is_copied(
     expect(page.get_by_role("button", name="Copied")).to_be_visible()
     expect(page.get_by_role("status")).to_have_text("Copied")
     text = page.evaluate("navigator.clipboard.readText()")
-    assert text.endswith("(tandir): Grill. Disabled in Clopos for at least 25 min.")
+    assert text == "Plov 10 (plov): Grill. Disabled in Clopos for at least 25 min."
     expect(button).to_have_text("Copy for a chat")
 
 
