@@ -19,7 +19,7 @@ from past import DAY, HOUR, MINUTE, Happened, lived_through
 from exporter.clock import Clock
 from exporter.model import StationRecord
 from exporter.simulator import Simulator, World
-from exporter.store import SQLiteStore
+from exporter.store.sqlite import SQLiteStore
 
 BRAND = "openapitest"
 PATIENCE = 120.0
