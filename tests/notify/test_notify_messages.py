@@ -56,7 +56,7 @@ def test_a_lock_screen_shows_what_where_and_since_when_in_local_time(language: s
         (
             "en",
             "Mətbəx was inactive from 12:00 or earlier to 12:20, Gəncə",
-            "From 12:00 or earlier to 12:20: at least 20 min.",
+            "It lasted at least 20 min and was over",
         ),
         ("az", "ən azı 12:00", "ən azı 20 dəq"),
         ("ru", "с 12:00 или раньше до 12:20", "не менее 20 мин"),
