@@ -86,7 +86,7 @@ class _Brand:
         return self._poll(venue_id)
 
     def scrape(self) -> float:
-        """Return the seconds that a scrape takes to make with everything about the process made anew."""
+        """Return the seconds that a scrape takes to make with everything about the process made again."""
         self._exposition.expire_telemetry()
         return timed(lambda: self._exposition.scrape("", "gzip"))
 

@@ -1,6 +1,6 @@
 """Attack the server and measure what a scrape notices: `make torture`.
 
-The server runs in a process of its own, with a synthetic exposition: 10 MB of text, 0.5 MB compressed, made anew every
+The server runs in a process of its own, with a synthetic exposition: 10 MB of text, 0.5 MB compressed, made again every
 second as after a poll; and with pages and JSON of 500 venues. Each attack runs beside a Prometheus that scrapes
 compressed over one kept connection, a probe that asks for health, a person who reloads, and one who logs in for the
 first time where there are passwords. Calm and attacked rounds alternate, and the median of the rounds' p99 counts, so
@@ -293,7 +293,7 @@ class Scrape(NamedTuple):
 
 
 class Exposition:
-    """Answer with 10 MB, made anew every second as after a poll, or with half a megabyte when compressed."""
+    """Answer with 10 MB, rendered again every second as after a poll, or with half a megabyte when compressed."""
 
     def __init__(self) -> None:
         noise = random.Random(1)  # noqa: S311 - repeatable

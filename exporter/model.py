@@ -60,7 +60,7 @@ class Reason(StrEnum):
 
     @property
     def is_configuration(self) -> bool:
-        """Return whether only a person can mend it, so that asking again soon is of no use."""
+        """Return whether only a person can fix it, so that asking again soon is of no use."""
         return self in _REMEDIES
 
 
@@ -149,7 +149,7 @@ class Snapshot:
 class Failure:
     """The outcome of anything that did not work: it travels as a value, like a success.
 
-    `brand_wide` is True where login failed: no venue of the brand can be read until that is mended. `began` is the
+    `brand_wide` is True where login failed: no venue of the brand can be read until that is fixed. `began` is the
     monotonic time at which the poll or discovery began. `fallback` holds the venues to poll meanwhile where the list of
     venues is refused and none is known yet.
     """

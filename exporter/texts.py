@@ -84,7 +84,7 @@ TEXTS = {
         N_("{station} is gone from Clopos, {venue}"),
         N_("{station} is in Clopos again, {venue}"),
         N_("{station} was gone from Clopos from {since} to {until}, {venue}"),
-        N_("If it was deleted by mistake, create it anew and route the dishes to it again."),
+        N_("If it was deleted by mistake, recreate it and route the dishes to it again."),
     ),
     IncidentKind.STATION_UNCLEAR: Texts(
         N_("The status of stations has been unclear since {since}, {venue}"),
@@ -96,13 +96,13 @@ TEXTS = {
         N_("No data from Clopos since {since}, {venue}"),
         N_("Data from Clopos again, {venue}"),
         N_("No data from Clopos from {since} to {until}, {venue}"),
-        N_("Until it is mended, look at the stations in Clopos yourself now and then."),
+        N_("Until it is fixed, look at the stations in Clopos yourself now and then."),
     ),
     IncidentKind.BRAND_UNREACHABLE: Texts(
         N_("Clopos has been unreachable since {since}, {brand}"),
         N_("Clopos can be reached again, {brand}"),
         N_("Clopos could not be reached from {since} to {until}, {brand}"),
-        N_("Until it is mended, look at the stations in Clopos yourself now and then."),
+        N_("Until it is fixed, look at the stations in Clopos yourself now and then."),
     ),
     IncidentKind.LOGIN_FAILING: Texts(
         N_("Login to Clopos has been failing since {since}, {brand}"),
@@ -110,7 +110,7 @@ TEXTS = {
         N_("Login to Clopos failed from {since} to {until}, {brand}"),
         N_(
             "The command clopos-exporter check says what to do. "
-            "Until it is mended, look at the stations in Clopos yourself now and then."
+            "Until it is fixed, look at the stations in Clopos yourself now and then."
         ),
     ),
     IncidentKind.TOKEN_EXPIRING: Texts(

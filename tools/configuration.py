@@ -48,7 +48,7 @@ INTRODUCTION = (
 KEYS: dict[str, tuple[str, str]] = {
     "poll_interval": ("The shortest interval between polls of a venue; lengthened to keep within the quota.", "30s"),
     "stale_after": ("How long last values are served while polls fail; at least two intervals in force.", "5m"),
-    "discovery_interval": ("How often the venues of a brand are listed anew.", "15m"),
+    "discovery_interval": ("How often the venues of a brand are listed.", "15m"),
     "ready_venues_percent": ("`/-/ready` waits until so many of a hundred venues were polled once.", "90"),
     "shard": ("The number of this process among those that divide the brands, from 0.", "1"),
     "total_shards": ("Among how many processes the brands are divided.", "3"),

@@ -209,7 +209,7 @@ class BrandMonitor:
     def reconfigure(self, settings: Brand, intervals: Intervals) -> None:
         """Put settings into force that need no new connection, and retry at once, even where Clopos refused.
 
-        A reload is also how a person says that something is mended.
+        A reload is also how a person says that something is fixed.
         """
         with self._lock:
             self.settings, self.intervals = settings, intervals

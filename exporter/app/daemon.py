@@ -223,7 +223,7 @@ class Daemon:
         """Monitor and serve on this, the main thread until SIGTERM or SIGINT; SIGHUP reloads."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: server.stop())
-        # A reload logs in anew and reads files: not the business of a signal handler.
+        # A reload logs in again and reads files: not the business of a signal handler.
         signal.signal(signal.SIGHUP, lambda *_: Thread(target=self.reload, name="reload", daemon=True).start())
         sys.setswitchinterval(SWITCH_SECONDS)
         failures: list[Exception] = []
@@ -276,7 +276,7 @@ class Daemon:
             # Before anything else is cut: polls that end at once would keep the scheduler from starting a brand.
             self._ownership.stop(STOP_SECONDS)
         self._stopping.set()
-        with self._reloading:  # A start or reload under way would start brands anew.
+        with self._reloading:  # A start or reload under way would start brands again.
             self._scheduler.shutdown()
             for brand in self._brands.values():
                 brand.stop()
@@ -289,7 +289,7 @@ class Daemon:
             self.store.close()
 
     def reload(self) -> Sequence[ConfigProblem] | None:
-        """Read the configuration anew and put it into force whole, or leave all as it is and return the faults."""
+        """Reload the configuration atomically, or leave all as it is and return the faults."""
         with self._reloading:
             if self._stopping.is_set():
                 return None
@@ -424,7 +424,7 @@ class Daemon:
         )
 
     def _reread_credentials(self, name: str) -> Credentials | str:
-        """Read a brand's credentials anew: Kubernetes replaces the files of a Secret while the process runs.
+        """Read a brand's credentials again: Kubernetes replaces the files of a Secret while the process runs.
 
         Raises ConfigError.
         """

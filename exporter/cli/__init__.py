@@ -42,7 +42,7 @@ class Commands(click.Group):
         return None if module is None else importlib.import_module(module).command
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a command; what a person can mend ends in clear lines and exit code 1, not in a trace."""
+        """Run a command; what a person can fix ends in clear lines and exit code 1, not in a trace."""
         if isinstance(sys.stdout, TextIOWrapper):
             sys.stdout.reconfigure(errors="backslashreplace")  # A terminal may lack the letters of a name.
         try:

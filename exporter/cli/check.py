@@ -60,7 +60,7 @@ def _check_state(path: Path | None) -> None:
 
 def _check_brands(settings: Settings) -> bool:
     with fetch.clients(settings.brands) as clients:
-        # All of them, even after one failed: a person wants to mend everything in one go.
+        # All of them, even after one failed: a person wants to fix everything in one go.
         outcomes = [_check_brand(*pair, settings) for pair in zip(clients, settings.brands, strict=True)]
     return all(outcomes)
 

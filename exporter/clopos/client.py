@@ -75,7 +75,7 @@ class _Walk:
 class Client:
     """One brand of Clopos.
 
-    `credentials` may be a ready token; `reread` reads them anew where Clopos refuses them. `venues` lists what to
+    `credentials` may be a ready token; `reread` reads them again where Clopos refuses them. `venues` lists what to
     watch, with an empty name where Clopos provides it; None for all that Clopos lists. `on_unusable` is called for
     each row of a poll without a usable id, and with what is odd about a list that is taken for what it shows.
     `permitted` says whether this process may send requests for the brand now; where not, everything raises Stopped.

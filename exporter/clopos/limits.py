@@ -188,7 +188,7 @@ class BrandQuota(RateLimiter):
         self.hold(seconds)
 
     def reset(self) -> None:
-        """Start anew with the full share: a person says that the cause is gone."""
+        """Start again with the full share: a person says that the cause is gone."""
         with self._lock:
             self.per_minute, self._smooth = self._share, 1.0
             self._low_since = None

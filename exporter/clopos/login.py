@@ -99,7 +99,7 @@ class Backoff:
 class Login:
     """Provide the token of a brand to the threads that poll it; one of them logs in, the others wait for it.
 
-    `credentials` may be a ready token. `reread` reads them anew from where they came from: Kubernetes replaces the
+    `credentials` may be a ready token. `reread` reads them again from where they came from: Kubernetes replaces the
     files of a secret that was rotated. `proven` says that some token was accepted already.
     """
 
@@ -297,7 +297,7 @@ class Login:
         )
 
     def _read_again(self) -> bool:
-        """Read the credentials anew, and return whether they are others."""
+        """Read the credentials again, and return whether they are others."""
         if self._reread is None:
             return False
         try:
@@ -340,5 +340,5 @@ def _secret(credentials: Credentials | str) -> str:
 
 
 def _copy(error: CloposError) -> CloposError:
-    """Return the same error anew: one that is raised again and again collects tracebacks."""
+    """Return a copy of the error: one that is raised again and again collects tracebacks."""
     return CloposError(error.reason, error.message, brand_wide=error.brand_wide)

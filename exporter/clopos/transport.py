@@ -47,7 +47,7 @@ MAX_BYTES = 8 * 2**20
 """Bytes of a decoded body that are read: 200 stations take about 40 KiB."""
 
 MAX_RESENDS = 3
-"""How often a request is sent anew at once because the server had closed the kept-alive connection that it took."""
+"""How often a request is sent again at once because the server had closed the kept-alive connection that it took."""
 
 _CHUNK = 64 * 1024
 _HEADERS = {"User-Agent": f"clopos-exporter/{__version__}", "Accept": "application/json", "Accept-Encoding": "gzip"}
@@ -68,7 +68,7 @@ class ApiResponse:
 
 
 class StaleConnectionError(ConnectionResetError):
-    """A kept-alive connection was closed by the server before it answered: the request may be sent anew at once."""
+    """A kept-alive connection was closed by the server before it answered: the request may be sent again at once."""
 
 
 class Transport:
@@ -87,7 +87,7 @@ class Transport:
         self._lock = threading.Lock()
         self._prepared: dict[tuple[object, ...], requests.PreparedRequest] = {}
         self._adapter = _adapter(self._register, connections)
-        # Resolved once: requests would look into the environment and .netrc anew at every request.
+        # Resolved once: requests would look into the environment and .netrc again at every request.
         self._options: dict[str, Any] = {
             "proxies": get_environ_proxies(self.base_url, no_proxy=None),
             "verify": _certificate_authorities(),

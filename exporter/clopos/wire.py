@@ -126,7 +126,7 @@ def _station(id_: str, row: Row) -> Station:
 
 
 def _id(value: object) -> str | None:
-    """Take an id that can be carried as it is: two that were cut or mended might become one."""
+    """Take an id that can be carried as it is: two that were cut or fixed might become one."""
     if isinstance(value, str):
         return value if 0 < len(value) <= NAME_LENGTH and not _SURROGATES.search(value) else None
     # A bool is an int in Python, and never an id.

@@ -197,7 +197,7 @@ class Settings(_Frozen):
     """Everything that is configured. Durations are seconds."""
 
     poll_interval: Duration = 30.0
-    """As often as wished: it is stretched to keep a brand within its requests per minute."""
+    """It is stretched automatically to keep a brand within its requests per minute."""
     stale_after: Duration = 300.0
     """How long last values outlive failing polls."""
     discovery_interval: Duration = 900.0

@@ -55,7 +55,7 @@ class _Assessed(NamedTuple):
 class BrandIncidents:
     """Decide about a brand and its venues.
 
-    All that it keeps follows from the states, so that it can be made anew from them at any time; `refresh` has to come
+    All that it keeps follows from the states, so that it can be made again from them at any time; `refresh` has to come
     first. `rules` returns what the configuration says of a venue, `venue` the present state of a venue by its id. One
     call at a time: under the brand's lock. `look_again_at`, which may be read without it, is when `due` has to be asked
     next, epoch seconds.
@@ -106,7 +106,7 @@ class BrandIncidents:
         return self._decide(brand, venues, now, brand_too=now.wall >= self._brand_look_again_at)
 
     def refresh(self, brand: BrandState, now: Instant, brand_rules: IncidentRules | None = None) -> Decision:
-        """Decide about everything anew: at a start, and where the configuration changed."""
+        """Decide about everything again: at a start, and where the configuration changed."""
         self._brand_rules = brand_rules or self._brand_rules
         venues = {venue.id: (self._venue(venue.id), ()) for venue in brand.venues or ()}
         return self._decide(brand, venues, now, brand_too=True)

@@ -115,7 +115,7 @@ class Exposition:
             self._put(slot, chunks, first)
 
     def expire_telemetry(self) -> None:
-        """Render what is about the process anew with the next scrape."""
+        """Render what is about the process again with the next scrape."""
         with self._lock:
             self._tails.clear()
 

@@ -1,4 +1,4 @@
-"""The HTTP side: a threaded server on one address, stopped and started as often as wished."""
+"""The HTTP side: a threaded server on one address, that can be stopped and started repeatedly."""
 
 from __future__ import annotations
 

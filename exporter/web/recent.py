@@ -26,7 +26,7 @@ class RecentChanges:
     def refresh(self, now: float) -> Mapping[VenueKey, Sequence[Entry]]:
         """Return the changes of each venue, newest first.
 
-        Read anew in every slot, so that what several processes write out of order is seen.
+        Read again in every slot, so that what several processes write out of order is seen.
         """
         slot = int(now // SLOT_SECONDS)
         if slot != self._slot:

@@ -51,7 +51,7 @@ REMEDIES = {
     Reason.TEST_MODE: N_("Ask Clopos to put integrator and brand both in test mode or both in production."),
     Reason.TOKEN: N_("Supply a new token, or client_id and client_secret instead."),
 }
-"""What a person should do about a failure that only a person can mend."""
+"""What a person should do about a failure that only a person can fix."""
 
 KINDS = {Kind.KITCHEN: N_("kitchen"), Kind.OTHER: N_("other"), Kind.UNKNOWN: N_("of unknown kind")}
 

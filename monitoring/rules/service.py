@@ -39,7 +39,7 @@ INCIDENTS = (
     incident(
         IncidentKind.LOGIN_FAILING,
         "CloposLoginFailing",
-        "Clopos refuses the credentials of a brand, which only a person can mend.",
+        "Clopos refuses the credentials of a brand, which only a person can fix.",
         "Clopos refuses the credentials of <brand>",
         description="""
         Clopos refuses the login of <brand>, and asking again will not help. The log event brand.login_failed says what
@@ -178,7 +178,7 @@ ALERTS = (
         summary="The exporter <instance> cannot write its state",
         description="""
         <instance> cannot write to its state.path: it works on from memory, and what happens until this is
-        mended is forgotten at its next start. Check the volume: full, read-only, or gone?
+        fixed is forgotten at its next start. Check the volume: full, read-only, or gone?
         """,
     ),
     Alert(

@@ -29,7 +29,7 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 WINDOW = 45
-"""Seconds that a window has at least: a busy machine takes long to start an exporter anew."""
+"""Seconds that a window has at least: a busy machine takes long to start an exporter again."""
 
 UNHURRIED = "[20m]"
 """A window that outlasts the quarter of an hour for which Prometheus sends what ended, which nothing shortens."""

@@ -273,7 +273,7 @@ class Exporter:
         return Samples(answer.text)
 
     def reload(self) -> Answer:
-        """Let it read its configuration anew."""
+        """Let it read its configuration again."""
         return self.get("/-/reload", method="POST")
 
     # Waiting

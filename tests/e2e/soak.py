@@ -177,7 +177,7 @@ class Soak:
         assert self.exporter.reload().status == 200
         if not self._watches_guest:
             self.witness.forget(self._guest)
-            # Its counters go with it, and begin anew should it come back.
+            # Its counters go with it, and begin again should it come back.
             self._transitions = {venue: seen for venue, seen in self._transitions.items() if venue[0] != self._guest}
 
     def _restart(self) -> None:
@@ -242,7 +242,7 @@ class Soak:
         self.simulator.faults.clear()
         for brand in self.simulator.world.brands:
             self.simulator.limits.set_load(brand, 0)
-        assert self.exporter.reload().status == 200, "a person says that it is mended"
+        assert self.exporter.reload().status == 200, "a person says that it is fixed"
         world, sights = self.simulator.world, self.witness.sights
         watched = [brand for brand in world.brands if brand != self._guest or self._watches_guest]
         lists: list[List] = [(brand, venue) for brand in watched for venue in (None, *world.venues(brand))]

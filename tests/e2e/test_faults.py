@@ -162,7 +162,7 @@ def polls_fail(trial: Trial, reason: str, *, login: bool) -> None:
     for event in logins:
         assert (event["reason"], event["level"], event["remedy"]) == (reason, "error", Reason(reason).remedy)
     assert len(trial.emitted_during) == len(lost) + len(logins)
-    if Reason(reason).is_configuration:  # only a person can mend it, so that asking again is of no use
+    if Reason(reason).is_configuration:  # only a person can fix it, so that asking again is of no use
         asked = Counter((entry.endpoint, entry.venue, entry.page) for entry in trial.asked_during)
         assert max(asked.values()) <= 2, "the one that is refused, and perhaps one that was under way"
 

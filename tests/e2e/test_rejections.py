@@ -1,4 +1,4 @@
-"""What only a person can mend: it is said clearly and once, and Clopos is not asked again at speed."""
+"""What only a person can fix: it is said clearly and once, and Clopos is not asked again at speed."""
 
 from __future__ import annotations
 

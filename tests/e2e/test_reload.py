@@ -1,4 +1,4 @@
-"""A configuration read anew: whole or not at all, and nothing of what stays is lost."""
+"""A configuration read again: whole or not at all, and nothing of what stays is lost."""
 
 from __future__ import annotations
 

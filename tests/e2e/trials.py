@@ -61,7 +61,7 @@ def world_of(brands: Collection[str], venues: Collection[int]) -> World:
 def try_faults(folder: Path, place: Place, expected: Mapping[str, Reason | None]) -> dict[str, Trial]:
     """Let each fault act at a place until it shows, and end it; None expects that it never shows.
 
-    What cannot be mended by waiting is asked again by a reload, as a person would do it.
+    What cannot be fixed by waiting is asked again by a reload, as a person would do it.
     """
     with Simulator(world_of(expected, VENUES[place]), tiers=None) as simulator:
         brands = [

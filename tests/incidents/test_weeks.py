@@ -214,7 +214,7 @@ class Truth:
     def outages_due(self) -> Iterator[tuple[str, float]]:
         """Yield venues that nobody could read for long, and by when somebody has to know."""
         wide = [period for period, some in self.outages if some == self.venues]
-        cuts = sorted(chain.from_iterable((*wide, *self.restarts)))  # the time to wait begins anew with each
+        cuts = sorted(chain.from_iterable((*wide, *self.restarts)))  # the time to wait begins again with each
         for venue in self.venues:
             for begin, end in rest(self.all, rest(self.all, [one for one, some in self.outages if venue in some])):
                 for since, until in pairwise((begin, *(cut for cut in cuts if begin < cut < end), end)):

@@ -120,7 +120,7 @@ def test_bad_transport_reaches_the_client(
 ) -> None:
     simulator.faults.add(kind, endpoint="stations", **options)
     with pytest.raises(error):
-        # a trickle outlives a read timeout, which begins anew with every byte: only the first may be late
+        # a trickle outlives a read timeout, which begins again with every byte: only the first may be late
         session.get(f"{simulator.url}/stations", timeout=0.05 if "pause" in options else 0.3)
     assert session.get(f"{simulator.url}/venues", timeout=5).status_code == 200
 

@@ -140,7 +140,7 @@ class TestRestart:
         store = opened(path, clock)
         store.commit(before)
         after = reopened(store, clock).venue(VENUE)
-        # Polls are counters of the process; the last duration is asked for anew.
+        # Polls are counters of the process; the last duration is asked for again.
         assert after == replace(before, polls=0, restored=True)
         assert after.up is None
 
@@ -390,7 +390,7 @@ class TestTwoProcesses:
 
 
 class TestTrouble:
-    """Whatever is wrong with the file: serving goes on, it is said once, and it mends itself where it can."""
+    """Whatever is wrong with the file: serving goes on, it is said once, and it fixes itself where it can."""
 
     def works_from_memory(self, store: SQLiteStore, clock: FakeClock) -> None:
         store.commit(state(clock, GRILL), changes=[touched(clock)])
