@@ -11,17 +11,22 @@ ROOT = Path(__file__).parents[1]
 
 COVERED = [
     "exporter.changes",
+    "exporter.incidents",
     "exporter.views",
     "exporter.metrics.families",
     "exporter.metrics.render",
 ]
-"""Where it is decided what happened and what is shown."""
+"""Where it is decided what happened, who has to know of it, and what is shown."""
 
 TESTS = [
     "tests/test_changes.py",
     "tests/test_changes_brand.py",
     "tests/test_views.py",
-    "tests/metrics/test_metrics_families.py",
+    "tests/incidents/test_conditions.py",
+    "tests/incidents/test_counters.py",
+    "tests/incidents/test_inactive.py",
+    "tests/incidents/test_service.py",
+    "tests/metrics",
 ]
 
 

@@ -21,6 +21,11 @@ def test_a_stale_view_shows_no_stations() -> None:
     assert VenueView(READ, 30.0, stale=True).stations == {}
 
 
+def test_values_are_served_for_two_intervals_at_least() -> None:
+    assert VenueView(READ, 30.0, rules=VenueRules(stale_after=300.0)).stale_after == 300.0
+    assert VenueView(READ, 200.0, rules=VenueRules(stale_after=300.0)).stale_after == 400.0
+
+
 def test_a_venue_that_was_never_read_has_no_stations_to_show() -> None:
     assert VenueView(VenueState(venue()), 30.0).stations == {}
 

@@ -9,7 +9,7 @@ from metrics_fakes import view
 
 from exporter.metrics.families import BRAND_FAMILIES, FAMILIES, VENUE_FAMILIES, Family
 from exporter.metrics.render import header, lines, table
-from exporter.model import BrandState, Kind, Opening, Outage, Reason, Station, Venue, VenueState
+from exporter.model import BrandState, Kind, Opening, Outage, Reason, Station, StationRecord, Venue, VenueState
 from exporter.views import BrandView, VenueView
 
 TANDIR = station("3", "Tandir", Kind.KITCHEN)
@@ -52,6 +52,24 @@ def test_the_last_transition_is_absent_until_one_was_seen() -> None:
     assert rendered(name, seen) == ""
     stations = {id_: replace(station_state, last_transition=60.0) for id_, station_state in seen.stations.items()}
     assert rendered(name, view(stations=stations)) == f"{OF_STATION} 60.0"
+
+
+def test_since_when_a_station_is_inactive_is_its_edit_time_or_when_it_was_first_seen_so() -> None:
+    name = "clopos_station_inactive_since_timestamp_seconds"
+    assert rendered(name, view(TANDIR)) == ""
+    assert rendered(name, view(replace(TANDIR, active=None))) == ""
+    off = replace(TANDIR, active=False)
+    assert rendered(name, view(replace(off, updated_at=60.0))) == f"{OF_STATION} 60.0"
+    assert rendered(name, view(replace(off, updated_at=None))) == f"{OF_STATION} 1.8e+09"
+
+
+def test_the_time_that_a_station_was_inactive_is_absent_until_it_was() -> None:
+    name = "clopos_station_inactive_open_seconds_total"
+    seen = view(TANDIR)
+    assert rendered(name, seen) == ""
+    records = {"3": StationRecord(inactive_seconds=90.0), "4": StationRecord(inactive_seconds=1.0)}
+    counted = replace(seen, state=replace(seen.state, records=records))
+    assert rendered(name, counted) == f"{OF_STATION} 90.0", "and nothing of a station that is gone"
 
 
 def test_an_ignored_station_says_so_and_the_others_say_nothing() -> None:
