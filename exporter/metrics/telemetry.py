@@ -129,6 +129,11 @@ class Telemetry:
         Gauge("clopos_exporter_shard_ordinal", "Which shard this process is.", registry=self._registry).set(shard)
         Gauge("clopos_exporter_total_shards", "How many shards there are.", registry=self._registry).set(total_shards)
 
+    def serve_certificate(self, expires_at: Callable[[], float | None]) -> None:
+        """Serve when the certificate of the web listener ends, epoch seconds; None is plain HTTP."""
+        name = "clopos_exporter_web_certificate_expiry_timestamp_seconds"
+        self._registry.register(_Optional(name, "When the certificate of the web listener ends.", expires_at))
+
     def requested(self, brand: str, endpoint: str, code: str, seconds: float) -> None:
         """Count a request to Clopos."""
         self._requests.labels(brand, endpoint, code).inc()

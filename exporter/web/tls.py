@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from ipaddress import ip_address
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any
+from typing import Any, NamedTuple
 
 from exporter.errors import ExporterError
 from exporter.web.webconfig import ALWAYS_ON, CIPHERS, CLIENT_AUTH, CURVES, DEFAULT_CIPHERS, TLSServer
+
+_VERSION, _UTC_TIME, _LONG = 0xA0, 0x17, 0x80  # the tags of a certificate's version and times; long lengths of DER
 
 _VERSIONS = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}
 
@@ -56,6 +60,24 @@ def client_ca(tls: TLSServer) -> str:
     return _text("client_ca", tls.client_ca, tls.client_ca_file)
 
 
+def certificate_expires_at(tls: TLSServer) -> float | None:
+    """Return when the certificate that is served ends, epoch seconds, None where it cannot be read from it.
+
+    That is the `notAfter` of the first certificate (RFC 5280, 4.1.2.5), which `ssl` says only of a peer's.
+    """
+    text = _text("cert", tls.cert, tls.cert_file)
+    found = re.search(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", text, re.DOTALL)
+    if found is None:
+        return None
+    [certificate, *_] = _elements(ssl.PEM_cert_to_DER_cert(found[0]))
+    [signed, *_] = _elements(certificate.content)
+    fields = [element for element in _elements(signed.content) if element.tag != _VERSION]
+    _serial, _algorithm, _issuer, validity, *_ = fields
+    _not_before, not_after = _elements(validity.content)
+    form = "%y%m%d%H%M%SZ" if not_after.tag == _UTC_TIME else "%Y%m%d%H%M%SZ"
+    return datetime.strptime(not_after.content.decode("ascii"), form).replace(tzinfo=UTC).timestamp()
+
+
 def files(tls: TLSServer) -> list[Path]:
     """Return the files whose content is in the context."""
     return [path for path in (tls.cert_file, tls.key_file, tls.client_ca_file) if path is not None]
@@ -69,6 +91,22 @@ def is_allowed(certificate: Mapping[str, Any] | None, names: tuple[str, ...]) ->
     if not names or not certificate:
         return True
     return any(_plain(kind, name) in names for kind, name in certificate.get("subjectAltName", ()))
+
+
+class _Element(NamedTuple):
+    tag: int
+    content: bytes
+
+
+def _elements(der: bytes) -> Iterator[_Element]:
+    """Yield the elements of DER (X.690) that stand one after another."""
+    while der:
+        tag, length, start = der[0], der[1], 2
+        if length > _LONG:
+            start += length - _LONG
+            length = int.from_bytes(der[2:start], "big")
+        yield _Element(tag, der[start : start + length])
+        der = der[start + length :]
 
 
 def _plain(kind: str, name: str) -> str:

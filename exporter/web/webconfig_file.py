@@ -42,12 +42,14 @@ class LoadedWebConfig(NamedTuple):
     """A web configuration, the TLS context made of it, None for plain HTTP, and what was read for it.
 
     `client_ca` is the text of the authority that vouches for clients, empty where there is none.
+    `certificate_expires_at` is when the certificate ends, epoch seconds, None for plain HTTP.
     """
 
     config: WebConfig
     context: ssl.SSLContext | None
     client_ca: str
     stamps: Stamps
+    certificate_expires_at: float | None = None
 
 
 def load(path: Path) -> LoadedWebConfig:
@@ -69,10 +71,11 @@ def load(path: Path) -> LoadedWebConfig:
     try:
         context = tls.make_context(section) if section.is_enabled else None
         client_ca = tls.client_ca(section)
+        expires_at = tls.certificate_expires_at(section) if section.is_enabled else None
     except tls.UnusableError as error:
         document.fault(("tls_server_config", error.key), str(error))
         raise ConfigError(document.faults) from None
-    return LoadedWebConfig(config, context, client_ca, read_from)
+    return LoadedWebConfig(config, context, client_ca, read_from, expires_at)
 
 
 class WebConfigFile:
@@ -105,6 +108,10 @@ class WebConfigFile:
     def context(self) -> ssl.SSLContext | None:
         """Return the TLS context for a new connection, None for plain HTTP."""
         return self._current().context
+
+    def certificate_expires_at(self) -> float | None:
+        """Return when the certificate that is served ends, epoch seconds; None for plain HTTP."""
+        return self._current().certificate_expires_at
 
     def accepts_certificate(self, certificate: Mapping[str, Any] | None) -> bool:
         """Return whether a client with this certificate may stay."""

@@ -212,6 +212,20 @@ ALERTS = (
         """,
     ),
     Alert(
+        name="CloposWebCertificateExpiring",
+        meaning="The certificate of an exporter's web listener ends soon.",
+        expr="clopos_exporter_web_certificate_expiry_timestamp_seconds - time() < 7 * 86400",
+        wait="15m",
+        severity=Severity.WARNING,
+        scope=Scope.EXPORTER,
+        audience=Audience.IT,
+        summary="The certificate of <instance> ends soon",
+        description="""
+        The certificate that <instance> serves ends in {{ $value | humanizeDuration }}: renew it, or Prometheus will not
+        scrape it any more. The exporter reads the new files by itself.
+        """,
+    ),
+    Alert(
         name="CloposShardMissing",
         meaning="A shard is not scraped: nobody watches its brands.",
         expr="""

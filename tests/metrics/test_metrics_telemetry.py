@@ -155,3 +155,12 @@ def test_incidents_that_share_all_labels_are_one_series_since_the_first_began() 
     assert len(series) == len(set(series)) == 4
     started = values(telemetry, "clopos_incident_started_timestamp_seconds")
     assert sorted(started.values()) == [NOON - 60, NOON - 30]
+
+
+@pytest.mark.parametrize("expires_at", [NOON, None])
+def test_the_end_of_the_certificate_is_served_where_there_is_one(expires_at: float | None) -> None:
+    telemetry = made()
+    name = "clopos_exporter_web_certificate_expiry_timestamp_seconds"
+    assert values(telemetry, name) == {}
+    telemetry.serve_certificate(lambda: expires_at)
+    assert values(telemetry, name) == ({} if expires_at is None else {(): expires_at})

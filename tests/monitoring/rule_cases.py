@@ -221,6 +221,11 @@ CASES = (
         {14: (), 15: (CHANNEL,)},
     ),
     Case(
+        "a certificate that ends within a week warns",
+        World().says("clopos_exporter_web_certificate_expiry_timestamp_seconds", 7 * 86400 + 600),
+        {24: (), 26: ("CloposWebCertificateExpiring instance=a",)},
+    ),
+    Case(
         "a shard that is replaced by one that never starts is missing",
         World()
         .says("clopos_exporter_total_shards", 2)

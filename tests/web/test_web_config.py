@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
 from certificates import Authority, Pair, pem
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from exporter.errors import ConfigError
-from exporter.web.webconfig_file import LoadedWebConfig, load
+from exporter.web.webconfig_file import LoadedWebConfig, WebConfigFile, load
 
 HASH = "$2y$04$zmNSrIu6xsvxzvyOQzcLHuVK3X9ZKi4b8yDTBcAwQe2kEPQ4tTnZu"
 
@@ -63,6 +67,25 @@ def test_the_sample_of_exporter_toolkit_is_understood(folder: Path) -> None:
     assert loaded.context is not None
     assert sorted(loaded.config.basic_auth_users) == ["alice", "bob"]
     assert loaded.config.rate_limit.interval == 1.0
+
+
+@pytest.mark.parametrize("year", [2026, 2049, 2060])
+def test_the_end_of_the_certificate_is_read_from_it(folder: Path, year: int) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "x" * 60)])
+    ends = datetime(year, 12, 31, 23, 59, 58, tzinfo=UTC)
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    builder = builder.serial_number(7).not_valid_before(datetime(2020, 1, 1, tzinfo=UTC)).not_valid_after(ends)
+    certificate = builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    (folder / "ends.pem").write_bytes(b"a comment\n" + certificate + certificate)
+    (folder / "ends.key").write_bytes(pem(key))
+    (folder / "web.yml").write_text("tls_server_config: {cert_file: ends.pem, key_file: ends.key}")
+    assert WebConfigFile(folder / "web.yml").certificate_expires_at() == ends.timestamp()
+
+
+def test_plain_http_has_no_certificate_that_ends(folder: Path) -> None:
+    (folder / "web.yml").write_text("http_server_config: {http2: false}")
+    assert WebConfigFile(folder / "web.yml").certificate_expires_at() is None
 
 
 def test_certificates_may_stand_in_the_file(folder: Path) -> None:
