@@ -69,8 +69,9 @@ def stage(tmp_path_factory: pytest.TempPathFactory, program: Callable[..., str])
             state={"path": str(folder / "state.db")},
             notifications={"group_wait": "1s", "channels": [{"name": "shift", "url": phone.json_url}]},
         )
-        address = f"--web.listen-address=127.0.0.1:{free_port()}"  # the same after a restart
-        exporter = stack.enter_context(Exporter(folder / "exporter", config, flags=[address]))
+        exporter = Exporter(folder / "exporter", config)
+        exporter._arguments[1] = f"--web.listen-address=127.0.0.1:{free_port()}"  # the same after a restart
+        stack.enter_context(exporter)
         exporter.until_ready(VENUES, seconds=60)
         receiver = stack.enter_context(Receiver())
         alertmanager = stack.enter_context(Alertmanager(programs[1], folder / "alertmanager", receiver))
