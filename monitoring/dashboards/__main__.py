@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from monitoring.dashboards.render import BUILDERS, FOLDER, ROOT, render
+from monitoring.dashboards.render import BUILDERS, FOLDER, render
 
 for uid in BUILDERS:
-    (ROOT / FOLDER / f"{uid}.json").write_text(render(uid), encoding="utf-8")
+    (FOLDER / f"{uid}.json").write_text(render(uid), encoding="utf-8")

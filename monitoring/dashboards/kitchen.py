@@ -3,32 +3,27 @@
 from __future__ import annotations
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
-from grafana_foundation_sdk.models import units
 
 from monitoring.dashboards import kit
-from monitoring.dashboards.kit import STATION, VENUE, query
+from monitoring.dashboards.kit import VENUE, query
 
 BRAND = '{brand=~"$brand"}'
 OPEN = "station:clopos_station_active:open"
-DRILL = "/d/clopos-venue?var-brand=${__field.labels.brand}&var-venue=${__field.labels.venue_id}&${__url_time_range}"
-
-FIRING = 'ALERTS{alertstate="firing",audience="business",brand=~"$brand"}'
 KITCHEN = f'{OPEN}{{brand=~"$brand",kind="kitchen"}} == 0'
 UP = f"venue:clopos_venue_up:max{BRAND}"
-VENUE_STATE = f"""4 + ({UP} == 0)
-or on ({VENUE}) 3 + (venue:clopos_venue_open:current{BRAND} == 0)
-or on ({VENUE}) 2 + max by ({VENUE}) ({KITCHEN})
-or on ({VENUE}) 1 + max by ({VENUE}) ({OPEN}{BRAND} == 0)
-or on ({VENUE}) 0 * {UP}"""
 
-NOT_READY = 'incident:clopos_incident:seen_timestamp_seconds{brand=~"$brand",kind="station_not_ready"}'
-
-SINCE = f"""1000 * (
-  max by ({STATION}, venue, station, kind) (clopos_station_last_transition_timestamp_seconds{BRAND})
-  or on ({STATION})
-  max by ({STATION}, venue, station, kind) (clopos_station_updated_timestamp_seconds{BRAND})
-)
-and on ({STATION}) {OPEN} == 0"""
+VENUE_STATES: kit.States = {
+    4: ("kitchen inactive", kit.RED),
+    3: ("not readable", kit.GREY),
+    2: ("other inactive", kit.ORANGE),
+    1: ("all active", kit.GREEN),
+    0: ("closed", kit.BLUE),
+}
+VENUE_STATE = f"""3 + ({UP} == 0)
+or on ({VENUE}) venue:clopos_venue_open:current{BRAND} == 0
+or on ({VENUE}) 4 + max by ({VENUE}) ({KITCHEN})
+or on ({VENUE}) 2 + max by ({VENUE}) ({OPEN}{BRAND} == 0)
+or on ({VENUE}) {UP}"""
 
 
 def build() -> Dashboard:
@@ -36,115 +31,145 @@ def build() -> Dashboard:
     return (
         kit.page(
             "clopos-kitchen",
-            "Clopos / Kitchen overview",
             "What is wrong now in the restaurants, and where. Status is a setting in Clopos, not a heartbeat.",
         )
         .with_variable(kit.brand(many=True))
         .with_panel(
-            kit.number(
-                "Alerts firing",
-                "Alerts for the restaurants that fire now.",
-                query('count(ALERTS{alertstate="firing",audience="business",brand=~"$brand"}) or vector(0)', now=True),
-                thresholds=kit.GOOD_WHEN_ZERO,
+            kit.at(
+                (0, 0, 4, 3),
+                kit.stat_panel(
+                    1,
+                    "Incidents",
+                    "What fires now for the restaurants and is listed below.",
+                    query(kit.count(kit.incidents('brand=~"$brand",topic="stations"'), UP), now=True),
+                    thresholds=kit.GOOD_WHEN_ZERO,
+                ),
             )
         )
         .with_panel(
-            kit.number(
-                "Kitchen stations inactive",
-                "Kitchen stations that are inactive in Clopos during opening hours.",
-                query(f"count({KITCHEN}) or vector(0)", now=True),
-                thresholds=kit.GOOD_WHEN_ZERO,
+            kit.at(
+                (0, 3, 4, 3),
+                kit.stat_panel(
+                    2,
+                    "Kitchen stations inactive",
+                    "Kitchen stations that are inactive in Clopos during opening hours, for however short.",
+                    query(kit.count(KITCHEN, UP), now=True),
+                    thresholds=kit.GOOD_WHEN_ZERO,
+                ),
             )
         )
         .with_panel(
-            kit.number(
-                "Other stations inactive",
-                "Bars, counters and the like that are inactive in Clopos during opening hours.",
-                query(f'count({OPEN}{{brand=~"$brand",kind!="kitchen"}} == 0) or vector(0)', now=True),
-                thresholds=kit.GOOD_WHEN_ZERO,
+            kit.at(
+                (0, 6, 4, 3),
+                kit.stat_panel(
+                    3,
+                    "Other stations inactive",
+                    "Bars, counters and the like that are inactive in Clopos during opening hours.",
+                    query(kit.count(f'{OPEN}{{brand=~"$brand",kind!="kitchen"}} == 0', UP), now=True),
+                    thresholds=kit.GOOD_WHEN_ZERO,
+                ),
             )
         )
         .with_panel(
-            kit.number(
-                "Not ready for opening",
-                "Stations that are inactive although their venue opens within half an hour.",
-                query(f"count({NOT_READY}) or vector(0)", now=True),
-                thresholds=kit.GOOD_WHEN_ZERO,
+            kit.at(
+                (0, 12, 4, 3),
+                kit.stat_panel(
+                    4,
+                    "Not ready for opening",
+                    "Stations that are inactive although their venue opens within half an hour.",
+                    query(
+                        kit.count(
+                            'incident:clopos_incident:seen_timestamp_seconds{brand=~"$brand",kind="station_not_ready"}',
+                            UP,
+                        ),
+                        now=True,
+                    ),
+                    thresholds=kit.GOOD_WHEN_ZERO,
+                ),
             )
         )
         .with_panel(
-            kit.number(
-                "Venues not readable",
-                "Venues whose last poll failed: what is shown of them is old.",
-                query(f"count({UP} == 0) or vector(0)", now=True),
-                thresholds=kit.GOOD_WHEN_ZERO,
+            kit.at(
+                (0, 9, 4, 3),
+                kit.stat_panel(
+                    5,
+                    "Venues not readable",
+                    "Venues whose last poll failed: what is shown of them is old.",
+                    query(kit.count(f"{UP} == 0", UP), now=True),
+                    thresholds=kit.GOOD_WHEN_ZERO,
+                ),
             )
         )
         .with_panel(
-            kit.number(
-                "Venues open",
-                "Venues that are open now by their opening hours; those without hours always are.",
-                query(f"count(venue:clopos_venue_open:current{BRAND} == 1) or vector(0)", now=True),
+            kit.at(
+                (4, 0, 20, 9),
+                kit.incidents_panel(
+                    7,
+                    "The incidents that fire now for the restaurants, the urgent ones first: a station counts once "
+                    "it was inactive for some minutes in opening hours.",
+                    'brand=~"$brand",topic="stations"',
+                    kit.VENUE_COLUMN,
+                    kit.STATION_COLUMN,
+                    kit.BRAND_COLUMN,
+                    height=9,
+                ),
             )
         )
         .with_panel(
-            kit.rows(
-                "Firing alerts",
-                "What fires now for the restaurants, critical first.",
-                query(FIRING, rows=True),
-                {
-                    "severity": "Severity",
-                    "alertname": "Alert",
-                    "brand": "Brand",
-                    "venue": "Venue",
-                    "station": "Station",
-                },
-                first="severity",
+            kit.at(
+                (0, 15, 4, 3),
+                kit.stat_panel(
+                    6,
+                    "Venues open",
+                    "Venues that are open now by their opening hours; those without hours always are.",
+                    query(kit.count(f"venue:clopos_venue_open:current{BRAND} == 1", UP), now=True),
+                ),
             )
         )
         .with_panel(
-            kit.rows(
-                "Inactive stations",
-                "Stations that are inactive in opening hours, and since when: by the switch that was seen, or else by "
-                "the last edit in Clopos.",
-                query(SINCE, rows=True),
-                {"brand": "Brand", "venue": "Venue", "station": "Station", "kind": "Kind", "Value": "Since"},
-                unit=units.DateTimeFromNow,
+            kit.at(
+                (4, 9, 10, 9),
+                kit.table_panel(
+                    8,
+                    "Venues",
+                    "Each venue by its worst station, the worst first.",
+                    query(kit.named(VENUE_STATE, BRAND, venue_only=True), rows=True),
+                    kit.VENUE_COLUMN,
+                    kit.Column("Value", "State", width=125, states=VENUE_STATES),
+                    kit.BRAND_COLUMN,
+                    hidden=["venue_id"],
+                    sort=["-State", "Venue"],
+                    absent="No venue is known. Is an exporter scraped, and are the recording rules loaded?",
+                    height=12,
+                ),
             )
         )
         .with_panel(
-            kit.tiles(
-                "Venues",
-                "Each venue by its worst station: red kitchen, orange other, blue closed, grey not readable.",
-                query(kit.named(VENUE_STATE, BRAND, venue_only=True), "{{venue}}", now=True),
-                kit.VENUE_STATES,
-                DRILL,
-            )
-        )
-        .with_panel(
-            kit.rows(
-                "Not ready for opening",
-                "Stations that are inactive although their venue opens within half an hour.",
-                query(NOT_READY, rows=True),
-                {"brand": "Brand", "venue": "Venue", "station": "Station"},
-                first="venue",
-            )
-        )
-        .with_panel(
-            kit.lines(
-                "Inactive stations in opening hours",
-                "How many stations are inactive while their venue is open, by kind.",
-                query(f"sum by (kind) ({OPEN}{BRAND} == bool 0)", "{{kind}}"),
-                stacked=True,
+            kit.at(
+                (14, 9, 10, 9),
+                kit.graph_panel(
+                    9,
+                    "Inactive stations in opening hours",
+                    "How many stations are inactive while their venue is open, by kind.",
+                    query(f"sum by (kind) ({OPEN}{BRAND} == bool 0)", "{{kind}}"),
+                    stacked=True,
+                    absent="No venue is known to have been open in this time.",
+                ),
             )
         )
         .with_row(
             kit.logs_row(
-                "What happened",
-                kit.log(
+                10,
+                "What happened (needs Loki)",
+                kit.log_panel(
+                    11,
                     "Events",
                     "Every change that the exporter logged, newest first.",
-                    f'{kit.LOG} | json brand="brand", event="event" | brand=~"$brand" | event=~"{kit.EVENTS}"',
+                    kit.log_lines(
+                        ["level"],
+                        f'brand=~"$brand" | event=~"{kit.EVENTS}"',
+                        shown=["event", "incident", "station", "venue", "brand"],
+                    ),
                 ),
             )
         )

@@ -12,7 +12,9 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from monitoring.dashboards import brand, exporter, kitchen, venue
 
 ROOT = Path(__file__).parents[2]
-FOLDER = "helm/clopos-exporter/files/dashboards"
+FOLDER = ROOT / "helm/clopos-exporter/files/dashboards"
+"""The chart can only read what is in it; everybody else reads it there."""
+
 BUILDERS: Mapping[str, Callable[[], Dashboard]] = {
     "clopos-kitchen": kitchen.build,
     "clopos-venue": venue.build,
@@ -23,5 +25,8 @@ BUILDERS: Mapping[str, Callable[[], Dashboard]] = {
 
 def render(uid: str) -> str:
     """Render a dashboard."""
-    built = BUILDERS[uid]().build()
-    return json.dumps(built, cls=JSONEncoder, indent=2, ensure_ascii=False, sort_keys=True) + "\n"
+    built = json.loads(json.dumps(BUILDERS[uid]().build(), cls=JSONEncoder))
+    # The SDK hides every link and switch in a menu, and knows no other place.
+    for control in (*built["links"], *built["annotations"].get("list", ())):
+        control.pop("placement", None)
+    return json.dumps(built, indent=2, ensure_ascii=False, sort_keys=True) + "\n"
