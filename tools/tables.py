@@ -40,7 +40,7 @@ WHEN = {
     Event.BRAND_DISCOVERY_RECOVERED: "the venue list can be read again",
     Event.BRAND_VENUES_MISSING: "Clopos lists less than half of the venues; they are kept for now; with `message`",
     Event.INCIDENT_FIRING: "something that a person has to know; with `incident`, `severity`, `topic`, `began_at`",
-    Event.INCIDENT_RESOLVED: "it is over; `ended` says how",
+    Event.INCIDENT_RESOLVED: "it is over; `ended` says how, `active_since` when a station was switched on in Clopos",
 }
 
 

@@ -79,7 +79,9 @@ class Restaurant:
 
     def until(self, seen: Callable[[], object], what: str, minutes: float = 20.0) -> None:
         """Wait for something that has to come within so many minutes of the clock; a busy machine gets more."""
-        self.exporter.until(lambda: seen() or None, f"{what} among {self.titles}", seconds=minutes + 30.0)
+        self.exporter.until(
+            lambda: seen() or None, f"{what} among {self.titles}", seconds=minutes * MINUTE / self.clock.speed + 30.0
+        )
 
     def until_messages(self, count: int) -> None:
         self.until(lambda: len(self.messages) >= count, f"message {count}")
