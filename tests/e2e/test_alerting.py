@@ -27,7 +27,6 @@ SENTENCES = {
     "CloposKitchenStationInactive": ("Tandır is inactive since", "Tandır is active again"),
     "CloposVenueNoActiveStation": ("All stations of", "has an active station again"),
     "CloposStationPrintingDisabled": ("Printing is off at Tandır since", "Printing is on again at Tandır"),
-    "CloposStationDisappeared": ("Bar is gone from Clopos", "Bar is in Clopos again"),
 }
 """What the exporter's own message says as an alert fires, and as it is resolved."""
 SHOWN = {
@@ -153,12 +152,6 @@ def test_the_own_messages_and_those_of_alertmanager_say_the_same(
             "2",
             partial(world.set_printable, BRAND, "2", GRILL, 0),
             partial(world.set_printable, BRAND, "2", GRILL, 1),
-        ),
-        (
-            "CloposStationDisappeared",
-            "4",
-            partial(world.remove_station, BRAND, "4", BAR),
-            partial(world.add_station, BRAND, "4", "Bar", id=BAR),
         ),
     ):
         begin()
