@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from exporter.journal import LEVELS
-from exporter.metrics.families import BRAND_FAMILIES, FAMILIES
+from exporter.metrics.families import BRAND_FAMILIES, FAMILIES, INCIDENT_FAMILIES, Family
 from exporter.metrics.telemetry import Telemetry
 from exporter.model import Event, Reason
 
@@ -48,7 +50,8 @@ def metrics() -> Iterator[str]:
     """Return the rows of the metric table."""
     yield "| metric | type | labels | meaning |"
     yield "| --- | --- | --- | --- |"
-    for family in FAMILIES:
+    families: tuple[Family[Any], ...] = (*FAMILIES, *INCIDENT_FAMILIES)
+    for family in families:
         # Where the age of cached values shows is said once, below the table.
         yield _row(family.name, family.type, family.scope.label_names, family.help.partition(" Cached")[0])
     for metric in _telemetry():
@@ -76,13 +79,26 @@ def render(text: str) -> str:
     return text
 
 
+class _Channel(NamedTuple):
+    """A channel with something to say in each metric."""
+
+    name: str = "shift"
+    up: bool = True
+    queue_length: int = 1
+    oldest_at: float = 1.0
+    counts: Mapping[str, int] = MappingProxyType({"sent": 1})
+
+
 def _telemetry() -> Iterator[Metric]:
     """Return what the process counts, each series touched once so that its labels show."""
-    telemetry = Telemetry(lambda: (), lambda: True)
+    telemetry = Telemetry(lambda: (), lambda: True, lambda: True, channels=lambda: [_Channel()])
+    telemetry.serve_certificate(lambda: 1.0)
     telemetry.requested("b", "stations", "200", 0.1)
     telemetry.failed("b", Reason.TIMEOUT)
     telemetry.unusable_row("b")
-    shown = {family.name.removesuffix("_total") for family in BRAND_FAMILIES}
+    shown = {
+        family.name.removesuffix("_total") for families in (BRAND_FAMILIES, INCIDENT_FAMILIES) for family in families
+    }
     for metric in text_string_to_metric_families(telemetry.text(frozenset(), openmetrics=False).decode()):
         if metric.name.startswith("clopos_") and metric.name not in shown:
             yield metric
