@@ -142,7 +142,7 @@ def test_each_channel_gets_what_the_incidents_of_three_weeks_say(
                 waits = Timing().group_wait + SPACING_SECONDS + 1.0
                 assert heard[0][0] - begun <= waits + lost, (phone.route.name, about)
     notices = {phone.route.name: sum(map(len, phone.heard.values())) for phone in phones}
-    assert notices["all"] == notices["shift"] + notices["it"]
-    assert notices["elsewhere"] == 0 < notices["nizami"]
+    assert notices["elsewhere"] == 0
+    assert all(count for name, count in notices.items() if name != "elsewhere"), "a quiet life proves nothing"
     with capsys.disabled():
         print(f"\n{'busy' if busy else 'calm'} weeks {seed}: {len(decided)} incidents, notices {notices}")  # noqa: T201
