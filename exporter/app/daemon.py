@@ -45,16 +45,17 @@ if TYPE_CHECKING:
     from exporter.app.others import OtherBrands
     from exporter.app.ownership import Ownership
 
-SWITCH_SECONDS = 0.0002
-"""Seconds that a thread keeps the interpreter while others want it; Python's own default is 0.005.
+SWITCH_SECONDS = 0.001
+"""Seconds that a thread keeps the interpreter while others want it, a fifth of Python's own default.
 
-A scrape has to wait so long at every piece that it compresses or sends while a page is rendered.
+A scrape may have to wait so long several times where a flood of events is emitted at the same moment. Less would cost
+polls that run at the same time more than it gives.
 """
 
 STOP_SECONDS = 2.0
 """Seconds that polls under way have to notice that the process ends."""
 
-START_SECONDS = 0.2
+START_SECONDS = 0.1
 """Seconds that the server waits for what is remembered; where that is much, it answers while the rest is loaded."""
 
 LOG_SECONDS = 1.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import wraps
 from http import HTTPStatus
@@ -27,6 +28,12 @@ SECURITY_HEADERS = {
 }
 """Headers of every response that does not set them itself."""
 
+SWITCH_SECONDS = 0.0002
+"""Seconds that the thread of a page keeps the interpreter while others want it.
+
+A scrape has to wait so long at every piece that it compresses or sends.
+"""
+
 MIN_COMPRESSED = 1000
 """Bytes from which on a body is compressed."""
 
@@ -45,7 +52,12 @@ def one_at_a_time(endpoint: Endpoint) -> AsyncEndpoint:
     @wraps(endpoint)
     async def serialized(request: Request) -> Response:
         async with request.app.state.working:
-            return await run_in_threadpool(endpoint, request)
+            usual = sys.getswitchinterval()
+            sys.setswitchinterval(min(usual, SWITCH_SECONDS))
+            try:
+                return await run_in_threadpool(endpoint, request)
+            finally:
+                sys.setswitchinterval(usual)
 
     return serialized
 
