@@ -26,7 +26,10 @@ FEW, MANY = 10, 50
 SWITCHED = 30.0
 """Changes a minute in 2,000 venues."""
 SECONDS = 20.0
+SELDOM = "30d"
 SCRAPES = 60
+POLLED_SCRAPES, SCRAPE_SECONDS = 30, 1.0
+"""Scrapes while polls go on, and the time between them: often for Prometheus, but most venues were polled since."""
 LINEAR = 6.0
 """What is allowed where five times would be linear."""
 START_SECONDS = 60.0
@@ -46,16 +49,16 @@ def figures() -> Iterator[Figure]:
             small.until(FEW * VENUES)
             large.until(MANY * VENUES)
             yield from _polls(small, large)
-            yield from _scrapes("polled and switched", small, large)
+            yield from _scrapes("polled and switched", small, large, POLLED_SCRAPES, SCRAPE_SECONDS)
             yield from _memory(small, large)
         yield from _start(many, states[1])
         with (
-            exporter(few, poll_interval="1h", state=states[0]) as small,
-            exporter(many, poll_interval="1h", state=states[1]) as large,
+            exporter(few, poll_interval=SELDOM, state=states[0]) as small,
+            exporter(many, poll_interval=SELDOM, state=states[1]) as large,
         ):
             small.until(FEW * VENUES)
             large.until(MANY * VENUES)
-            yield from _scrapes("idle", small, large)
+            yield from _scrapes("idle", small, large, SCRAPES, 0.1)
             yield from _readers(small, large)
 
 
@@ -70,14 +73,14 @@ def _polls(small: Exporter, large: Exporter) -> Iterator[Figure]:
     yield Figure.at_most("CPU per poll / among 2,000", used[1] / many / (used[0] / few), 1.1)
 
 
-def _scrapes(what: str, small: Exporter, large: Exporter) -> Iterator[Figure]:
+def _scrapes(what: str, small: Exporter, large: Exporter, scrapes: int, spacing: float) -> Iterator[Figure]:
     """Scrape both in turn, first for the first time."""
     for coding, headers in (("gzip", {"Accept_Encoding": "gzip"}), ("plain", {})):
         getters = [Getter(process.port, "/metrics", **headers) for process in (small, large)]
         first = [getter() for getter in getters]
         took: list[list[float]] = [[], []]
-        for _ in range(SCRAPES):
-            time.sleep(0.1)
+        for _ in range(scrapes):
+            time.sleep(spacing)
             for getter, seconds in zip(getters, took, strict=True):
                 seconds.append(getter())
         name = f"scrape, {coding}, {what}"
@@ -121,7 +124,7 @@ def _start(brands: list[Section], state: dict[str, str]) -> Iterator[Figure]:
         look("first", names, lambda body: body.count(b"\nclopos_venue_poll_interval_seconds{") >= VENUES),
         look("all", names, lambda body: body.count(b"\nclopos_venue_poll_interval_seconds{") >= VENUES * MANY),
     ]
-    with exporter(brands, port=port, state=state, poll_interval="1h"):
+    with exporter(brands, port=port, state=state, poll_interval=SELDOM):
         for thread in threads:
             thread.join()
     what = "start with the state of 10,000 venues"
