@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from starlette.routing import Route
 
 from exporter.errors import ConfigError, ConfigProblem
 from exporter.web.endpoints import PART_BYTES, Management, create_app
-from exporter.web.responses import one_at_a_time
+from exporter.web.responses import SWITCH_SECONDS, one_at_a_time
 from exporter.web.server import THREADS
 
 if TYPE_CHECKING:
@@ -267,3 +268,18 @@ def test_an_answer_in_many_chunks_arrives_whole(serving: Serving, exposition: Fa
         answer = requests.get(f"{site.url}/metrics", timeout=TIMEOUT)
     assert answer.content == b"".join(exposition.answer.chunks)
     assert int(answer.headers["Content-Length"]) == len(answer.content)
+
+
+def test_a_page_gives_the_interpreter_back_sooner_while_it_works(serving: Serving, exposition: FakeExposition) -> None:
+    seen: list[float] = []
+
+    def page(_: Request) -> Response:
+        seen.append(sys.getswitchinterval())
+        return PlainTextResponse("done")
+
+    usual = sys.getswitchinterval()
+    app = create_app(exposition, Management(list, lambda: None), routes=[Route("/", one_at_a_time(page))])
+    with serving(app) as site:
+        assert requests.get(site.url, timeout=TIMEOUT).text == "done"
+    assert seen == [pytest.approx(SWITCH_SECONDS)]
+    assert sys.getswitchinterval() == usual
