@@ -24,7 +24,7 @@ class Texts:
 
 TEXTS = {
     IncidentKind.KITCHEN_STATION_INACTIVE: Texts(
-        N_("{station} is inactive since {since}, {venue}"),
+        N_("{station} has been inactive since {since}, {venue}"),
         N_("{station} is active again, {venue}"),
         N_("{station} was inactive from {since} to {until}, {venue}"),
         N_(
@@ -33,7 +33,7 @@ TEXTS = {
         ),
     ),
     IncidentKind.STATION_INACTIVE: Texts(
-        N_("{station} is inactive since {since}, {venue}"),
+        N_("{station} has been inactive since {since}, {venue}"),
         N_("{station} is active again, {venue}"),
         N_("{station} was inactive from {since} to {until}, {venue}"),
         N_(
@@ -42,7 +42,7 @@ TEXTS = {
         ),
     ),
     IncidentKind.VENUE_NO_ACTIVE_STATION: Texts(
-        N_("All stations of {venue} are inactive since {since}"),
+        N_("All stations of {venue} have been inactive since {since}"),
         N_("{venue} has an active station again"),
         N_("All stations of {venue} were inactive from {since} to {until}"),
         N_(
@@ -51,12 +51,12 @@ TEXTS = {
         ),
     ),
     IncidentKind.MANY_VENUES_INACTIVE: Texts(
-        N_("Stations of many venues are inactive since {since}, {brand}"),
+        N_("Stations of many venues have been inactive since {since}, {brand}"),
         N_("Stations of many venues are no longer inactive, {brand}"),
         N_("Stations of many venues were inactive from {since} to {until}, {brand}"),
         N_(
             "Probably one change made centrally: whoever made it should undo it for all. "
-            "The single venues get no messages of their own meanwhile."
+            "Individual venues get no messages of their own meanwhile."
         ),
     ),
     IncidentKind.STATION_NOT_READY: Texts(
@@ -66,7 +66,7 @@ TEXTS = {
         N_("Switch it on in the Clopos back office, under stations, before the doors open."),
     ),
     IncidentKind.PRINTING_DISABLED: Texts(
-        N_("Printing is off at {station} since {since}, {venue}"),
+        N_("Printing has been off at {station} since {since}, {venue}"),
         N_("Printing is on again at {station}, {venue}"),
         N_("Printing was off at {station} from {since} to {until}, {venue}"),
         N_(
@@ -75,9 +75,9 @@ TEXTS = {
         ),
     ),
     IncidentKind.STATION_FLAPPING: Texts(
-        N_("{station} is switched off and on again and again, {venue}"),
+        N_("{station} is repeatedly switched off and on, {venue}"),
         N_("{station} is no longer switched off and on, {venue}"),
-        N_("{station} was switched off and on again and again from {since} to {until}, {venue}"),
+        N_("{station} was repeatedly switched off and on from {since} to {until}, {venue}"),
         N_("Find out who does that, and agree on another way to slow orders down."),
     ),
     IncidentKind.STATION_REMOVED: Texts(
@@ -90,7 +90,7 @@ TEXTS = {
         N_("The status of stations has been unclear since {since}, {venue}"),
         N_("The status of all stations is clear again, {venue}"),
         N_("The status of stations was unclear from {since} to {until}, {venue}"),
-        N_("What Clopos says of them cannot be understood. Look at them in the Clopos back office."),
+        N_("Their status in Clopos cannot be interpreted. Look at them in the Clopos back office."),
     ),
     IncidentKind.VENUE_DATA_STALE: Texts(
         N_("No data from Clopos since {since}, {venue}"),
@@ -120,34 +120,34 @@ TEXTS = {
         N_("Supply a new token, or client_id and client_secret instead."),
     ),
     IncidentKind.CLOCK_SKEW: Texts(
-        N_("The clock of the exporter is wrong since {since}"),
+        N_("The clock of the exporter has been wrong since {since}"),
         N_("The clock of the exporter is right again"),
         N_("The clock of the exporter was wrong from {since} to {until}"),
         N_("Synchronise the clock of its machine: until then, times and opening hours are wrong."),
     ),
     IncidentKind.STATE_UNAVAILABLE: Texts(
-        N_("The state cannot be written since {since}"),
+        N_("The state has not been writable since {since}"),
         N_("The state can be written again"),
         N_("The state could not be written from {since} to {until}"),
         N_("Look at the disk or the database of the state. Meanwhile a restart would forget what happened."),
     ),
     IncidentKind.LOG_UNAVAILABLE: Texts(
-        N_("The log cannot be written since {since}"),
+        N_("The log has not been writable since {since}"),
         N_("The log can be written again"),
         N_("The log could not be written from {since} to {until}"),
         N_("Look at what reads the output of the exporter. What is not written yet is written later."),
     ),
     IncidentKind.RELOAD_FAILED: Texts(
-        N_("The new configuration has faults and is not in force"),
+        N_("The new configuration has errors and is not in force"),
         N_("The new configuration is in force"),
-        N_("The new configuration had faults from {since} to {until}"),
+        N_("The new configuration had errors from {since} to {until}"),
         N_(
             "The command clopos-exporter check --offline names every fault. "
             "The configuration from before stays in force."
         ),
     ),
     IncidentKind.CHANNEL_DOWN: Texts(
-        N_("Messages to the channel {channel} are not delivered since {since}"),
+        N_("Messages to the channel {channel} have not been delivered since {since}"),
         N_("Messages to the channel {channel} are delivered again"),
         N_("Messages to the channel {channel} were not delivered from {since} to {until}"),
         N_("The command clopos-exporter notify says why. Messages are kept meanwhile and sent later."),
@@ -165,7 +165,7 @@ VENUE_NOT_READY = Texts(
 ENDED: dict[str, str] = {
     Ended.IGNORED: N_("{station} is left out of the alerts now, {venue}"),
     Ended.REMOVED: N_("{station} was removed from Clopos, {venue}"),
-    Ended.RETIRED: N_("{station} has been inactive for long and is no longer reported, {venue}"),
+    Ended.RETIRED: N_("{station} has been inactive for a long time and is no longer reported, {venue}"),
 }
 """What is said of the end of a station's incident that is over for another reason than that all is well."""
 

@@ -162,7 +162,7 @@ class Renderer:
         over = count - new - going_on
         parts = (
             (new, ngettext("{count} new problem", "{count} new problems", new)),
-            (going_on, ngettext("{count} problem goes on", "{count} problems go on", going_on)),
+            (going_on, ngettext("{count} problem continues", "{count} problems continue", going_on)),
             (over, ngettext("{count} problem is over", "{count} problems are over", over)),
         )
         return self._where(", ".join(text.format(count=number) for number, text in parts if number), notices)

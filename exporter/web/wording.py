@@ -25,7 +25,7 @@ REASONS = {
     Reason.CONNECTION: N_("no connection to Clopos"),
     Reason.CREDENTIALS: N_("Clopos refuses the credentials"),
     Reason.FORBIDDEN: N_("the credentials may not read this"),
-    Reason.GATEWAY: N_("the gateway of Clopos has trouble"),
+    Reason.GATEWAY: N_("the gateway of Clopos has a problem"),
     Reason.GATEWAY_TIMEOUT: N_("Clopos takes too long"),
     Reason.INCOMPLETE: N_("the list kept changing while it was read"),
     Reason.INTEGRATOR: N_("Clopos refuses the integrator"),
@@ -33,7 +33,7 @@ REASONS = {
     Reason.MALFORMED: N_("the answer cannot be understood"),
     Reason.NOT_FOUND: N_("Clopos does not know this venue"),
     Reason.RATE_LIMITED: N_("the request quota is used up"),
-    Reason.REDIRECTED: N_("Clopos sends us elsewhere"),
+    Reason.REDIRECTED: N_("Clopos redirects elsewhere"),
     Reason.TEST_MODE: N_("test and production are mixed up"),
     Reason.THROTTLED: N_("our own share of the request quota is used up"),
     Reason.TIMEOUT: N_("no answer in time"),
@@ -57,7 +57,7 @@ KINDS = {Kind.KITCHEN: N_("kitchen"), Kind.OTHER: N_("other"), Kind.UNKNOWN: N_(
 
 INCIDENTS = {
     IncidentKind.PRINTING_DISABLED: N_("Prints no tickets since {since}."),
-    IncidentKind.STATION_FLAPPING: N_("Disabled and activated again and again in Clopos."),
+    IncidentKind.STATION_FLAPPING: N_("Repeatedly disabled and activated in Clopos."),
     IncidentKind.STATION_REMOVED: N_("Gone from Clopos since {since}."),
     IncidentKind.STATION_UNCLEAR: N_("Clopos gives a status that is neither active nor inactive."),
 }

@@ -22,7 +22,7 @@ from exporter.simulator import Simulator, World
 from exporter.store.sqlite import SQLiteStore
 
 BRAND = "openapitest"
-PATIENCE = 120.0
+TIMEOUT = 120.0
 """Seconds that scenes may take to set up while the browser and other scenes keep the machine busy."""
 
 LONG = "Nərimanov rayonu Atatürk prospekti ticarət mərkəzinin beşinci mərtəbəsindəki restoran zəncirinin ikinci zalı"
@@ -56,10 +56,10 @@ class Stage:
         self.config = config
         self.exporter = scene.exporter(folder, config, scene.flags)
         closing.callback(self.exporter.kill)
-        self.exporter.start(PATIENCE)
+        self.exporter.start(TIMEOUT)
         if scene.read:
             venues = sum(len(world.venues(brand)) for brand in world.brands)
-            self.exporter.until_ready(venues, seconds=PATIENCE)
+            self.exporter.until_ready(venues, seconds=TIMEOUT)
         scene.after(self)
 
     def off(self, venue: str, *stations: str) -> None:
@@ -180,7 +180,7 @@ def everything_of_the_process_is_broken(stage: Stage) -> None:
     stage.off("1", "1")
     refuse_a_reload(stage)
     name = "clopos_exporter_notification_channel_up"
-    stage.exporter.until(lambda: stage.exporter.metrics(name).value(name) == 0, "a dead channel", seconds=2 * PATIENCE)
+    stage.exporter.until(lambda: stage.exporter.metrics(name).value(name) == 0, "a dead channel", seconds=2 * TIMEOUT)
 
 
 def hundred_off(stage: Stage) -> None:
@@ -211,7 +211,7 @@ def lose(*venues: str, kind: str = "not_found") -> Callable[[Stage], None]:
     return lost
 
 
-NOW_WRONG = ("Wrong now", "Orders for it", "0 / 0", "Nothing is wrong", "Every station is active")
+NOW_WRONG = ("Problems now", "Orders for it", "0 / 0", "Nothing is wrong", "Every station is active")
 VENUE = f"/venue?brand={BRAND}&venue_id=1"
 PAST = (
     Happened(5 * DAY, "1", "1", 0),
@@ -235,10 +235,10 @@ SCENES: dict[str, Scene] = {
             View(
                 "broken",
                 [
-                    "The new configuration has faults and is not in force",
-                    "The state cannot be written since",
-                    "The log cannot be written since",
-                    "Messages to the channel shift are not delivered since",
+                    "The new configuration has errors and is not in force",
+                    "The state has not been writable since",
+                    "The log has not been writable since",
+                    "Messages to the channel shift have not been delivered since",
                     "1 kitchen station is off",
                 ],
                 ["Nothing is wrong"],
@@ -263,10 +263,10 @@ SCENES: dict[str, Scene] = {
         brand_settings={"back_office_url": "https://back-office.example", "time_zone": "Asia/Baku"},
         views=[
             View("calm", ["Nothing is wrong", "Every station that should get orders is active", "3 venues"]),
-            View("calm-only-with-trouble", ["No venue has trouble now."], ["No venue and no"], "/?show=troubles"),
-            View("search-without-result", ["No venue and no station is called like that."], (), "/?q=zzz"),
-            View("venue-calm", ["Every station is active in Clopos.", "Open Clopos"], ["Wrong now"], VENUE),
-            View("changes-none", ["Nothing has changed since this exporter began to look."], (), "/changes"),
+            View("calm-only-with-trouble", ["No venue has a problem now."], ["No venue or"], "/?show=troubles"),
+            View("search-without-result", ["No venue or station has this name."], (), "/?q=zzz"),
+            View("venue-calm", ["Every station is active in Clopos.", "Open Clopos"], ["Problems now"], VENUE),
+            View("changes-none", ["Nothing has changed since this exporter started."], (), "/changes"),
             View("venue-missing", ["No such venue"], (), "/venue?brand=x&venue_id=1"),
         ],
     ),
@@ -310,7 +310,7 @@ SCENES: dict[str, Scene] = {
     ),
     "flapping": Scene(
         after=flap,
-        views=[View("flapping", ["Disabled and activated again and again in Clopos."], ["Nothing is wrong"])],
+        views=[View("flapping", ["Repeatedly disabled and activated in Clopos."], ["Nothing is wrong"])],
     ),
     "venue-all-off": Scene(
         after=lambda stage: stage.off("1"),
@@ -341,12 +341,14 @@ SCENES: dict[str, Scene] = {
     "closed": Scene(
         before=lambda stage: stage.off("1", "1"),
         brand_settings={"time_zone": "UTC", "opening_hours": hours(timedelta(hours=5))},
-        views=[View("closed", ["Off, not alerting now: closed until", "No station needs anybody now."], ["Wrong now"])],
+        views=[
+            View("closed", ["Off, not alerting now: closed until", "No station needs attention now."], ["Problems now"])
+        ],
     ),
     "ignored": Scene(
         before=lambda stage: stage.off("1", "1"),
         brand_settings={"time_zone": "UTC", "ignore_stations": [{"station": "1", "until": "2099-12-31"}]},
-        views=[View("ignored", ["Off, not alerting now: ignored until Dec 31, 2099"], ["purpose", "Wrong now"])],
+        views=[View("ignored", ["Off, not alerting now: ignored until Dec 31, 2099"], ["purpose", "Problems now"])],
     ),
     "retired": Scene(
         world=off_for_weeks,
@@ -355,7 +357,7 @@ SCENES: dict[str, Scene] = {
             View(
                 "retired",
                 ["Off, not alerting now: retired, off for more than a week of opening hours."],
-                ["Wrong now", "purpose"],
+                ["Problems now", "purpose"],
             )
         ],
     ),
@@ -364,7 +366,7 @@ SCENES: dict[str, Scene] = {
         views=[
             View(
                 "reload-refused",
-                ["The exporter itself needs a look", "The new configuration has faults and is not in force"],
+                ["The exporter itself needs attention", "The new configuration has errors and is not in force"],
                 ["Nothing is wrong"],
             )
         ],
@@ -372,7 +374,7 @@ SCENES: dict[str, Scene] = {
     "down-fresh": Scene(
         after=clopos_is_down,
         views=[
-            View("down-fresh", ["Clopos does not answer since", "Known before, not confirmed now"], NOW_WRONG),
+            View("down-fresh", ["Clopos has not answered since", "Known before, not confirmed now"], NOW_WRONG),
             View("venue-down-fresh", ["No new data since", "when it was last seen"], NOW_WRONG, VENUE),
         ],
     ),
@@ -382,7 +384,7 @@ SCENES: dict[str, Scene] = {
         views=[
             View(
                 "down-stale",
-                ["Clopos does not answer since", "Was disabled in Clopos when it was last seen"],
+                ["Clopos has not answered since", "Was disabled in Clopos when it was last seen"],
                 NOW_WRONG,
             )
         ],
@@ -390,27 +392,33 @@ SCENES: dict[str, Scene] = {
     "down-from-the-start": Scene(
         read=False,
         before=lambda stage: stage.simulator.faults.add("unavailable"),
-        views=[View("down-from-the-start", ["Clopos does not answer since"], [*NOW_WRONG, "What is below"])],
+        views=[View("down-from-the-start", ["Clopos has not answered since"], [*NOW_WRONG, "What is below"])],
     ),
     "login-failing": Scene(
         read=False,
         before=lambda stage: stage.simulator.faults.add("wrong_credentials", endpoint="auth"),
-        views=[View("login-failing", ["The login of openapitest fails since", "Check client_id"], NOW_WRONG)],
+        views=[
+            View("login-failing", ["The login of openapitest has been failing since", "Check client_id"], NOW_WRONG)
+        ],
     ),
     "list-refused": Scene(
         after=lambda stage: stage.simulator.faults.add("forbidden", endpoint="venues"),
-        views=[View("list-refused", ["The list of venues of openapitest cannot be read since"], ["Nothing is wrong"])],
+        views=[
+            View(
+                "list-refused", ["The list of venues of openapitest has not been readable since"], ["Nothing is wrong"]
+            )
+        ],
     ),
     "one-venue-lost": Scene(
         after=lose("2"),
         views=[
-            View("one-venue-lost", ["No new data from", "Clopos does not know this venue"], ["does not answer since"])
+            View("one-venue-lost", ["No new data from", "Clopos does not know this venue"], ["has not answered since"])
         ],
     ),
     "two-venues-lost": Scene(
         world=lambda _: World.generate(venues=5, stations=4, seed=4),
         after=lose("2", "3"),
-        views=[View("two-venues-lost", ["No new data from 2 of 5 venues since"], ["does not answer since"])],
+        views=[View("two-venues-lost", ["No new data from 2 of 5 venues since"], ["has not answered since"])],
     ),
     "past": Scene(
         world=lambda folder: watched(folder, happened=PAST),
@@ -463,7 +471,7 @@ SCENES: dict[str, Scene] = {
         views=[
             View(
                 "exporter-gone",
-                ["This page gets no answer since", "What is below is what was known then."],
+                ["This page has had no answer since", "The data below is from then."],
                 NOW_WRONG[3:],
             )
         ],

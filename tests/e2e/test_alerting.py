@@ -24,9 +24,9 @@ BRAND = "tandir-group"
 VENUES = 10
 GRILL, BAR = "1", "2"
 SENTENCES = {
-    "CloposKitchenStationInactive": ("Tandır is inactive since", "Tandır is active again"),
+    "CloposKitchenStationInactive": ("Tandır has been inactive since", "Tandır is active again"),
     "CloposVenueNoActiveStation": ("All stations of", "has an active station again"),
-    "CloposStationPrintingDisabled": ("Printing is off at Tandır since", "Printing is on again at Tandır"),
+    "CloposStationPrintingDisabled": ("Printing has been off at Tandır since", "Printing is on again at Tandır"),
 }
 """What the exporter's own message says as an alert fires, and as it is resolved."""
 SHOWN = {

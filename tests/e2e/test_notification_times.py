@@ -146,7 +146,7 @@ def test_a_station_is_reported_when_it_is_no_longer_ignored_and_left_out_where_i
     assert off < midnight, "the machine is too slow for this"
     here.until_messages(1)
     assert here.messages[0][0] > midnight
-    assert here.titles[0].startswith("Bar is inactive since ")
+    assert here.titles[0].startswith("Bar has been inactive since ")
     here._settings["brand"] = {"ignore_stations": ["Bar"]}
     here.exporter.configure(here.config())
     assert here.exporter.reload().status == HTTPStatus.OK
@@ -214,7 +214,7 @@ def test_the_night_in_which_clocks_are_put_back_is_reported_as_the_clock_shows_i
     here.switch(0)
     here.until_messages(1)
     assert off < three - 60 * MINUTE, "the machine is too slow for this"
-    assert here.titles[0] == f"Mətbəx is inactive since {here.shown(off)}, Nizami"
+    assert here.titles[0] == f"Mətbəx has been inactive since {here.shown(off)}, Nizami"
     here.clock.sleep_until(three - 50 * MINUTE)
     on = here.clock.wall()
     here.switch(1)
@@ -258,7 +258,7 @@ def test_a_restart_while_it_fires_says_nothing(restaurant: Callable[..., Restaur
         here.exporter.start()
         here.exporter.until_ready(1)
         here.exporter.until_polled(10)
-    assert here.titles == ["Mətbəx is inactive since 19:00, Nizami"] or len(here.titles) == 1
+    assert here.titles == ["Mətbəx has been inactive since 19:00, Nizami"] or len(here.titles) == 1
     here.switch(1)
     here.until_messages(2)
 
@@ -275,7 +275,7 @@ def test_clopos_away_for_an_hour_is_one_message_and_afterwards_only_what_is_true
         here.switch(1, BAR)
         here.clock.sleep_until(here.clock.at("2026-11-23T20:02"))
         assert [title.split(" since")[0] for title in here.titles] == ["No data from Clopos"]
-    here.until(lambda: here.titles[-1].startswith("Mətbəx is inactive since 19:"), "the station that is inactive")
+    here.until(lambda: here.titles[-1].startswith("Mətbəx has been inactive since 19:"), "the station that is inactive")
     here.exporter.until_polled(10)
     assert here.titles[1:-1] == ["Data from Clopos again, Nizami"]
 

@@ -28,7 +28,7 @@ FASTER = 10.0
 """How fast time runs where the process is killed again and again."""
 
 LINE = re.compile(
-    r"^(?:• )?(?P<station>.+?) (?P<what>is inactive since|is active again|was inactive from)\b", re.MULTILINE
+    r"^(?:• )?(?P<station>.+?) (?P<what>has been inactive since|is active again|was inactive from)\b", re.MULTILINE
 )
 
 
@@ -110,7 +110,7 @@ def simulator() -> Iterator[Simulator]:
 
 
 PATHS = ("/", "/metrics", "/api/v1/incidents", "/api/v1/changes", "/api/v1/stations", "/-/ready")
-INACTIVE, ACTIVE, WAS = "is inactive since", "is active again", "was inactive from"
+INACTIVE, ACTIVE, WAS = "has been inactive since", "is active again", "was inactive from"
 GRILL = "Grill 1-3"
 
 
@@ -201,7 +201,7 @@ def test_telegram_gets_one_message_whatever_it_answered_before(
             until(lambda: len(telegram.received) > already + 1, f"end after {answer}", 60.0)  # noqa: B023
             texts = telegram.texts[already:]
             assert [text.split(" since")[0].split(",")[0] for text in texts] == [
-                f"{GRILL} is inactive",
+                f"{GRILL} has been inactive",
                 f"{GRILL} {ACTIVE}",
             ]
             seen = [exporter.log, exporter.errors, *(exporter.get(path).text for path in PATHS)]

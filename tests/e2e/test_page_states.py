@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from browser import chromium
-from page_scenes import PATIENCE, SCENES, Stage, View
+from page_scenes import SCENES, TIMEOUT, Stage, View
 from playwright.sync_api import Browser, Page, expect
 
 from exporter.i18n import LANGUAGES
@@ -65,7 +65,7 @@ def stages(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
                 closing[one].close()
             for one in chosen[chosen.index(name) :][: AHEAD + 1]:
                 begin(one, pool)
-            return futures[name].result(3 * PATIENCE)
+            return futures[name].result(3 * TIMEOUT)
 
         yield stage
         for stack in closing.values():
@@ -98,7 +98,7 @@ def test_a_state_is_honest_whole_and_for_everybody(
     stage = stages(scene)
     for view in SCENES[scene].views:
         with subtests.test(view.name):
-            stage.exporter.until(partial(is_said, stage, scene, view), f"{view.says}", seconds=PATIENCE)
+            stage.exporter.until(partial(is_said, stage, scene, view), f"{view.says}", seconds=TIMEOUT)
             faults: list[str] = []
             for language in LANGUAGES[1:]:
                 # Whoever has no script has the same page.

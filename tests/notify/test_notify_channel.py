@@ -56,7 +56,7 @@ class World:
         return self.service.titles
 
 
-INACTIVE = "Mətbəx is inactive since 08:00 UTC, Gəncə"
+INACTIVE = "Mətbəx has been inactive since 08:00 UTC, Gəncə"
 ACTIVE = "Mətbəx is active again, Gəncə"
 WAS = "Mətbəx was inactive from 08:00 UTC to 08:20 UTC, Gəncə"
 
@@ -136,7 +136,7 @@ def test_what_another_incident_stands_for_is_not_over() -> None:
     whole = incident(IncidentKind.VENUE_NO_ACTIVE_STATION, station=None, station_id=None)
     world.happens(resolved(incident(), world.clock.wall(), "replaced"), firing(whole))
     world.run(MINUTE)
-    assert world.titles == [INACTIVE, "All stations of Gəncə are inactive since 08:00 UTC"]
+    assert world.titles == [INACTIVE, "All stations of Gəncə have been inactive since 08:00 UTC"]
 
 
 def test_an_end_goes_to_nobody_who_was_not_notified_of_the_beginning() -> None:
@@ -155,9 +155,9 @@ def test_an_incident_that_fires_a_second_time_is_reported_a_second_time() -> Non
         world.happens(resolved(incident(seconds=seconds), world.clock.wall()))
         world.run(MINUTE)
     assert [title.split(",")[0] for title in world.titles] == [
-        "Mətbəx is inactive since 08:00 UTC",
+        "Mətbəx has been inactive since 08:00 UTC",
         "Mətbəx is active again",
-        "Mətbəx is inactive since 09:00 UTC",
+        "Mətbəx has been inactive since 09:00 UTC",
         "Mətbəx is active again",
     ]
 
@@ -357,7 +357,7 @@ def test_only_the_brands_of_this_process_are_reported() -> None:
     world = World(owns=lambda brand: brand == "other")
     world.happens(firing(incident()), firing(incident(brand="other", station="Bar")))
     world.run(MINUTE)
-    assert world.titles == ["Bar is inactive since 08:00 UTC, Gəncə"]
+    assert world.titles == ["Bar has been inactive since 08:00 UTC, Gəncə"]
     assert len(world.outbox.deliveries("shift")) == 2
 
 
@@ -398,7 +398,9 @@ class Listener(FakeTransport):
         outcome = super().send(message)
         if outcome.accepted:
             lines = message.body.splitlines() if message.title[0].isdigit() else [message.title]
-            self.heard += [line.removeprefix("• ") for line in lines if " is " in line or " was " in line]
+            self.heard += [
+                line.removeprefix("• ") for line in lines if " has been " in line or " is " in line or " was " in line
+            ]
         return outcome
 
 
@@ -435,13 +437,13 @@ def test_nothing_is_missing_or_invented_whatever_happens(
         accepted = [
             row.incident.station for row in world.outbox.deliveries("shift") if row.state is DeliveryState.ACCEPTED
         ]
-        assert all(any(line.startswith(f"{name} is inactive") for line in service.heard) for name in accepted)
+        assert all(any(line.startswith(f"{name} has been inactive") for line in service.heard) for name in accepted)
     service.outcomes = [ACCEPTED]
     world.run(2 * HOUR)
     assert {row.state for row in world.outbox.deliveries("shift")} <= {DeliveryState.ACCEPTED}
     firing_now = {one.station for one in open_.values()}
     for name in begun:
-        emitted = [line for line in service.heard if line.startswith(f"{name} is inactive")]
+        emitted = [line for line in service.heard if line.startswith(f"{name} has been inactive")]
         ended = [line for line in service.heard if line.startswith((f"{name} is active", f"{name} was inactive"))]
         assert emitted or ended, "missing"
         assert bool(ended) == (name not in firing_now)

@@ -55,7 +55,7 @@ def test_every_channel_gets_a_test_message_in_its_language(
     (text,) = telegram.texts
     assert text.startswith("Test: “Test mətbəxi” stansiyası ")
     assert "UTC" not in text
-    assert service.received[0]["title"].startswith("Test: Test kitchen is inactive since ")
+    assert service.received[0]["title"].startswith("Test: Test kitchen has been inactive since ")
 
 
 def test_a_channel_can_be_chosen_and_the_end_be_tried(tmp_path: Path, service: Service, telegram: Telegram) -> None:

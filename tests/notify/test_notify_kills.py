@@ -21,7 +21,7 @@ from exporter.store.sqlite import SQLiteStore
 
 KILLS = int(os.environ.get("KILLS", "60"))
 ANSWERS: list[Answer] = [OK, OK, OK, OK, (500, {}), "close"]
-BEGUN, ENDED, PAST = " is inactive since ", " is active again", " was inactive from "
+BEGUN, ENDED, PAST = " has been inactive since ", " is active again", " was inactive from "
 WHOLE = ([BEGUN, ENDED], [PAST])
 """What there is to say of an incident that is over."""
 

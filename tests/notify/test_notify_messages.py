@@ -40,7 +40,7 @@ def stations(count: int, form: Form = Form.FIRING) -> list[Notice]:
 @pytest.mark.parametrize(
     ("language", "title"),
     [
-        ("en", "Mətbəx is inactive since 12:00, Gəncə"),
+        ("en", "Mətbəx has been inactive since 12:00, Gəncə"),
         ("az", "“Mətbəx” stansiyası 12:00 vaxtından bəri söndürülüb, Gəncə"),
         ("ru", "Станция «Mətbəx» отключена с 12:00, Gəncə"),
         ("uz", "“Mətbəx” stansiyasi 12:00 dan beri oʻchirilgan, Gəncə"),
@@ -90,7 +90,7 @@ def test_what_was_over_before_anybody_knew_is_reported_as_past() -> None:
 
 
 def test_a_reminder_says_that_it_is_one() -> None:
-    assert one(Notice(Form.REMINDER, incident())).title == "Reminder: Mətbəx is inactive since 12:00, Gəncə"
+    assert one(Notice(Form.REMINDER, incident())).title == "Reminder: Mətbəx has been inactive since 12:00, Gəncə"
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_a_reminder_says_that_it_is_one() -> None:
     [
         ("removed", "Mətbəx was removed from Clopos, Gəncə"),
         ("ignored", "Mətbəx is left out of the alerts now, Gəncə"),
-        ("retired", "Mətbəx has been inactive for long and is no longer reported, Gəncə"),
+        ("retired", "Mətbəx has been inactive for a long time and is no longer reported, Gəncə"),
     ],
 )
 def test_no_all_clear_is_given_for_a_station_that_is_still_inactive(ended: str, title: str) -> None:
@@ -109,7 +109,7 @@ def test_no_all_clear_is_given_for_a_station_that_is_still_inactive(ended: str, 
 def test_no_all_clear_is_given_for_a_venue_whose_stations_are_left_out() -> None:
     whole = incident(IncidentKind.VENUE_NO_ACTIVE_STATION, station=None, station_id=None)
     title = one(Notice(Form.RESOLVED, whole, NOW, "ignored")).title
-    assert title == "No longer reported: All stations of Gəncə are inactive since 12:00"
+    assert title == "No longer reported: All stations of Gəncə have been inactive since 12:00"
 
 
 def test_a_venue_of_which_no_station_is_ready_is_one_sentence() -> None:
@@ -144,21 +144,24 @@ def test_a_venue_is_named_with_its_brand_where_a_channel_has_several() -> None:
 
 def test_names_are_shown_as_they_are_except_for_what_steers_a_screen() -> None:
     odd = incident(station="<b>Grill & *Bar* 👩‍🍳\n\u202eevil\ud800</b>", venue=venue(name="{station}"))
-    assert one(Notice(Form.FIRING, odd)).title == "<b>Grill & *Bar* 👩‍🍳  evil </b> is inactive since 12:00, {station}"
+    assert (
+        one(Notice(Form.FIRING, odd)).title
+        == "<b>Grill & *Bar* 👩‍🍳  evil </b> has been inactive since 12:00, {station}"
+    )
 
 
 def test_a_name_without_end_is_cut() -> None:
     title = one(Notice(Form.FIRING, incident(station="x" * 1_000_000))).title
-    assert title.startswith("x" * LONGEST_NAME + "… is inactive")
+    assert title.startswith("x" * LONGEST_NAME + "… has been inactive")
 
 
 def test_several_stations_of_a_venue_are_counted_and_listed() -> None:
     message = many(*stations(3))
     assert message.title == "3 stations are inactive, Gəncə"
     assert message.body.splitlines() == [
-        "• Station 0 is inactive since 12:00, Gəncə",
-        "• Station 1 is inactive since 12:00, Gəncə",
-        "• Station 2 is inactive since 12:00, Gəncə",
+        "• Station 0 has been inactive since 12:00, Gəncə",
+        "• Station 1 has been inactive since 12:00, Gəncə",
+        "• Station 2 has been inactive since 12:00, Gəncə",
         "Switch stations on in the Clopos back office, under stations. If some are meant to be off, tell IT.",
     ]
 
@@ -176,7 +179,7 @@ def test_stations_that_are_active_again_are_counted_too() -> None:
 def test_news_of_different_kinds_is_counted_apart() -> None:
     other = Notice(Form.FIRING, incident(IncidentKind.LOGIN_FAILING, venue=None, station=None))
     message = many(*stations(2), *stations(1, Form.RESOLVED), *stations(1, Form.REMINDER), other)
-    assert message.title == "3 new problems, 1 problem goes on, 1 problem is over, tandir-group"
+    assert message.title == "3 new problems, 1 problem continues, 1 problem is over, tandir-group"
     assert message.tone is Tone.FAILURE
 
 
@@ -199,7 +202,7 @@ def test_the_stations_behind_a_grouped_incident_are_listed_by_venue() -> None:
 @pytest.mark.parametrize(
     ("language", "title"),
     [
-        ("en", "Test: Test kitchen is inactive since 12:00, Test venue"),
+        ("en", "Test: Test kitchen has been inactive since 12:00, Test venue"),
         ("az", "Test: “Test mətbəxi” stansiyası 12:00 vaxtından bəri söndürülüb, Test restoranı"),
         ("ru", "Проверка: Станция «Тестовая кухня» отключена с 12:00, Тестовый ресторан"),
         ("uz", "Sinov: “Sinov oshxonasi” stansiyasi 12:00 dan beri oʻchirilgan, Sinov restorani"),

@@ -22,7 +22,7 @@ from exporter.notify.transport import (
     problem_of,
 )
 
-MESSAGE = Message("Mətbəx <b> & co is inactive since 19:32", "One & <two>\n• *x* _y_ [z](u) 🍕", Tone.FAILURE)
+MESSAGE = Message("Mətbəx <b> & co has been inactive since 19:32", "One & <two>\n• *x* _y_ [z](u) 🍕", Tone.FAILURE)
 NO_ANSWER = "no answer from the service in time, or no connection to it"
 TOKEN = Telegram.TOKEN
 

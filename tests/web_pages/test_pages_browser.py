@@ -135,7 +135,7 @@ def test_what_is_typed_is_found_at_once_and_stays_through_updates(
     box.fill("")
     page.get_by_label("Brand").select_option("tandir")
     expect(page.locator(".tile")).to_have_count(4)
-    page.get_by_label("Only with trouble").check()
+    page.get_by_label("Only with problems").check()
     expect(page.locator(".tile")).to_have_count(3)
     assert page.url.endswith("/?brand=tandir&show=troubles")
 
@@ -160,7 +160,7 @@ def test_a_server_that_does_not_answer_is_said(
     page = open_page(f"{serve(source)}/")
     page.route("**/*", lambda route: route.abort("timedout"))
     expect(page.locator("#live-text")).to_contain_text("No answer", timeout=10_000)
-    expect(page.locator("#lost-headline")).to_contain_text("This page gets no answer since")
+    expect(page.locator("#lost-headline")).to_contain_text("This page has had no answer since")
     expect(page.locator("body")).to_have_class("without-answer")
     page.unroute("**/*")
     expect(page.locator("#live-text")).to_contain_text("Live", timeout=10_000)

@@ -45,7 +45,7 @@ class TestOverview:
     def test_all_is_well(self) -> None:
         text = get(source(venue_view("7", BAR)), "/").text
         assert "Nothing is wrong" in text
-        assert "Wrong now" not in text
+        assert "Problems now" not in text
 
     def test_before_the_first_answer(self) -> None:
         assert "Waiting for the first answer of Clopos" in get(source(brands=(brand_view(venues=None),)), "/").text
@@ -53,12 +53,12 @@ class TestOverview:
     def test_a_failing_login_says_what_a_person_should_do(self) -> None:
         failing = brand_view(login_outage=outage(Reason.CREDENTIALS))
         text = get(source(venue_view("7", BAR, outage=outage(Reason.CREDENTIALS)), brands=(failing,)), "/").text
-        assert "The login of tandir fails since 22:10 UTC Reason: Clopos refuses the credentials." in text
+        assert "The login of tandir has been failing since 22:10 UTC Reason: Clopos refuses the credentials." in text
         assert "Check client_id, client_secret and brand" in text
 
     def test_a_venue_without_data_and_its_age(self) -> None:
         text = get(source(venue_view("7", BAR, name="Port", age=200.0, outage=outage())), "/").text
-        assert "Clopos does not answer since 22:10 UTC" in text
+        assert "Clopos has not answered since 22:10 UTC" in text
         assert "read 3 min ago" in text
 
     def test_what_is_expected_is_folded(self) -> None:
@@ -162,10 +162,10 @@ class TestHonesty:
             for number in range(3)
         ]
         answer = get(source(*views), "/")
-        assert answer.html.count("Clopos does not answer since") == 1
+        assert answer.html.count("Clopos has not answered since") == 1
         assert "Known before, not confirmed now" in answer.text
         assert answer.text.count("Was disabled in Clopos when it was last seen. Last seen 21:58 UTC.") == 3
-        for claim in ("Orders for it", "kitchen station is off", "Stations active", "Wrong now", "0 / 0"):
+        for claim in ("Orders for it", "kitchen station is off", "Stations active", "Problems now", "0 / 0"):
             assert claim not in answer.text
 
     def test_where_nothing_is_shown_nothing_is_said_of_it(self) -> None:
@@ -182,10 +182,14 @@ class TestHonesty:
     @pytest.mark.parametrize(
         ("kind", "details", "text"),
         [
-            (IncidentKind.RELOAD_FAILED, {}, "The new configuration has faults and is not in force"),
-            (IncidentKind.STATE_UNAVAILABLE, {}, "The state cannot be written since 22:03 UTC"),
-            (IncidentKind.LOG_UNAVAILABLE, {}, "The log cannot be written since 22:03 UTC"),
-            (IncidentKind.CHANNEL_DOWN, {"channel": "shift"}, "Messages to the channel shift are not delivered since"),
+            (IncidentKind.RELOAD_FAILED, {}, "The new configuration has errors and is not in force"),
+            (IncidentKind.STATE_UNAVAILABLE, {}, "The state has not been writable since 22:03 UTC"),
+            (IncidentKind.LOG_UNAVAILABLE, {}, "The log has not been writable since 22:03 UTC"),
+            (
+                IncidentKind.CHANNEL_DOWN,
+                {"channel": "shift"},
+                "Messages to the channel shift have not been delivered since",
+            ),
         ],
     )
     def test_what_is_wrong_with_the_exporter_itself_is_shown(
@@ -195,7 +199,7 @@ class TestHonesty:
         shown.service_incidents = [incident(kind, brand="", details=details)]
         answer = get(shown, "/")
         assert text in answer.text
-        assert "The exporter itself needs a look" in answer.text
+        assert "The exporter itself needs attention" in answer.text
         assert 'class="now notice"' in answer.html
 
 
@@ -253,7 +257,7 @@ class TestCards:
         members = tuple((str(number), "1") for number in range(6))
         bulk = replace(incident(IncidentKind.MANY_VENUES_INACTIVE), members=members)
         answer = get(source(*views, brands=(brand_view(incidents={"bulk": bulk}),)), "/")
-        assert "6 stations are off, 6 venues Wrong now" in re.sub(r" Stations active.*?sec", "", answer.text)
+        assert "6 stations are off, 6 venues Problems now" in re.sub(r" Stations active.*?sec", "", answer.text)
         shown, _, folded = answer.html.partition("<details")
         assert "Stations of many venues are off" in shown
         assert (shown.count('<li class="trouble '), folded.count('<li class="trouble ')) == (1, 6)
@@ -271,7 +275,7 @@ class TestCards:
         assert '<bdi class="name">11</bdi>' in answer.html
 
     def test_only_with_trouble_on_a_healthy_board_says_so(self) -> None:
-        assert "No venue has trouble now." in get(source(venue_view("7", BAR)), "/?show=troubles").text
+        assert "No venue has a problem now." in get(source(venue_view("7", BAR)), "/?show=troubles").text
 
 
 class TestSearch:
@@ -334,7 +338,7 @@ class TestVenue:
         answer = get(self.shown(), "/venue?brand=tandir&venue_id=7")
         assert "Grill Disabled in Clopos since 21:48 UTC (25 min)." in answer.text
         assert "disabled 2 times, 35 min" in answer.text
-        assert "read 12 sec ago · asked every 30 sec · open until Nov 15 00:13 UTC" in answer.text
+        assert "read 12 sec ago · polled every 30 sec · open until Nov 15 00:13 UTC" in answer.text
         assert 'aria-label="Grill: ' in answer.html
 
     @pytest.mark.parametrize(("span", "shown"), [("week", "Week"), ("month", "Month"), ("century", "Day")])
