@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -38,9 +40,15 @@ HEARD = (
 
 
 @pytest.fixture
-def alertmanager(tmp_path: Path, program: Callable[..., str]) -> Iterator[Alertmanager]:
+def receiver() -> Iterator[Receiver]:
+    with Receiver() as receiver:
+        yield receiver
+
+
+@pytest.fixture
+def alertmanager(tmp_path: Path, program: Callable[..., str], receiver: Receiver) -> Iterator[Alertmanager]:
     found = program("prometheus-alertmanager", "alertmanager")
-    with Receiver() as receiver, Alertmanager(found, tmp_path / "alertmanager", receiver) as server:
+    with Alertmanager(found, tmp_path / "alertmanager", receiver) as server:
         yield server
 
 
@@ -75,3 +83,21 @@ def test_a_wider_alert_mutes_the_narrower_ones_and_nothing_else(alertmanager: Al
         brand = "" if narrower == "CloposExporterDown" else f"brand-{number}"
         assert ((brand, narrower) in muted) is (number < len(MUTED)), narrower
     assert all(brand not in ("other", "morning") for brand, _ in muted)
+
+
+@pytest.mark.slow
+def test_an_alert_that_ended_is_called_over_only_when_its_station_is_active(
+    alertmanager: Alertmanager, receiver: Receiver
+) -> None:
+    kitchen = fired("CloposKitchenStationInactive", "tandir", kind="kitchen_station_inactive")
+    still = fired("CloposStationStillInactive", "tandir", kind="kitchen_station_inactive")
+    began = time.monotonic()
+    alertmanager.post("/api/v2/alerts", [kitchen])
+    receiver.wait_for("Kitchen station", began)
+    over = {"endsAt": datetime.now(UTC).isoformat()}
+    alertmanager.post("/api/v2/alerts", [still, kitchen | over])
+    time.sleep(8)  # several times the interval of its group
+    assert len(receiver.since(began)) == 1
+    # Prometheus sends again what ended, for a quarter of an hour.
+    alertmanager.post("/api/v2/alerts", [still | over, kitchen | over])
+    receiver.wait_for("No longer reported: Kitchen station", began)
