@@ -176,7 +176,6 @@ class Soak:
         self.exporter.configure(self._settings)
         assert self.exporter.reload().status == 200
         if not self._watches_guest:
-            self.witness.forget(self._guest)
             # Its counters go with it, and begin again should it come back.
             self._transitions = {venue: seen for venue, seen in self._transitions.items() if venue[0] != self._guest}
 

@@ -56,14 +56,15 @@ class Memory(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class Sight:
-    """A complete list, by id, as a client was answered at a time (epoch seconds); `sure` once it surely took it in.
+    """A list, by id, as a client was answered at a time (epoch seconds); `sure` once it surely took it in.
 
-    Without rows it is not an answer: it marks that all was forgotten on purpose.
+    One that is not `whole` does not add up: a poller may believe it when it comes again, but it proves no absence.
     """
 
     at: float
     token: str
-    rows: Mapping[str, Row] | None
+    rows: Mapping[str, Row]
+    whole: bool
     sure: bool = False
 
 
@@ -88,7 +89,7 @@ class Witness:
         with self._lock:
             self.asked += 1
             sights = self._sights[asked]
-            if sights and sights[-1].token == token:
+            if sights and sights[-1].token == token and sights[-1].whole:
                 sights[-1].sure = True
         self._api.serve(request, _HeardWire(wire, lambda answer, whole: self._note(asked, token * whole, answer)))
 
@@ -103,13 +104,6 @@ class Witness:
         with self._lock:
             return list(self._sights[asked])
 
-    def forget(self, brand: str) -> None:
-        """Note that a brand was removed from the exporter's configuration: whatever it sees later it sees first."""
-        with self._lock:
-            for asked, sights in self._sights.items():
-                if asked[0] == brand:
-                    sights.append(Sight(self._clock.wall(), "", None))
-
     def faults(self, log: Sequence[Mapping[str, Any]]) -> str:
         """Hold a log, from the first event on, against what was answered; give a line for whatever does not fit."""
         emitted: defaultdict[tuple[List, str], list[EmittedEvent]] = defaultdict(list)
@@ -122,7 +116,7 @@ class Witness:
         faults = []
         for asked in self.lists:
             sights = self.sights(asked)
-            for id_ in {id_ for sight in sights for id_ in sight.rows or ()}:
+            for id_ in {id_ for sight in sights for id_ in sight.rows}:
                 said = emitted.pop((asked, id_), [])
                 fault = _compare(id_, sights, said, venue=asked[1] is None)
                 if fault:
@@ -132,10 +126,10 @@ class Witness:
 
     def _note(self, asked: List, token: str, answer: Answer) -> Callable[[], None]:
         """Note an answer before it is sent, and return what takes that back; without a token it will never be sure."""
-        rows = _rows(answer)
-        if rows is None:
+        rows, whole = _rows(answer) or (None, False)
+        if rows is None or not (whole or asked[1]):  # A venue list that does not add up is believed by nobody.
             return lambda: None
-        sight = Sight(self._clock.wall(), token, rows)
+        sight = Sight(self._clock.wall(), token, rows, whole)
         with self._lock:
             self._sights[asked].append(sight)
         return lambda: self._sights[asked].remove(sight)
@@ -161,8 +155,8 @@ class _HeardWire:
             raise
 
 
-def _rows(answer: Answer) -> dict[str, Row] | None:
-    """Return the rows of a complete list by id, None where a poller cannot take the answer for one."""
+def _rows(answer: Answer) -> tuple[dict[str, Row], bool] | None:
+    """Return the rows of a list by id and whether they add up, None where a poller cannot take the answer for one."""
     headers = answer.headers
     if answer.status != 200 or len(headers) > _MOST_HEADERS or max(map(len, headers.values())) > _LONGEST_HEADER:
         return None
@@ -172,10 +166,10 @@ def _rows(answer: Answer) -> dict[str, Row] | None:
         rows = document["data"] if document["success"] else None
     except (ValueError, TypeError, KeyError, RecursionError, OSError, EOFError, zlib.error):
         return None
-    if not isinstance(rows, list) or document.get("total", len(rows)) != len(rows):
+    if not isinstance(rows, list):
         return None
     found = {str(row["id"]): Row(**{name: row[name] for name in Row._fields if name in row}) for row in rows}
-    return found if len(found) == len(rows) else None
+    return found, len(found) == len(rows) == document.get("total", len(rows))
 
 
 def _compare(id_: str, sights: Iterable[Sight], emitted: Sequence[EmittedEvent], *, venue: bool) -> str | None:
@@ -185,10 +179,9 @@ def _compare(id_: str, sights: Iterable[Sight], emitted: Sequence[EmittedEvent],
     """
     ways: set[tuple[Memory | None, int]] = {(None, 0)}
     for sight in sights:
-        if sight.rows is None:
-            ways = {(None, done) for _, done in ways}
-            continue
         row = sight.rows.get(id_)
+        if row is None and not sight.whole:
+            continue
         after: set[tuple[Memory | None, int]] = set()
         for known, done in ways:
             events = list(_events(known, row, venue=venue))
