@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import click
 
-from benchmarks import cost, incidents, notifying, polling, rules, scrape, ten_thousand, weighting
+from benchmarks import cluster, cost, incidents, notifying, polling, rules, scrape, ten_thousand, weighting
 from benchmarks.figures import DOCUMENT, Figure, circumstances, table, write
 
 PARTS: dict[str, Callable[[], Iterator[Figure]]] = {
@@ -17,6 +17,7 @@ PARTS: dict[str, Callable[[], Iterator[Figure]]] = {
     "weighting": weighting.figures,
     "cost": cost.figures,
     "fleet": ten_thousand.figures,
+    "cluster": cluster.figures,
     "notifying": notifying.figures,
     "incidents": incidents.figures,
     "rules": rules.figures,

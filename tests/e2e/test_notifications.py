@@ -66,12 +66,14 @@ def channel(service: Service, name: str = "shift", **rest: Any) -> dict[str, Any
 
 def said(service: Service) -> list[tuple[str, str]]:
     """Return what was accepted, a pair of station and sentence for each notice, in order."""
-    found = []
-    for message in service.received:
-        several = message["title"][0].isdigit()
-        text = message["message"] if several else message["title"]
-        found += [(match["station"], match["what"]) for match in LINE.finditer(text)]
-    return found
+    return [notice for message in service.received for notice in notices(message)]
+
+
+def notices(message: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return a pair of station and sentence for each notice of a message."""
+    several = message["title"][0].isdigit()
+    text = message["message"] if several else message["title"]
+    return [(match["station"], match["what"]) for match in LINE.finditer(text)]
 
 
 def until(seen: Callable[[], object], what: str, seconds: float = 30.0) -> None:
