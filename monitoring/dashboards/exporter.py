@@ -57,7 +57,7 @@ def build() -> Dashboard:
                 "Whether every exporter can write its state.",
                 query("min(clopos_exporter_store_up)", now=True),
                 states={1: ("written", kit.GREEN), 0: ("not written", kit.RED)},
-                absent="in memory",
+                absent="none",
             )
         )
         .with_panel(
@@ -118,7 +118,7 @@ def build() -> Dashboard:
                 kit.Column("Value", "Reachable", width=100, states=kit.YES),
                 kit.Column("instance", "Polled by"),
                 sort=["Reachable", "Brand"],
-                absent="No exporter polls a brand.",
+                absent="No exporter is known to poll a brand.",
                 height=7,
             )
         )
@@ -281,7 +281,7 @@ def build() -> Dashboard:
                 "Messages waiting",
                 "Messages that wait for delivery, by channel.",
                 query("max by (channel) (clopos_exporter_notification_queue_length)", "{{channel}}"),
-                absent="No channel is configured.",
+                absent="No channel is known.",
             )
         )
         .with_panel(
@@ -293,7 +293,7 @@ def build() -> Dashboard:
                     "sum by (channel, outcome) (increase(clopos_exporter_notifications_total[1h]))",
                     "{{channel}} {{outcome}}",
                 ),
-                absent="No channel is configured.",
+                absent="No channel is known.",
             )
         )
         .with_row(

@@ -339,7 +339,7 @@ def incidents_panel(id_: int, text: str, matchers: str, *columns: Column, height
         text,
         query(incidents(matchers), rows=True),
         Column("severity", "Severity", width=78, states=SEVERITIES),
-        Column("kind", "What", width=172, states={kind: (words, None) for kind, words in KINDS.items()}),
+        Column("kind", "What", width=182, states={kind: (words, None) for kind, words in KINDS.items()}),
         *columns,
         Column("Value", "Since", width=130, unit=units.DateTimeFromNow),
         hidden=["venue_id", "station_id", *([] if BRAND_COLUMN in columns else ["brand"])],

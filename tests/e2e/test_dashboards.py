@@ -82,7 +82,8 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory, program: Callable[..., 
         world.set_status(BRAND, TROUBLED, GRILL, 0)
         stack.enter_context(simulator.faults.during("status", code=503, venue=OPEN, endpoint="stations"))
         until(lambda: server.firing(audience="business"), "alert", 90)
-        until(lambda: server.firing(audience="it"), "alert for IT", 90)
+        about_a_venue = 'ALERTS{alertstate="firing",audience="it",venue!=""}'
+        until(lambda: server.query(about_a_venue), "alert for IT about a venue", 120)
         time.sleep(20)
         yield server
 
