@@ -146,7 +146,7 @@ def test_the_own_messages_and_those_of_alertmanager_say_the_same(
 
     for alert, venue, begin, end in (
         ("CloposKitchenStationInactive", "1", partial(switch, world, "1", 0), partial(switch, world, "1", 1)),
-        ("CloposVenueNoActiveStation", "3", partial(switch_all, world, "3", 0), partial(switch_all, world, "3", 1)),
+        ("CloposVenueNoActiveStation", "6", partial(switch_all, world, "6", 0), partial(switch_all, world, "6", 1)),
         (
             "CloposStationPrintingDisabled",
             "2",
