@@ -137,7 +137,8 @@ class PollLoop:
                 self._discover_at = min(
                     self._discover_at, max(self._discovered_at + discovery_interval, self._soonest_discovery())
                 )
-        self._scheduler.reschedule(self._discovery_job)
+        for job in (self._poll_job, self._discovery_job):
+            self._scheduler.reschedule(job)
 
     def _next_poll(self) -> float:
         if self._pool.free(self.brand):

@@ -135,10 +135,15 @@ class RoundRobin:
         return self._failed_in_a_row >= min(FAILURES_IN_A_ROW, max(2, len(self._slots)))
 
     def configure(self, poll_interval: float, stale_after: float) -> None:
-        """Apply settings; every venue keeps its slot."""
+        """Apply settings; every venue keeps its slot, which comes sooner where the interval becomes shorter."""
         with self._lock:
+            self._plan()
+            before, now = self._rate, self._clock.monotonic()
             self._poll_interval, self._stale_after = poll_interval, stale_after
             self._per_second = None
+            self._plan()
+            if self._slots and self._next > now:
+                self._next = now + (self._next - now) * min(1.0, before / self._rate)
 
     def set_venues(self, venues: Iterable[Venue]) -> None:
         """Poll these venues from now on: a known one keeps its slot, a new one comes first.

@@ -111,7 +111,7 @@ def test_a_reload_does_not_wait_for_a_clopos_that_hangs(simulator: Simulator, st
     exporter.until_ready()
     simulator.faults.add("hang")
     exporter.until(lambda: simulator.traffic.entries()[-1].code is None, "a request that hangs")
-    exporter.configure(configuration(simulator, poll_interval="2s"))
+    exporter.configure(configuration(simulator, brands=[brand_section(simulator, BRAND, requests_per_minute=200)]))
     began = time.monotonic()
     assert exporter.reload().status == 200
     assert time.monotonic() - began < 5

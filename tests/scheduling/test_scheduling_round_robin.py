@@ -333,6 +333,16 @@ def test_settings_that_change_keep_every_place_in_the_round(simulation: Simulati
         assert max(simulation.gaps(id_)) <= 33
 
 
+def test_a_shorter_interval_is_in_force_at_once(simulation: Simulation, rounds: RoundRobin) -> None:
+    rounds.configure(3600.0, 7200.0)
+    rounds.set_venues(venues(2))
+    simulation.run(60)
+    simulation.forget_starts()
+    rounds.configure(30.0, 7200.0)
+    simulation.run(32)
+    assert [len(simulation.starts[id_]) for id_ in ("0", "1")] == [1, 1]
+
+
 # What fails
 
 
