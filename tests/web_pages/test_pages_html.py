@@ -487,3 +487,22 @@ def test_a_page_follows_the_state() -> None:
     assert "1 kitchen station is off" in get(shown, "/").text
     shown.views = [replace(shown.views[0], stale=True)]
     assert "No new data" in get(shown, "/").text
+
+
+def test_what_pages_name_is_in_the_style_sheet() -> None:
+    closed = Opening(is_open=False, next_open=NOW + 60, next_close=None)
+    shown = source(
+        venue_view("7", GRILL, BAR), venue_view("8", GRILL, outage=outage()), venue_view("9", opening=closed)
+    )
+    shown.record(Event.VENUE_LOST, 180.0, shown.views[1], reason="tls")
+    paths = ("/", "/venue?brand=tandir&venue_id=7", "/venue?brand=tandir&venue_id=8", "/changes")
+    used = {
+        name
+        for path in paths
+        for _, attributes in Elements(get(shown, path).html).found
+        for name in str(attributes.get("class") or "").split()
+        if not name.startswith("icon-")
+    }
+    known = set(re.findall(r"\.([a-z][a-z-]*)", get(shown, "/static/page.css").html))
+    assert {"nodata", "nodata-span", "remembered", "disabled", "unknown"} <= used
+    assert used - known <= {"copy", "first", "second", "shape", "strip-of-time", "fine", "quiet", "plain", "whole"}
