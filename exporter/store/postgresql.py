@@ -22,7 +22,7 @@ from exporter.journal import Entry, JournalQuery
 from exporter.model import BrandState, Change, VenueKey, VenueState
 from exporter.outbox import Delivery, DeliveryState
 from exporter.store import rows
-from exporter.store.database import Database, DatabaseConnection, migrate
+from exporter.store.database import OPERATION_SECONDS, Database, DatabaseConnection, migrate
 from exporter.store.memory import FORGET_SECONDS, MemoryStore
 
 LOG = get_logger()
@@ -38,6 +38,9 @@ FRESHNESS_SECONDS = 10.0
 
 JOURNAL_ROWS = 100_000
 """Entries kept in memory until they are emitted, while the log or the database cannot be written."""
+
+CLOSE_SECONDS = 0.7
+"""How long each transaction of the end may take."""
 
 LOAD_SECONDS = 10.0
 """How long it may take to load brands on takeover."""
@@ -89,6 +92,7 @@ class PostgreSQLStore(MemoryStore):
         self._leases: dict[str, Lease] = {}
         self._writing = RLock()
         self._migrated = False
+        self._seconds = OPERATION_SECONDS
         self._up = False
         self.problem: str | None = None
         self._due = self._prune_at = -math.inf
@@ -208,7 +212,7 @@ class PostgreSQLStore(MemoryStore):
             leases = {brand: self._leases[brand] for brand in brands if brand in self._leases}
             for brand in leases:
                 self._drop(brand)
-        with self._leasing.transaction() as connection:
+        with self._leasing.transaction(self._seconds) as connection:
             connection.executemany(
                 "UPDATE leases SET expires_at = clock_timestamp() WHERE brand = ? AND owner = ? AND fence = ?",
                 [(brand, self.member, lease.fence) for brand, lease in leases.items()],
@@ -344,8 +348,10 @@ class PostgreSQLStore(MemoryStore):
     def close(self) -> None:
         """Write what is not written yet, give every brand up at once, and leave."""
         try:
+            # The process has to end soon, whatever the database does; leases end by themselves.
+            self._seconds = CLOSE_SECONDS
             self.release(self.held)
-            with self._leasing.transaction() as connection:
+            with self._leasing.transaction(self._seconds) as connection:
                 connection.execute("DELETE FROM members WHERE member = ?", (self.member,))
         except StoreError as error:
             LOG.warning("store.not_released", problem=str(error), effect="its brands are taken over when leases end")
@@ -359,7 +365,7 @@ class PostgreSQLStore(MemoryStore):
             return
         brands = sorted(brand for brand in self._brands_to_write() if brand in self._leases and self.owns(brand))
         try:
-            with self._writer.transaction() as connection:
+            with self._writer.transaction(self._seconds) as connection:
                 # Locked, so that a takeover waits for the end of this transaction; a zombie's ends by itself.
                 fences = dict(
                     connection.execute(

@@ -273,6 +273,16 @@ class TestTrouble:
         self.has_caught_up(store, postgresql)
 
     @pytest.mark.slow
+    def test_a_process_ends_soon_though_the_database_hangs(self, open_one: Open, proxy: Proxy) -> None:
+        store = open_one("first", through(proxy))
+        proxy.cut()
+        store._venues_due.add(VENUE.key)
+        began = time.monotonic()
+        store.close()
+        assert time.monotonic() - began < 4.0
+        proxy.restore()
+
+    @pytest.mark.slow
     def test_a_statement_that_arrives_after_the_cut_is_fenced(
         self, open_one: Open, proxy: Proxy, postgresql: PostgreSQL
     ) -> None:
