@@ -35,7 +35,8 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
             world.add_venue(brand, f"Nizami küçəsi {venue}", id=venue)
             for name, kind in (("Tandır", 1), ("Bar", 0), ("Горячий цех", 1), ('Pizza "Napoli"', 0)):
                 world.add_station(brand, venue, name, type=kind)
-    with Simulator(world, tiers=None) as simulator:
+    # A token that ends soon would be an incident.
+    with Simulator(world, tiers=None, token_lifetime=365 * 86400) as simulator:
         brands = [{"brand": b, "token": simulator.tokens.issue(b)[0], "base_url": simulator.url} for b in world.brands]
         config = configuration(simulator, brands=brands)
         with Exporter(tmp_path_factory.mktemp("stage"), config) as exporter:

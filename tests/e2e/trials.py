@@ -63,7 +63,8 @@ def try_faults(folder: Path, place: Place, expected: Mapping[str, Reason | None]
 
     What cannot be fixed by waiting is asked again by a reload, as a person would do it.
     """
-    with Simulator(world_of(expected, VENUES[place]), tiers=None) as simulator:
+    # A token that ends soon would be an incident.
+    with Simulator(world_of(expected, VENUES[place]), tiers=None, token_lifetime=365 * 86400) as simulator:
         brands = [
             {"brand": brand, "token": simulator.tokens.issue(brand)[0], "base_url": simulator.url} for brand in expected
         ]

@@ -36,7 +36,7 @@ def test_systemd_rates_the_exposure_as_the_documentation_says(program: Program) 
     )
     exposure = re.search(r"Overall exposure level for clopos-exporter.service: ([\d.]+)", done.stdout)
     assert exposure, done.stderr
-    assert f"exposure at {exposure[1]}" in ROOT.joinpath("docs", "install.md").read_text()
+    assert f"exposure of {exposure[1]}" in ROOT.joinpath("docs", "install.md").read_text()
     assert float(exposure[1]) < 1.5
 
 
