@@ -19,6 +19,7 @@ from typing import NoReturn
 import pytest
 import yaml
 from containers import ROOT, Engine
+from packaging.requirements import Requirement
 
 from exporter import __version__
 
@@ -76,8 +77,14 @@ def test_everything_is_there_with_its_checksum(dist: Path) -> None:
 
 
 def locked_packages() -> set[tuple[str, str]]:
-    text = ROOT.joinpath("requirements.lock").read_text()
-    return set(re.findall(r"^([a-z0-9-]+)(?:\[.*\])?==([^ ;]+)(?! ;)", text, re.MULTILINE))
+    """Return name and version of every package that is locked for this interpreter and system."""
+    lines = ROOT.joinpath("requirements.lock").read_text().splitlines()
+    locked = [Requirement(line.removesuffix("\\")) for line in lines if re.match(r"[a-z0-9]", line)]
+    return {
+        (one.name, str(one.specifier).removeprefix("=="))
+        for one in locked
+        if one.marker is None or one.marker.evaluate()
+    }
 
 
 class Advisories(ThreadingHTTPServer):
