@@ -223,7 +223,7 @@ class Login:
         if brand_wide:
             self.backoff.record(REPLACEMENT, error)
             error = CloposError(error.reason, error.message, brand_wide=True)
-        elif self.renewable and error.reason in (Reason.TOKEN, Reason.CREDENTIALS):
+        elif self.logs_in and error.reason in (Reason.TOKEN, Reason.CREDENTIALS):
             error = CloposError(Reason.FORBIDDEN, f"{error.message}, with a new token too")
         self.backoff.record(scope, error)
         return error
