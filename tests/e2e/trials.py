@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,7 +132,13 @@ def _until_shown(exporter: Exporter, place: Place, expected: Mapping[str, Reason
 
     for brand in expected.keys() - failing:
         exporter.until_polled(2, brand=brand)
+
+    def reported() -> bool:
+        lost = Counter(event["brand"] for event in exporter.events("venue.lost"))
+        return place == "venues" or all(lost[brand] >= len(VENUES[place]) for brand in failing)
+
     exporter.until(seen, "effect of every fault", seconds=90)
+    exporter.until(reported, "an event for every venue that is lost", seconds=60)
 
 
 def _until_mended(exporter: Exporter, place: Place, expected: Mapping[str, Reason | None]) -> None:
