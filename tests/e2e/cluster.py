@@ -461,7 +461,8 @@ def without_database(lines: Iterable[Line], end: float) -> list[Trouble]:
 def notices_that_differ(lines: Iterable[Line], service: TimedService, doubts: Sequence[Trouble]) -> list[str]:
     """Return the stations about which people heard something else than the log says.
 
-    What a process logs while it cannot write may be forgotten before it is sent, and only what is stored is sent.
+    What a process logs while it cannot write may be forgotten before it is sent, and only what is stored is sent. An
+    end that was not sent when another process took over may be left out where the station is off again by then.
     """
     logged: defaultdict[str, list[tuple[str, bool, str]]] = defaultdict(list)
     heard: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
@@ -469,7 +470,10 @@ def notices_that_differ(lines: Iterable[Line], service: TimedService, doubts: Se
         if line.event.get("incident") == "kitchen_station_inactive":
             what = INACTIVE if line.event["event"] == "incident.firing" else ACTIVE
             doubtful = any(one.process == line.process and one.start <= line.at <= one.end for one in doubts)
-            logged[line.event["station"]].append((what, doubtful, f"{line.at:.2f} {line.process}"))
+            known = logged[line.event["station"]]
+            if known and (what, known[-1][0]) == (INACTIVE, ACTIVE) and known[-1][2].split()[1] != line.process:
+                known[-1] = (ACTIVE, True, known[-1][2])
+            known.append((what, doubtful, f"{line.at:.2f} {line.process}"))
     for at, body in service.accepted:
         for station, what in notices(body):
             heard[station] += [(one, f"{at:.2f}") for one in ((INACTIVE, ACTIVE) if what == WAS else (what,))]

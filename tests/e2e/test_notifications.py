@@ -261,7 +261,7 @@ def test_a_dead_channel_delays_nobody_and_is_reported_on_the_others_once(
             "a channel that is down",
             150.0,
         )
-        down = "Messages to the channel shift are not delivered"
+        down = "Messages to the channel shift have not been delivered"
         until(lambda: any(down in message["title"] for message in service.received), "news of it")
         exporter.until_polled(5)
         assert sum(down in message["title"] for message in service.received) == 1

@@ -105,9 +105,12 @@ class Witness:
             return list(self._sights[asked])
 
     def faults(self, log: Sequence[Mapping[str, Any]]) -> str:
-        """Hold a log, from the first event on, against what was answered; give a line for whatever does not fit."""
+        """Hold a log, from the first event on, against what was answered; return a line for whatever does not fit.
+
+        A start repeats what an earlier life logged without storing that it did: such an event counts once.
+        """
         emitted: defaultdict[tuple[List, str], list[EmittedEvent]] = defaultdict(list)
-        for event in log:
+        for event in once(log):
             if event["event"] in STATION_EVENTS:
                 key = ((event["brand"], event["venue_id"]), event["station_id"])
                 emitted[key].append((event["event"], event["station"], event.get("updated_at")))
@@ -133,6 +136,15 @@ class Witness:
         with self._lock:
             self._sights[asked].append(sight)
         return lambda: self._sights[asked].remove(sight)
+
+
+def once(log: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return a log without repeated events: the same, about the same, of the same observation."""
+    kept: dict[Any, Mapping[str, Any]] = {}
+    for number, event in enumerate(log):
+        same = tuple(event.get(key) for key in ("event", "brand", "venue_id", "station_id", "observed_at"))
+        kept.setdefault(same if "observed_at" in event else number, event)
+    return list(kept.values())
 
 
 class _HeardWire:

@@ -18,7 +18,7 @@ from exporter.model import Change, Event
 from exporter.outbox import IncidentKey, key
 from monitoring.rules.render import ROOT
 
-RULES = ROOT / "monitoring/prometheus/clopos.rules.yml"
+RULES = ROOT / "helm/clopos-exporter/files/rules.yaml"
 HELD_SECONDS = 840
 """For how long the rules hold what was said by an exporter that is not scraped; it is a quarter of an hour at most."""
 
