@@ -97,8 +97,7 @@ def test_a_renamed_station_has_its_series_under_the_new_name_alone(stage: Stage,
     simulator.world.rename(brand, VENUE, STATION, "Soyuq sex")
     event = exporter.until_event("station.renamed", brand=brand)
     assert (event["station"], event["previous"]) == ("Soyuq sex", old["station"])
-    samples = exporter.metrics()
-    assert samples.value("clopos_station_active", **{**old, "station": "Soyuq sex"}) == 1
+    samples = exporter.until_value(1, "clopos_station_active", **{**old, "station": "Soyuq sex"})
     assert samples.value("clopos_station_active", **old) is None
 
 
