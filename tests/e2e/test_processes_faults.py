@@ -52,8 +52,8 @@ def test_no_fault_leaves_a_brand_unowned_for_long(tmp_path: Path, postgresql: Po
         print(len(cluster.troubles), "faults; the longest pauses:", *pauses[:5], sep="\n")  # noqa: T201
         print(len(requests), "requests", len(events), "events", len(cluster.service.received), "messages")  # noqa: T201
         found = [f"{seconds:.1f} s {what}" for seconds, what in pauses if seconds > witnessed.UNOWNED_SECONDS]
-        # A process that was frozen sends what it had begun before, what a process says while its database is cut off may
-        # be lost, and a merged message lists an end after what began again. That is not told apart well enough yet to
+        # A process that was frozen sends what it had begun before, what one says while its database is cut off may be
+        # lost, and a merged message lists an end after what began again. That is not distinguished well enough yet to
         # fail a build for it: a run with FAULTS looks at it.
         differences = [
             *witnessed.polled_too_soon(requests),
