@@ -10,7 +10,8 @@ import structlog
 
 from exporter.clock import Clock
 from exporter.errors import StoreError
-from exporter.store.postgresql import Cluster, PostgreSQLStore
+from exporter.store.leases import Cluster
+from exporter.store.postgresql import PostgreSQLStore
 
 ROUND_SECONDS = 1.0
 """How often leases are renewed and the other processes looked at."""

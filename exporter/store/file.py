@@ -88,20 +88,6 @@ class StateFile:
         self.unread.discard(brand)
         return found
 
-    def holds(self, state: VenueState | BrandState) -> bool:
-        """Return whether the file has all of a state but how fresh it is."""
-        if isinstance(state, BrandState):
-            return state == self.brands.get(state.brand)
-        saved = self.venues.get(state.venue.key)
-        return (
-            saved is not None
-            and state.stations is saved.stations
-            and state.transitions is saved.transitions
-            and state.outage is saved.outage
-            and state.incidents is saved.incidents
-            and state.records is saved.records
-        )
-
     def write(
         self,
         venues: Mapping[VenueKey, VenueState | None],

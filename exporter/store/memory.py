@@ -73,7 +73,7 @@ class MemoryStore:
             return list(self._brands.values())
 
     def commit(
-        self, *states: VenueState | BrandState, changes: Sequence[Change] = (), removed: Iterable[VenueKey] = ()
+        self, *states: VenueState | BrandState, changes: Sequence[Change] = (), removed: Collection[VenueKey] = ()
     ) -> None:
         """Store new states and the changes that led to them, and delete removed venues, all at once."""
         self._take(states, changes, removed)
@@ -136,7 +136,7 @@ class MemoryStore:
         """Do nothing: there is nothing to close."""
 
     def _take(
-        self, states: Iterable[VenueState | BrandState], changes: Sequence[Change], removed: Iterable[VenueKey]
+        self, states: Sequence[VenueState | BrandState], changes: Sequence[Change], removed: Collection[VenueKey]
     ) -> None:
         with self._lock:
             for key in removed:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from itertools import takewhile
 from pathlib import Path
-from threading import RLock
 
 from structlog import get_logger
 
@@ -15,52 +14,40 @@ from exporter.clock import Clock
 from exporter.errors import StoreError
 from exporter.journal import Entry, JournalQuery
 from exporter.model import BrandState, Change, Instant, Venue, VenueKey, VenueState
-from exporter.outbox import Delivery
+from exporter.store.durable import FRESHNESS_SECONDS, DurableStore, is_same
 from exporter.store.file import DamagedError, InUseError, StateFile, read_entries_after, read_journal
-from exporter.store.memory import MemoryStore
 
 LOG = get_logger()
-
-FRESHNESS_SECONDS = 10.0
-"""How long the file may be behind where a poll changed nothing but how fresh the data is."""
 
 RETRY_SECONDS = 30.0
 """How long a file that cannot be written is left alone."""
 
 
-class SQLiteStore(MemoryStore):
-    """Keep states and the journal in memory and in a file.
+class SQLiteStore(DurableStore):
+    """Keep states and the journal in memory and in a file, which catches up as soon as it can be written again.
 
     The venues of a brand are read when the brand is first asked for, so that a start with thousands does not wait for
-    all. What a poll changed is written, in one transaction, before `commit` returns. While the file cannot be written
-    everything goes on from memory, and the file catches up as soon as it can. Raises InUseError where another process
-    writes the same file.
+    all. Raises InUseError where another process writes the same file.
     """
 
+    effect = "serving goes on from memory until the file can be written again"
+
     def __init__(self, path: Path, clock: Clock, journal_retention: float) -> None:
-        super().__init__()
         self._path = path.resolve()
-        self._clock = clock
+        super().__init__(clock, place=str(self._path))
         self._retention = journal_retention
-        self._writing = RLock()
         self._file: StateFile | None = None
         self._loaded = False
         self._unread: set[str] = set()
         self._damaged = False
-        self._problem: str | None = None
-        self._due = -math.inf
-        self._venues_due: set[VenueKey] = set()
-        self._brands_due: set[str] = set()
         self._cursors_due = False
-        self._deliveries_due: set[int] = set()
         self._written_id = 0
-        now = clock.now()
         try:
-            self._open(now)
+            self._open(clock.now())
         except InUseError:
             raise
         except StoreError as error:
-            self._lose(error, now)
+            self._lose(error)
 
     @property
     def up(self) -> bool | None:
@@ -78,50 +65,6 @@ class SQLiteStore(MemoryStore):
             self._read(unread)
         return super().venues(brand)
 
-    def commit(
-        self, *states: VenueState | BrandState, changes: Sequence[Change] = (), removed: Iterable[VenueKey] = ()
-    ) -> None:
-        """Store states, changes and removals, and write them unless only the freshness is new. Never raises."""
-        with self._writing:
-            gone = list(removed)
-            for brand in {key[0] for key in gone} | {_brand_of(state) for state in states}:
-                self._read(brand)
-            last_delivery = self._last_delivery
-            self._take(states, changes, gone)
-            self._deliveries_due.update(range(last_delivery + 1, self._last_delivery + 1))
-            self._venues_due.update(gone)
-            for state in states:
-                if isinstance(state, VenueState):
-                    self._venues_due.add(state.venue.key)
-                else:
-                    self._brands_due.add(state.brand)
-            new = self._file is not None and not all(map(self._file.holds, states))
-            self._write(urgent=bool(changes or gone) or new)
-            self._trim()
-        if changes:
-            self._wake_consumers(changes)
-
-    def forget_brand(self, brand: str) -> None:
-        """Delete the state of a brand and of its venues; their journal stays."""
-        with self._writing:
-            self._read(brand)
-            self._venues_due.update(key for key in self._venues if key[0] == brand)
-            self._brands_due.add(brand)
-            super().forget_brand(brand)
-            self._write(urgent=True)
-
-    def journal(self, query: JournalQuery) -> list[Entry]:
-        """Return entries, newest first: all that the file keeps, or those in memory while it cannot be read."""
-        if self.up:
-            try:
-                return read_journal(self._path, query)
-            except DamagedError as error:
-                with self._writing:
-                    self._lose(error, self._clock.now())
-            except StoreError as error:
-                LOG.warning("store.journal_unreadable", path=str(self._path), problem=str(error))
-        return super().journal(query)
-
     def entries_after(self, id_: int, limit: int) -> Sequence[Entry]:
         """Return the entries that follow an id, oldest first, from the file where memory does not reach back so far."""
         with self._lock:
@@ -130,7 +73,7 @@ class SQLiteStore(MemoryStore):
             try:
                 return read_entries_after(self._path, id_, limit)
             except StoreError as error:
-                LOG.warning("store.journal_unreadable", path=str(self._path), problem=str(error))
+                self._on_unreadable(error)
         return super().entries_after(id_, limit)
 
     def advance(self, consumer: str, id_: int) -> None:
@@ -138,13 +81,6 @@ class SQLiteStore(MemoryStore):
         with self._writing:
             super().advance(consumer, id_)
             self._cursors_due = True
-            self._write(urgent=True)
-
-    def update_deliveries(self, deliveries: Sequence[Delivery]) -> None:
-        """Store new states of deliveries, all at once; those that are done are deleted."""
-        with self._writing:
-            super().update_deliveries(deliveries)
-            self._deliveries_due.update(delivery.id for delivery in deliveries)
             self._write(urgent=True)
 
     def close(self) -> None:
@@ -156,6 +92,26 @@ class SQLiteStore(MemoryStore):
                 self._file.close()
                 self._file = None
             self._due = math.inf
+
+    def _take(
+        self, states: Sequence[VenueState | BrandState], changes: Sequence[Change], removed: Collection[VenueKey]
+    ) -> None:
+        for brand in {key[0] for key in removed} | {_brand_of(state) for state in states}:
+            self._read(brand)
+        super()._take(states, changes, removed)
+
+    def _is_stored(self, state: VenueState | BrandState) -> bool:
+        return self._file is not None and is_same(state, self._file.venues, self._file.brands)
+
+    def _read_journal(self, query: JournalQuery) -> list[Entry]:
+        return read_journal(self._path, query)
+
+    def _on_unreadable(self, error: StoreError) -> None:
+        if isinstance(error, DamagedError):
+            with self._writing:
+                self._lose(error)
+        else:
+            super()._on_unreadable(error)
 
     def _write(self, *, urgent: bool) -> None:
         now = self._clock.now()
@@ -171,7 +127,7 @@ class SQLiteStore(MemoryStore):
                 deliveries = {id_: self._deliveries.get(id_) for id_ in self._deliveries_due}
             file.write(venues, brands, entries=entries, cursors=cursors, deliveries=deliveries, wall=now.wall)
         except StoreError as error:
-            self._lose(error, now)
+            self._lose(error)
             return
         self._written_id = file.last_id
         self._due = now.monotonic + FRESHNESS_SECONDS
@@ -179,9 +135,7 @@ class SQLiteStore(MemoryStore):
         self._brands_due.clear()
         self._cursors_due = False
         self._deliveries_due.clear()
-        if self._problem is not None:
-            self._problem = None
-            LOG.info("store.recovered", path=str(self._path))
+        self._recover()
 
     def _open(self, now: Instant) -> StateFile:
         """Open the file; what it has and memory has not is taken over the first time, and dropped later on."""
@@ -234,7 +188,7 @@ class SQLiteStore(MemoryStore):
                 self._file, self._damaged, self._due = None, True, -math.inf
                 self._write(urgent=True)
             except StoreError as error:
-                self._lose(error, now)
+                self._lose(error)
 
     def _take_over(self, file: StateFile, brand: str, now: Instant) -> None:
         states = file.read_venues(brand, now)
@@ -259,18 +213,13 @@ class SQLiteStore(MemoryStore):
                 self._last_id += shift
             self._written_id = last_id
 
-    def _lose(self, error: StoreError, now: Instant) -> None:
-        """Go on from memory, and log it once."""
+    def _lose(self, error: StoreError) -> None:
         if self._file:
             self._file.close()
             self._file = None
         self._damaged = self._damaged or isinstance(error, DamagedError)
-        self._due = now.monotonic + RETRY_SECONDS
-        problem = str(error)
-        if problem != self._problem:
-            self._problem = problem
-            effect = "serving goes on from memory until the file can be written again"
-            LOG.error("store.unavailable", path=str(self._path), problem=problem, effect=effect)
+        self._due = self._clock.monotonic() + RETRY_SECONDS
+        super()._lose(error)
 
 
 def _brand_of(state: VenueState | BrandState) -> str:

@@ -11,7 +11,7 @@ import pytest
 from exporter.app.ownership import MOST_MOVES, Ownership, chosen
 from exporter.clock import Clock
 from exporter.errors import StoreError
-from exporter.store.postgresql import Cluster
+from exporter.store.leases import Cluster
 
 BRANDS = [f"brand-{number}" for number in range(60)]
 

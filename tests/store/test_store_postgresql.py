@@ -20,7 +20,8 @@ from exporter.model import BrandState, Event, StationState, Topic, VenueState
 from exporter.outbox import Route
 from exporter.store import schema
 from exporter.store.database import VERSION, Database, migrate
-from exporter.store.postgresql import LEASE_SECONDS, PRUNE_SECONDS, PostgreSQLStore
+from exporter.store.leases import LEASE_SECONDS
+from exporter.store.postgresql import PRUNE_SECONDS, PostgreSQLStore
 
 BRAND = VENUE.brand
 TOUCHED = change(Event.STATION_TOUCHED, 10.0)

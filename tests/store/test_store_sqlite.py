@@ -41,9 +41,10 @@ from exporter.model import (
 )
 from exporter.outbox import DeliveryState, Route
 from exporter.store import file, rows
+from exporter.store.durable import FRESHNESS_SECONDS
 from exporter.store.file import read_journal
 from exporter.store.memory import JOURNAL_ROWS
-from exporter.store.sqlite import FRESHNESS_SECONDS, RETRY_SECONDS, SQLiteStore
+from exporter.store.sqlite import RETRY_SECONDS, SQLiteStore
 
 DAY = 86_400.0
 Unprivileged = Callable[[], AbstractContextManager[None]]
@@ -607,7 +608,7 @@ class TestTrouble:
         folder.mkdir()
         store = opened(folder / "state.db", clock)
         store.commit(state(clock, GRILL))
-        store._lose(StoreError("gone"), clock.now())
+        store._lose(StoreError("gone"))
         store.commit(removed=[VENUE.key])
         clock.forward(RETRY_SECONDS)
         store.commit(BrandState("tandir"))
