@@ -34,6 +34,7 @@ def figures() -> Iterator[Figure]:
             "busy change": lambda: busy.poll(changed=True),
             "calm scrape": calm.scrape,
             "busy scrape": busy.scrape,
+            "changed scrape": busy.scrape_with_a_new_incident,
         },
     )
     what = f"{OPEN:,} incidents in {VENUES:,} venues"
@@ -51,6 +52,8 @@ def figures() -> Iterator[Figure]:
         50,
         "{:.1f} ms",
     )
+    what = f"{what}: the same after one of them began"
+    yield Figure.at_most(what, took["changed scrape"] * 1e3, 50, "{:.1f} ms")
 
 
 class _Brand:
@@ -89,6 +92,13 @@ class _Brand:
         """Return the seconds that a scrape takes to make with everything about the process made again."""
         self._exposition.expire_telemetry()
         return timed(lambda: self._exposition.scrape("", "gzip"))
+
+    def scrape_with_a_new_incident(self) -> float:
+        """Return the seconds that a scrape takes to make in which the lines of one incident are new."""
+        state = self._states["0"]
+        incidents = {key: replace(one, began_at=one.began_at - 1) for key, one in state.incidents.items()}
+        self._states["0"] = replace(state, incidents=incidents)
+        return self.scrape()
 
     def _poll(self, venue_id: str) -> float:
         self._polls += 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -88,24 +88,9 @@ def _inactive(view: VenueView) -> Iterator[Row]:
             yield Row((venue.brand, station.kind.value, station.name, station.id, venue.name, venue.id), seconds)
 
 
-def first_of_each_series(incidents: Iterable[Incident]) -> Iterable[Incident]:
-    """Return the earliest of the incidents that share all labels, as two bulk edits do.
-
-    Prometheus refuses a whole scrape for a series that comes twice.
-    """
-    found: dict[tuple[str, ...], Incident] = {}
-    for incident in sorted(incidents, key=lambda incident: incident.began_at):
-        found.setdefault(_incident_labels(incident), incident)
-    return found.values()
-
-
 def _incidents(incident: Incident) -> Iterator[Row]:
-    yield Row(_incident_labels(incident), incident)
-
-
-def _incident_labels(incident: Incident) -> tuple[str, ...]:
     venue = incident.venue
-    return (
+    labels = (
         incident.brand,
         incident.kind.value,
         incident.severity.value,
@@ -115,6 +100,7 @@ def _incident_labels(incident: Incident) -> tuple[str, ...]:
         venue.name if venue else "",
         venue.id if venue else "",
     )
+    yield Row(labels, incident)
 
 
 def _brands(view: BrandView) -> Iterator[Row]:

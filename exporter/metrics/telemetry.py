@@ -22,8 +22,9 @@ from prometheus_client.openmetrics import exposition as openmetrics_exposition
 from prometheus_client.registry import Collector
 
 from exporter import __version__
-from exporter.metrics.families import BRAND_FAMILIES, INCIDENT_FAMILIES, first_of_each_series
-from exporter.metrics.render import table
+from exporter.metrics.families import BRAND_FAMILIES, INCIDENT_FAMILIES
+from exporter.metrics.incidents import IncidentLines
+from exporter.metrics.render import header, table
 from exporter.model import Incident, Reason
 from exporter.views import BrandView
 
@@ -75,7 +76,7 @@ class Telemetry:
     ) -> None:
         # When a counter began says nothing that process_start_time_seconds does not say.
         prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
-        self._brands, self._incidents = brands, incidents
+        self._brands, self._incidents, self._incident_lines = brands, incidents, IncidentLines()
         self._registry = CollectorRegistry()
         self._registry.register(
             _Optional("clopos_exporter_store_up", "Whether the state can be written to where it is kept.", store_up)
@@ -163,8 +164,9 @@ class Telemetry:
         registry = self._registry.restricted_registry(names) if names else self._registry
         families = [family for family in BRAND_FAMILIES if not names or family.name in names]
         brands = table(families, self._brands(), openmetrics=openmetrics)
-        of_incidents = [family for family in INCIDENT_FAMILIES if not names or family.name in names]
-        brands += table(of_incidents, first_of_each_series(self._incidents()), openmetrics=openmetrics)
+        for family, samples in zip(INCIDENT_FAMILIES, self._incident_lines.columns(self._incidents()), strict=True):
+            if not names or family.name in names:
+                brands += header(family, openmetrics=openmetrics) + samples
         if openmetrics:
             return brands + bytes(openmetrics_exposition.generate_latest(registry))  # type: ignore[no-untyped-call]
         return brands + generate_latest(registry)
