@@ -11,12 +11,6 @@ from typing import Any
 from exporter.model import IncidentKind, Topic
 from monitoring.rules.texts import fill, short
 
-RUNBOOKS = "https://clopos-exporter.example.com/runbooks"
-"""Where docs/runbooks is published: put your own address here, or into the Helm chart's values."""
-
-GRAFANA = "https://grafana.example.com"
-"""Where the dashboards are: put your own address here, or into the Helm chart's values."""
-
 ONE_LINE = 150
 """Characters that an expression may have on one line."""
 
@@ -45,14 +39,6 @@ class Audience(StrEnum):
     IT = "it"
 
 
-_DASHBOARDS = {
-    Scope.STATION: "clopos-venue?var-brand={{ $labels.brand | urlquery }}&var-venue={{ $labels.venue_id | urlquery }}"
-    "&var-station={{ $labels.station_id | urlquery }}",
-    Scope.VENUE: "clopos-venue?var-brand={{ $labels.brand | urlquery }}&var-venue={{ $labels.venue_id | urlquery }}",
-    Scope.BRAND: "clopos-kitchen?var-brand={{ $labels.brand | urlquery }}",
-    Scope.EXPORTER: "clopos-exporter",
-}
-
 _SCOPES = {
     IncidentKind.VENUE_NO_ACTIVE_STATION: Scope.VENUE,
     IncidentKind.STATION_UNCLEAR: Scope.VENUE,
@@ -68,11 +54,11 @@ _SCOPES = {
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A recording rule; `why` stands above it in the file."""
+    """A recording rule; `why`, if there is anything to say, stands above it in the file."""
 
     name: str
     expr: str
-    why: str
+    why: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the rule as a rule file holds it."""
@@ -84,7 +70,8 @@ class Alert:
     """An alerting rule.
 
     `meaning` is one sentence for the index of the runbooks; `summary` and `description` may use the words of `texts`.
-    Alerts for the restaurants carry the short texts of their runbook in Azerbaijani and Russian.
+    Alerts for the restaurants carry the short texts of their runbook in Azerbaijani and Russian. Links to runbooks and
+    dashboards follow from name and labels: the chart adds them, and so do the templates of Alertmanager.
     """
 
     name: str
@@ -96,13 +83,6 @@ class Alert:
     audience: Audience
     summary: str
     description: str
-    dashboard: str | None = None
-
-    @property
-    def dashboard_url(self) -> str:
-        """Return the address of the dashboard that shows more, its variables filled in."""
-        page = _DASHBOARDS[self.scope] if self.dashboard is None else self.dashboard
-        return f"{GRAFANA}/d/{page}"
 
     def as_dict(self) -> dict[str, Any]:
         """Return the rule as a rule file holds it."""
@@ -115,8 +95,6 @@ class Alert:
                 "summary": fill(self.summary),
                 "description": fill(self.description),
                 **({} if self.audience is Audience.IT else {lang: short(self.name, lang) for lang in ("az", "ru")}),
-                "runbook_url": f"{RUNBOOKS}/{self.name}.md",
-                "dashboard_url": self.dashboard_url,
             },
         }
 
@@ -139,7 +117,6 @@ def incident(kind: IncidentKind, name: str, meaning: str, summary: str, **more: 
 
     Its description is the short text of its runbook, unless `more` has one.
     """
-    stations = kind.topic is Topic.STATIONS
     return Alert(
         name=name,
         meaning=meaning,
@@ -147,10 +124,9 @@ def incident(kind: IncidentKind, name: str, meaning: str, summary: str, **more: 
         wait=None,
         severity=Severity(kind.severity),
         scope=_SCOPES.get(kind, Scope.STATION),
-        audience=Audience.BUSINESS if stations else Audience.IT,
+        audience=Audience.BUSINESS if kind.topic is Topic.STATIONS else Audience.IT,
         summary=summary,
         description=more.get("description") or f"{summary}. {short(name, 'en')}",
-        dashboard=None if stations else "clopos-exporter?var-brand={{ $labels.brand | urlquery }}",
     )
 
 

@@ -24,24 +24,16 @@ INCIDENTS = (
         _INCIDENT,
         f"""
         time() * max by ({_LABELS}) (
-          clopos_incident and on (job, instance, brand, venue_id) clopos_venue_up == 1
+          clopos_incident and on (job, instance, brand, venue_id) (clopos_venue_up == 1 or clopos_brand_up == 1)
           or
-          clopos_incident{{venue_id!=""}} unless on (brand, venue_id) venue:clopos_venue_up:max == 1
-          or
-          clopos_incident{{venue_id=""}} and on (job, instance, brand) clopos_brand_up == 1
-          or
-          clopos_incident{{venue_id="",brand!=""}} unless on (brand) clopos_brand_up == 1
+          clopos_incident{{brand!=""}}
+          unless on (brand, venue_id) (venue:clopos_venue_up:max == 1 or clopos_brand_up == 1)
         )
         or
-        (
-          {_INCIDENT}{{venue_id!=""}} > time() - {BRIDGED}
-          unless on (brand, venue_id) venue:clopos_venue_up:max
-        )
-        or
-        ({_INCIDENT}{{venue_id=""}} > time() - {BRIDGED} unless on (brand) clopos_brand_up)
+        {_INCIDENT} > time() - {BRIDGED} unless on (brand, venue_id) (venue:clopos_venue_up:max or clopos_brand_up)
         """,
-        "When an incident was last said to fire. Exporters that can read the venue, or the brand, are believed; "
-        "if none can, all are. Where no exporter is scraped, what was said before holds for a quarter of an hour.",
+        "When an incident was last reported: by exporters that can read its venue or brand, or if none can by any. "
+        "If none is scraped, it is kept for 15 minutes.",
     ),
     Record(
         "incident:clopos_incident:ended",
@@ -56,7 +48,7 @@ INCIDENTS = (
 STATIONS = (
     Record(
         "venue:clopos_venue_open:current",
-        "max by (brand, venue_id) (clopos_venue_open) or 1 + 0 * max by (brand, venue_id) (clopos_venue_up)",
+        "max by (brand, venue_id) (clopos_venue_open) or venue:clopos_venue_up:max >= bool 0",
         "A venue without opening hours is always open.",
     ),
     Record(
@@ -77,16 +69,14 @@ POLLS = (
         "brand:clopos_venue_poll_failures:ratio_rate5m",
         """
         sum by (brand) (rate(clopos_venue_poll_failures_total[5m]))
-        /
-        sum by (brand) (rate(clopos_venue_polls_total[5m]))
+        / sum by (brand) (rate(clopos_venue_polls_total[5m]))
         """,
-        "The share of polls that failed in the last 5m. The longer ones are averages of it.",
+        "The share of polls that failed in the last 5 minutes, and its averages over longer times.",
     ),
     *(
         Record(
             f"brand:clopos_venue_poll_failures:ratio_rate{window}",
             f"avg_over_time(brand:clopos_venue_poll_failures:ratio_rate5m[{window}])",
-            f"The share of polls that failed in the last {window}.",
         )
         for window in ("30m", "1h", "6h")
     ),

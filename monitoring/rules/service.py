@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from exporter.model import IncidentKind
 from monitoring.rules.model import Alert, Audience, Scope, Severity, incident
+
+_of_exporter = partial(Alert, scope=Scope.EXPORTER, audience=Audience.IT)
+_of_brand = partial(Alert, scope=Scope.BRAND, audience=Audience.IT)
+_of_venue = partial(Alert, scope=Scope.VENUE, audience=Audience.IT)
 
 INCIDENTS = (
     incident(
@@ -64,28 +70,23 @@ INCIDENTS = (
 
 ALERTS = (
     *INCIDENTS,
-    Alert(
+    _of_venue(
         name="CloposVenueMissing",
         meaning="A venue that was watched within the last twelve hours is no longer listed by Clopos.",
         expr="""
-        (
-          max_over_time(venue:clopos_venue_up:max[12h:30m]) == 1
-          unless on (brand, venue_id) clopos_venue_poll_interval_seconds
-        )
-        and on (brand)
-        clopos_brand_up == 1
+        max_over_time(venue:clopos_venue_up:max[12h:1h]) == 1
+        unless on (brand, venue_id) clopos_venue_poll_interval_seconds
+        and on (brand) clopos_brand_up == 1
         """,
         wait="10m",
         severity=Severity.WARNING,
-        scope=Scope.VENUE,
-        audience=Audience.IT,
         summary="Venue <venue> of <brand> is no longer watched",
         description="""
         Venue <venue> (<brand>) was watched today, and Clopos no longer lists it, or the configuration no longer names
         it, while the brand answers. If it was closed for good, this ends by itself after twelve hours.
         """,
     ),
-    Alert(
+    _of_brand(
         name="CloposQuotaNearlyExhausted",
         meaning="Less than a tenth of a brand's API requests per minute is left.",
         expr="""
@@ -96,136 +97,101 @@ ALERTS = (
         """,
         wait="5m",
         severity=Severity.WARNING,
-        scope=Scope.BRAND,
-        audience=Audience.IT,
         summary="The API quota of <brand> is nearly used up",
         description="""
         <percentage> of the requests per minute that Clopos allows for <brand> is left. The
         exporter slows down by itself; what else uses the brand's API, or lower requests_per_minute.
         """,
-        dashboard="clopos-exporter?var-brand={{ $labels.brand | urlquery }}",
     ),
-    Alert(
+    _of_brand(
         name="CloposPollErrorBudgetBurn",
         meaning="So many polls of a brand fail that a month's 1 % is used up within days.",
-        # Two windows each, after the SRE workbook: the long one says that it matters, the short one that it goes on.
+        # Two windows each, after the SRE workbook: the long one says that it matters, the short one that it goes on. A
+        # month's 1 % is used up in two days at 14.4 times as many failures, and in five at 6 times.
         expr="""
-        (
-          brand:clopos_venue_poll_failures:ratio_rate1h > 14.4 * 0.01
-          and
-          brand:clopos_venue_poll_failures:ratio_rate5m > 14.4 * 0.01
-        )
+        brand:clopos_venue_poll_failures:ratio_rate1h > 0.144 and brand:clopos_venue_poll_failures:ratio_rate5m > 0.144
         or
-        (
-          brand:clopos_venue_poll_failures:ratio_rate6h > 6 * 0.01
-          and
-          brand:clopos_venue_poll_failures:ratio_rate30m > 6 * 0.01
-        )
+        brand:clopos_venue_poll_failures:ratio_rate6h > 0.06 and brand:clopos_venue_poll_failures:ratio_rate30m > 0.06
         """,
         wait="2m",
         severity=Severity.WARNING,
-        scope=Scope.BRAND,
-        audience=Audience.IT,
         summary="Many polls of <brand> fail",
         description="""
         <percentage> of the polls of <brand> fail, where 1 % is the most that is meant to over a
         month. The panel "Failures by reason" of the dashboard says why.
         """,
-        dashboard="clopos-exporter?var-brand={{ $labels.brand | urlquery }}",
     ),
-    Alert(
+    _of_brand(
         name="CloposHoursMissing",
         meaning="Venues have no opening hours configured and are therefore treated as always open.",
-        expr="""
-        count by (brand) (
-          group by (brand, venue_id) (clopos_venue_up)
-          unless on (brand, venue_id)
-          clopos_venue_open
-        )
-        """,
+        expr="count by (brand) (venue:clopos_venue_up:max unless on (brand, venue_id) clopos_venue_open)",
         wait="1h",
         severity=Severity.INFO,
-        scope=Scope.BRAND,
-        audience=Audience.IT,
         summary="<value> venues of <brand> have no opening hours",
         description="""
         <value> venues of <brand> have no opening_hours in the exporter's configuration: they count as open day
         and night, and a station that is switched off after closing time will alert.
         """,
     ),
-    Alert(
+    _of_exporter(
         name="CloposExporterReloadFailed",
         meaning="An exporter refused its new configuration and runs on with the old one.",
         expr="clopos_exporter_config_last_reload_successful == 0",
         wait="1m",
         severity=Severity.WARNING,
-        scope=Scope.EXPORTER,
-        audience=Audience.IT,
         summary="The exporter <instance> refused its new configuration",
         description="""
         The last reload of <instance> failed: it runs on with the configuration from before, and would not
         start with the new one. `clopos-exporter check` names every fault with its place.
         """,
     ),
-    Alert(
+    _of_exporter(
         name="CloposExporterStoreDown",
         meaning="An exporter cannot write its state.",
         expr="clopos_exporter_store_up == 0",
         wait="5m",
         severity=Severity.WARNING,
-        scope=Scope.EXPORTER,
-        audience=Audience.IT,
         summary="The exporter <instance> cannot write its state",
         description="""
         <instance> cannot write to its state.path: it works on from memory, and what happens until this is
         fixed is forgotten at its next start. Check the volume: full, read-only, or gone?
         """,
     ),
-    Alert(
+    _of_exporter(
         name="CloposExporterLogDown",
         meaning="An exporter cannot write its log.",
-        expr="""
-        clopos_exporter_log_up == 0
-        """,
+        expr="clopos_exporter_log_up == 0",
         wait="5m",
         severity=Severity.WARNING,
-        scope=Scope.EXPORTER,
-        audience=Audience.IT,
         summary="The exporter <instance> cannot write its log",
         description="""
         Look at what reads the output of <instance>: what is not written yet is written later.
         """,
     ),
-    Alert(
+    _of_exporter(
         name="CloposNotificationChannelDown",
         meaning="Messages to a notification channel are not delivered.",
-        expr="""
-        clopos_exporter_notification_channel_up == 0
-        """,
+        expr="clopos_exporter_notification_channel_up == 0",
         wait="5m",
         severity=Severity.WARNING,
-        scope=Scope.EXPORTER,
-        audience=Audience.IT,
         summary="Messages of <instance> to the channel <channel> are not delivered",
         description="""
         `clopos-exporter notify` says why. Messages are kept meanwhile and sent later, up to their max_age.
         """,
     ),
-    Alert(
+    _of_exporter(
         name="CloposWebCertificateExpiring",
         meaning="The certificate of an exporter's web listener ends soon.",
         expr="clopos_exporter_web_certificate_expiry_timestamp_seconds - time() < 7 * 86400",
         wait="15m",
         severity=Severity.WARNING,
-        scope=Scope.EXPORTER,
-        audience=Audience.IT,
         summary="The certificate of <instance> ends soon",
         description="""
         The certificate that <instance> serves ends in {{ $value | humanizeDuration }}: renew it, or Prometheus will not
         scrape it any more. The exporter reads the new files by itself.
         """,
     ),
-    Alert(
+    _of_exporter(
         name="CloposShardMissing",
         meaning="A shard is not scraped: nobody watches its brands.",
         expr="""
@@ -235,14 +201,12 @@ ALERTS = (
         """,
         wait="5m",
         severity=Severity.CRITICAL,
-        scope=Scope.EXPORTER,
-        audience=Audience.IT,
         summary="Only <value> shards of {{ $labels.job }} are scraped",
         description="""
         Fewer shards are scraped than there are to be: nobody watches the brands of those that are missing.
         """,
     ),
-    Alert(
+    _of_brand(
         name="CloposBrandVanished",
         meaning="A brand that was watched within the last six hours is watched by no exporter.",
         expr="""
@@ -252,36 +216,26 @@ ALERTS = (
         """,
         wait="10m",
         severity=Severity.CRITICAL,
-        scope=Scope.BRAND,
-        audience=Audience.IT,
         summary="<brand> is no longer watched",
         description="""
         No exporter serves metrics of <brand> any more, though one did within six hours. If it was taken out of the
         configuration on purpose, this ends by itself.
         """,
-        dashboard="clopos-exporter?var-brand={{ $labels.brand | urlquery }}",
     ),
-    Alert(
+    _of_brand(
         name="CloposBrandOwners",
         meaning="A brand is polled by none of the processes that share it, or by two.",
-        expr="""
-        max by (job, brand) (clopos_exporter_brand_owned) == 0
-        or
-        sum by (job, brand) (clopos_exporter_brand_owned) > 1
-        and on (job) clopos_exporter_brand_owned == 0
-        """,
+        # Exporters that share nothing own all their brands each: only where one owns less do they share.
+        expr="sum by (job, brand) (clopos_exporter_brand_owned) != 1 and on (job) clopos_exporter_brand_owned == 0",
         wait="3m",
         severity=Severity.CRITICAL,
-        scope=Scope.BRAND,
-        audience=Audience.IT,
         summary="<brand> is polled by <value> processes in place of one",
         description="""
         The processes of {{ $labels.job }} share their brands, and each is polled by exactly one. Check that all of them
         reach the same database, and the clocks of their machines.
         """,
-        dashboard="clopos-exporter?var-brand={{ $labels.brand | urlquery }}",
     ),
-    Alert(
+    _of_brand(
         name="CloposPollsLate",
         meaning="Polls of a brand start late or are skipped.",
         expr="""
@@ -291,16 +245,13 @@ ALERTS = (
         """,
         wait="10m",
         severity=Severity.WARNING,
-        scope=Scope.BRAND,
-        audience=Audience.IT,
         summary="Polls of <brand> start late",
         description="""
         Polls of <brand> start late or are skipped: what is shown is older than the poll interval. Check the load of the
         machine and how fast Clopos answers, and how many venues share the quota.
         """,
-        dashboard="clopos-exporter?var-brand={{ $labels.brand | urlquery }}",
     ),
-    Alert(
+    _of_exporter(
         name="CloposExporterCrashLooping",
         meaning="An exporter was started again and again.",
         expr="""
@@ -309,78 +260,61 @@ ALERTS = (
         """,
         wait="1m",
         severity=Severity.WARNING,
-        scope=Scope.EXPORTER,
-        audience=Audience.IT,
         summary="The exporter <instance> restarted <value> times within half an hour",
         description="""
         See the last lines of its log before each start, and whether its memory limit is reached.
         """,
     ),
-    Alert(
+    _of_brand(
         name="CloposReplicasDiffer",
         meaning="Exporters of the same brand have different venues or opening hours.",
         expr="""
-        count by (brand) (
-          max by (brand, venue_id) (clopos_venue_open) != min by (brand, venue_id) (clopos_venue_open)
-        )
-        or
-        max by (brand) (count by (brand, job, instance) (clopos_venue_poll_interval_seconds))
-        != min by (brand) (count by (brand, job, instance) (clopos_venue_poll_interval_seconds))
+        count by (brand) (stddev by (brand, venue_id) (clopos_venue_open) > 0)
+        or stddev by (brand) (count by (brand, job, instance) (clopos_venue_poll_interval_seconds)) > 0
         """,
         wait="15m",
         severity=Severity.WARNING,
-        scope=Scope.BRAND,
-        audience=Audience.IT,
         summary="The exporters of <brand> have different configurations",
         description="""
         Exporters of <brand> do not agree on its venues or on which of them are open. Give all of them the same
         configuration.
         """,
-        dashboard="clopos-exporter?var-brand={{ $labels.brand | urlquery }}",
     ),
-    Alert(
+    _of_exporter(
         name="CloposExporterDown",
         meaning="Prometheus cannot scrape an exporter, or a target of a job that is named after it.",
         # The alert keeps itself going, so that it outlasts the day; a job of this name need never have been up.
         expr="""
         up{job=~"clopos.*|.+-clopos-exporter"} == 0
-        or
-        up == 0
-        and on (job, instance)
-        (last_over_time(clopos_exporter_build_info[1d]) or ALERTS{alertname="CloposExporterDown"})
+        or up == 0 and on (job, instance) last_over_time(clopos_exporter_build_info[1d])
+        or up == 0 and on (job, instance) ALERTS{alertname="CloposExporterDown"}
         """,
         wait="3m",
         severity=Severity.CRITICAL,
-        scope=Scope.EXPORTER,
-        audience=Audience.IT,
         summary="The exporter <instance> cannot be scraped",
         description="""
         Prometheus has not reached <instance> for three minutes. Without another exporter for its brands,
         nothing is known of their stations and no change of a station alerts.
         """,
     ),
-    Alert(
+    _of_exporter(
         name="CloposExporterAbsent",
         meaning="No exporter is scraped at all.",
         expr="absent(clopos_exporter_build_info)",
         wait="10m",
         severity=Severity.CRITICAL,
-        scope=Scope.EXPORTER,
-        audience=Audience.IT,
         summary="No Clopos exporter is being scraped",
         description="""
         Prometheus has no series of any Clopos exporter: it is not running, or no longer among the scrape targets.
         Nothing is known of any station and no change of a station alerts.
         """,
     ),
-    Alert(
+    _of_exporter(
         name="CloposWatchdog",
         meaning="Fires always: its absence means that alerts do not arrive.",
         expr="vector(1) == 1",
         wait=None,
         severity=Severity.INFO,
-        scope=Scope.EXPORTER,
-        audience=Audience.IT,
         summary="Alerts arrive",
         description="Fires always. Route it to something that warns you when it stops.",
     ),

@@ -13,10 +13,8 @@ ALERTS = (
         expr="""
         incident:clopos_incident:ended
         and on (brand, venue_id, station_id) clopos_station_inactive_since_timestamp_seconds
-        or
-        incident:clopos_incident:ended{station_id=""} unless on (brand, venue_id) clopos_stations_active > 0
-        or
-        incident:clopos_incident:ended unless on (brand, venue_id) venue:clopos_venue_up:max == 1
+        or incident:clopos_incident:ended{station_id=""} unless on (brand, venue_id) clopos_stations_active > 0
+        or incident:clopos_incident:ended unless on (brand, venue_id) venue:clopos_venue_up:max == 1
         """,
         wait=None,
         severity=Severity.INFO,
@@ -44,11 +42,8 @@ ALERTS = (
         name="CloposVenueNoPrintingStation",
         meaning="Printing was switched off for a station, and no other station of the venue prints.",
         expr="""
-        group by (brand, venue_id, venue) (
-          incident:clopos_incident:seen_timestamp_seconds{kind="printing_disabled"}
-        )
-        and on (brand, venue_id)
-        max by (brand, venue_id) (sum by (brand, venue_id, job, instance) (clopos_stations_printable)) == 0
+        group by (brand, venue_id, venue) (incident:clopos_incident:seen_timestamp_seconds{kind="printing_disabled"})
+        and on (brand, venue_id) max by (brand, venue_id) (clopos_stations_printable) == 0
         """,
         wait=None,
         severity=Severity.CRITICAL,

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from monitoring.rules import ALERTS
-from monitoring.rules.model import Alert, Audience
+from monitoring.rules.model import Alert, Audience, Scope
 from monitoring.rules.render import ROOT
 
 CONFIG = ROOT / "monitoring/alertmanager/alertmanager.yml"
@@ -69,20 +69,15 @@ def test_times_are_local_ones() -> None:
     assert set(re.findall(r"\.(?:Starts|Ends)At\.(\w+)", template)) == {"Local"}
 
 
-def test_a_time_of_day_in_a_message_is_that_of_the_time_zone_of_alertmanager(program: Program, tmp_path: Path) -> None:
-    templates = f"--template.glob={CONFIG.parent}/templates/*.tmpl"
-    alerts = [
-        {
-            "status": "firing",
-            "labels": {"alertname": "CloposExporterDown", "severity": "critical"},
-            "annotations": {"description": "Down."},
-            "startsAt": "2026-11-27T08:00:00Z",
-        }
-    ]
-    data = {"receiver": "it", "status": "firing", "alerts": alerts, "commonLabels": {}, "groupLabels": {}}
-    path = tmp_path / "alerts.json"
+def rendered(program: Program, folder: Path, template: str, labels: dict[str, str], **annotations: str) -> str:
+    """Render a message about one alert that fires, as Alertmanager does in Baku."""
+    annotations = {"summary": "Summary.", "description": "Down.", **annotations}
+    alert = {"status": "firing", "labels": labels, "annotations": annotations, "startsAt": "2026-11-27T08:00:00Z"}
+    data = {"receiver": "it", "status": "firing", "alerts": [alert], "commonLabels": {}, "groupLabels": {}}
+    path = folder / "alerts.json"
     path.write_text(json.dumps(data))
-    text = '--template.text={{ template "clopos.it" . }}'
+    templates = f"--template.glob={CONFIG.parent}/templates/*.tmpl"
+    text = f'--template.text={{{{ template "{template}" . }}}}'
     done = subprocess.run(
         [program("amtool"), "template", "render", templates, text, f"--template.data={path}"],
         env={"TZ": "Asia/Baku"},
@@ -90,4 +85,43 @@ def test_a_time_of_day_in_a_message_is_that_of_the_time_zone_of_alertmanager(pro
         text=True,
         check=False,
     )
-    assert "since 12:00 +04" in done.stdout, done.stderr
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_a_time_of_day_in_a_message_is_that_of_the_time_zone_of_alertmanager(program: Program, tmp_path: Path) -> None:
+    text = rendered(program, tmp_path, "clopos.it", {"alertname": "CloposExporterDown", "severity": "critical"})
+    assert "since 12:00 +04" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "address"),
+    [
+        ("CloposKitchenStationInactive", "clopos-venue?var-brand=tandir+group&var-venue=7&var-station=1"),
+        ("CloposVenueNoActiveStation", "clopos-venue?var-brand=tandir+group&var-venue=7"),
+        ("CloposManyVenuesInactive", "clopos-kitchen?var-brand=tandir+group"),
+        ("CloposVenueDataStale", "clopos-exporter?var-brand=tandir+group"),
+        ("CloposExporterDown", "clopos-exporter"),
+    ],
+)
+def test_a_message_leads_to_the_dashboard_and_the_runbook_of_its_alert(
+    name: str, address: str, program: Program, tmp_path: Path
+) -> None:
+    alert = next(alert for alert in ALERTS if alert.name == name)
+    ids = {"brand": "tandir group", "venue_id": "7", "station_id": "1"}
+    known = [Scope.EXPORTER, Scope.BRAND, Scope.VENUE, Scope.STATION].index(alert.scope)
+    labels = {"alertname": name, **alert.as_dict()["labels"], **dict(list(ids.items())[:known])}
+    assert rendered(program, tmp_path, "clopos.link", labels) == f"https://grafana.example.com/d/{address}"
+    for template in ("clopos.it", "clopos.shift"):
+        assert f"https://clopos-exporter.example.com/runbooks/{name}.md" in rendered(
+            program, tmp_path, template, labels
+        )
+
+
+def test_links_that_an_alert_has_of_its_own_are_taken(program: Program, tmp_path: Path) -> None:
+    labels = {"alertname": "CloposStationTouchedOften", "audience": "it"}
+    own = {"runbook_url": "https://wiki.test/stations", "dashboard_url": "https://graphs.test/d/own"}
+    assert rendered(program, tmp_path, "clopos.link", labels, **own) == own["dashboard_url"]
+    text = rendered(program, tmp_path, "clopos.it", labels, **own)
+    assert own["runbook_url"] in text
+    assert "example.com" not in text

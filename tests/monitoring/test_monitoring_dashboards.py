@@ -314,10 +314,3 @@ def test_every_metric_is_served_or_recorded(uid: str) -> None:
     for title, expr in expressions(uid):
         used = set(re.findall(r"\b(?:\w+:)?clopos_\w+(?::\w+)?", expr))
         assert {name.removesuffix("_bucket") for name in used} <= known | {"clopos_venue_next_"}, title
-
-
-@pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert.name)
-def test_an_alert_leads_to_a_dashboard_and_fills_its_variables(alert: Any) -> None:
-    address = re.fullmatch(r"https://[\w.]+/d/([\w-]+)(?:\?(.*))?", alert.dashboard_url)
-    assert address is not None
-    assert set(re.findall(r"var-(\w+)=", address[2] or "")) <= variables(address[1]).keys()

@@ -169,22 +169,37 @@ def rule_with(chart: Chart, **values: Any) -> dict[str, Any]:
 
 def test_the_rendered_rules_are_the_tested_ones_with_the_addresses_of_the_site(chart: Chart) -> None:
     rule = rule_with(chart, grafanaUrl="https://graphs.chain.test/", runbooksUrl="https://wiki.chain.test/clopos")
-    text = CHART.joinpath("files/rules.yaml").read_text()
-    text = text.replace("https://grafana.example.com", "https://graphs.chain.test")
-    text = text.replace("https://clopos-exporter.example.com/runbooks", "https://wiki.chain.test/clopos")
-    assert rule["spec"] == yaml.safe_load(text)
+    for alert in alerts_of(rule):
+        assert alert["annotations"].pop("runbook_url") == f"https://wiki.chain.test/clopos/{alert['alert']}.md"
+        assert alert["annotations"].pop("dashboard_url").startswith("https://graphs.chain.test/d/clopos-")
+    assert rule["spec"] == yaml.safe_load(CHART.joinpath("files/rules.yaml").read_text())
 
 
-def test_no_alert_links_to_a_stand_in(chart: Chart) -> None:
+def alerts_of(rule: dict[str, Any]) -> list[dict[str, Any]]:
+    return [r for group in rule["spec"]["groups"] for r in group["rules"] if "alert" in r]
+
+
+def test_an_alert_leads_to_a_dashboard_and_fills_its_variables(chart: Chart) -> None:
+    filled = {}
+    for alert in alerts_of(rule_with(chart, grafanaUrl="https://graphs.chain.test")):
+        uid, _, query = (
+            alert["annotations"]["dashboard_url"].removeprefix("https://graphs.chain.test/d/").partition("?")
+        )
+        variables = json.loads(CHART.joinpath(f"files/dashboards/{uid}.json").read_text())["templating"]["list"]
+        names = re.findall(r"var-(\w+)={{ \$labels\.\w+ \| urlquery }}", query)
+        assert set(names) <= {variable["name"] for variable in variables}
+        filled[alert["alert"]] = (uid, names)
+    assert filled["CloposKitchenStationInactive"] == ("clopos-venue", ["brand", "venue", "station"])
+    assert filled["CloposVenueNoActiveStation"] == ("clopos-venue", ["brand", "venue"])
+    assert filled["CloposManyVenuesInactive"] == ("clopos-kitchen", ["brand"])
+    assert filled["CloposVenueDataStale"] == ("clopos-exporter", ["brand"])
+    assert filled["CloposExporterDown"] == ("clopos-exporter", [])
+
+
+def test_without_the_addresses_of_a_site_only_an_alert_with_its_own_has_a_link(chart: Chart) -> None:
     rule = rule_with(chart, alerts={"CloposStationInactive": {"annotations": {"runbook_url": "https://own.test"}}})
-    assert "example.com" not in yaml.safe_dump(rule)
-    links = {
-        r["alert"]: {name for name in r["annotations"] if name.endswith("_url")}
-        for group in rule["spec"]["groups"]
-        for r in group["rules"]
-        if "alert" in r
-    }
-    assert {name for name, own in links.items() if own} == {"CloposStationInactive"}
+    linked = {r["alert"] for r in alerts_of(rule) if any(name.endswith("_url") for name in r["annotations"])}
+    assert linked == {"CloposStationInactive"}
 
 
 @pytest.mark.parametrize("kind", ["ConfigMap", "GrafanaDashboard"])
