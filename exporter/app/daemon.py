@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import gc
 import signal
 import sys
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from threading import Event, Lock, Thread
@@ -17,6 +16,7 @@ import structlog
 from exporter import __version__
 from exporter.app import translate
 from exporter.app.brand import BrandMonitor, Intervals, Services
+from exporter.app.garbage import PermanentGeneration
 from exporter.app.notifications import StationNames, channel_settings, check_channels, goes_on, problems, routes
 from exporter.app.registry import ViewRegistry
 from exporter.app.service import SERVICE, ServiceMonitor
@@ -96,6 +96,7 @@ class Daemon:
         self.store.subscribe(self._notifier.wake, incidents_only=True)
         self._heartbeat: Heartbeat | None = None
         self._first_round = False
+        self._permanent = PermanentGeneration()
         self.telemetry = Telemetry(
             self._brands_here,
             lambda: self.store.up,
@@ -373,22 +374,21 @@ class Daemon:
         if self._first_round:
             return
         venues = self.registry.venues()
+        self._permanent.grow(_read(venues))
         listed = sum(len(brand.state.venues or ()) for brand in self._brands_here())
         if self.not_ready() or len(venues) < listed or any(view.up is None for view in venues):
             return
         self._first_round = True
         stations, failed = sum(len(view.stations) for view in venues), sum(view.up is False for view in venues)
         self._log.info("exporter.first_round", venues=len(venues), stations=stations, failed_venues=failed)
-        # What is known of stations lasts: each collection that went through it would hold scrapes up, by 0.2 s where
-        # there are 200,000.
-        gc.collect()
-        gc.freeze()
+        self._permanent.take(len(venues))
 
     def _start_brand(self, brand: Brand) -> None:
         taken_over = self.store.taken_over(brand.brand)
         monitor = BrandMonitor(brand, _intervals(self.settings), self._services, taken_over=taken_over)
         self._brands[brand.brand] = monitor
         monitor.start()
+        self._permanent.grow(_read(self.registry.venues()))
 
     def _remove(self, names: Collection[str]) -> None:
         """Stop brands, and let them vanish from every reader."""
@@ -457,6 +457,11 @@ def _intervals(settings: Settings) -> Intervals:
     return Intervals(
         settings.poll_interval, settings.discovery_interval, settings.stale_after, settings.incidents.delay
     )
+
+
+def _read(views: Iterable[VenueView]) -> int:
+    """Count the venues whose stations are known, from now or from an earlier process."""
+    return sum(view.state.stations is not None for view in views)
 
 
 def _open_store(settings: Settings, clock: Clock) -> Store:
