@@ -94,8 +94,9 @@ def command(
         finally:
             files[:] = found
 
+    warnings: list[ConfigProblem] = []
     with options.every_fault() as collect:
-        collect(lambda: load(lambda _fault: None))  # before the log is set up; the daemon loads it again
+        settings = collect(lambda: load(warnings.append))  # before the log is set up
         addresses = [collect(partial(parse_address, text)) for text in web_listen_address or [options.LISTEN_ADDRESS]]
         public = collect(
             lambda: PublicURL.of(
@@ -116,7 +117,24 @@ def command(
     watch = None
     if config_auto_reload_interval is not None:
         watch = partial(ConfigWatch, files.copy, config_auto_reload_interval)
-    run(load, web, log_level=log_level, log_format=log_format, watch=watch)
+    begin = load if settings is None else starting_with(settings, warnings, load)
+    run(begin, web, log_level=log_level, log_format=log_format, watch=watch)
+
+
+def starting_with(
+    settings: Settings, warnings: Sequence[ConfigProblem], load: Callable[[], Settings]
+) -> Callable[[], Settings]:
+    """Return a loader that begins with settings that are read already: to read those of 50 brands takes a while."""
+    first = [settings]
+
+    def load_again() -> Settings:
+        if not first:
+            return load()
+        for warning in warnings:
+            log_warning(warning)
+        return first.pop()
+
+    return load_again
 
 
 def log_warning(fault: ConfigProblem) -> None:

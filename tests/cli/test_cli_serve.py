@@ -8,9 +8,13 @@ from pathlib import Path
 
 import pytest
 from cli_fakes import run, write
+from structlog.testing import capture_logs
 
 from exporter.cli.demo import _free_address
 from exporter.cli.options import LISTEN_ADDRESS
+from exporter.cli.serve import starting_with
+from exporter.config import Settings
+from exporter.errors import ConfigProblem
 from exporter.simulator import Simulator
 from exporter.web.addresses import Address
 
@@ -29,6 +33,11 @@ def test_what_is_wrong_with_files_and_flags_is_reported_at_once_and_nothing_star
     assert all(line.startswith("error: ") for line in lines)
     for place in ("clopos.yml:1: brand:", "web.yml:2: unknown:", "error: --web.listen-address:"):
         assert sum(place in line for line in lines) == 1, place
+
+
+@pytest.fixture
+def one_brand() -> Settings:
+    return Settings.model_validate({"brands": [{"brand": "tandir-group", "token": "a.b.c"}]})
 
 
 @pytest.mark.parametrize(
@@ -52,6 +61,24 @@ def serve(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "exporter", "serve", *arguments]
     env = {name: value for name, value in os.environ.items() if not name.startswith("CLOPOS_")}
     return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False, env=env)
+
+
+def test_the_configuration_is_read_once_at_the_start_and_its_warnings_are_logged_once(one_brand: Settings) -> None:
+    read: list[Settings] = []
+
+    def load() -> Settings:
+        read.append(one_brand)
+        return one_brand
+
+    begin = starting_with(one_brand, [ConfigProblem("clopos.yml:2: poll_interval", "is short")], load)
+    with capture_logs() as lines:
+        assert begin() is one_brand
+    assert [(line["event"], line["place"]) for line in lines] == [("config.warning", "clopos.yml:2: poll_interval")]
+    assert not read
+    with capture_logs() as lines:
+        assert begin() is one_brand
+    assert read == [one_brand]
+    assert not lines
 
 
 def test_a_port_that_is_taken_is_said_to_be_with_what_to_do(config: str) -> None:
