@@ -22,6 +22,7 @@ import yaml
 
 STATIONS = 20
 START_SECONDS = 60.0
+SETTLE_SECONDS = 3.0
 _LINES = 5  # that the simulator prints of each brand
 
 Section = dict[str, Any]
@@ -36,6 +37,7 @@ class Exporter:
     port: int
     started: float
     """When it was started, `time.perf_counter()`."""
+    log: Path
 
     def kill(self) -> None:
         """End it without asking, as a power cut does."""
@@ -50,6 +52,12 @@ class Exporter:
         """Return how many polls there were so far."""
         lines = self.scrape("?name[]=clopos_venue_polls_total").splitlines()
         return sum(round(float(line.rpartition(" ")[2])) for line in lines if line.startswith("clopos"))
+
+    def until_read(self) -> None:
+        """Wait until every venue has been polled, and what follows on that is done: a full garbage collection."""
+        while "exporter.first_round" not in self.log.read_text():
+            time.sleep(0.2)
+        time.sleep(SETTLE_SECONDS)
 
     def until(self, polls: int) -> None:
         """Wait for so many polls."""
@@ -86,7 +94,7 @@ def exporter(brands: list[Section], *, port: int = 0, **settings: Any) -> Iterat
             "--log.format=json",
         ]
         with _program(command) as (process, output):
-            yield Exporter(process.pid, int(_until(output, _port)), began)
+            yield Exporter(process.pid, int(_until(output, _port)), began, output)
 
 
 @contextmanager
@@ -117,8 +125,10 @@ def _get(brand: Section, venues: int, rate: float) -> None:
 @contextmanager
 def _program(arguments: list[str]) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
     with tempfile.NamedTemporaryFile() as output:
+        # As installed: with compiled modules, whatever developers have set.
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
         process = subprocess.Popen(  # noqa: S603 - our own
-            [sys.executable, "-m", "exporter", *arguments], stdout=output
+            [sys.executable, "-m", "exporter", *arguments], stdout=output, env=environment
         )
         try:
             yield process, Path(output.name)
