@@ -145,5 +145,10 @@ def _apprise() -> ModuleType:
     logger.propagate = False
     logger.addHandler(logging.NullHandler())
     logger.setLevel(logging.WARNING)
-    logging.getLogger("urllib3.connectionpool").setLevel(logging.INFO)
+    logging.getLogger("urllib3.connectionpool").addFilter(_above_debug)
     return apprise
+
+
+def _above_debug(record: logging.LogRecord) -> bool:
+    """Return whether a line is not for debugging; unlike a level of its own, this never adds lines to a log."""
+    return record.levelno > logging.DEBUG

@@ -86,7 +86,7 @@ def quiet(stage: Stage) -> float:
     for number in range(1, VENUES + 1):
         stage.simulator.world.serve_raw(BRAND, str(number), GRILL, None)
         stage.simulator.world.set_status(BRAND, str(number), GRILL, 1)
-    until(lambda: not stage.prometheus.firing(audience="business"), "quiet", 120)
+    until(lambda: not stage.prometheus.firing(audience="business"), f"quiet, among {stage.prometheus.firing()}", 120)
     time.sleep(2)
     assert stage.prometheus.firing(audience="business") == []
     return time.monotonic()
