@@ -85,7 +85,12 @@ class Ownership:
     def _give_up_what_is_lost(self) -> None:
         lost = [brand for brand in self._store.held if not self._store.owns(brand)]
         for brand in lost:
-            self._log.warning("brand.lease_lost", brand=brand, effect="another process may poll it now")
+            self._log.warning(
+                "brand.lease_lost",
+                brand=brand,
+                events_not_stored=self._store.not_stored(brand),
+                effect="another process may poll it now, and emits again what was not stored and is still so",
+            )
         if lost:
             # All at once: waiting for the polls of one after another would take too long to renew the other leases.
             self._give_up(lost)

@@ -154,6 +154,8 @@ class ChannelWorker:
     def _deliver(self, due: Plan, wall: float) -> float:
         """Send a message and write what became of it; return after how many seconds to go on."""
         outcome, title = self._send(due, wall)
+        if outcome is None:
+            return 0.0
         if not outcome.accepted:
             return self._fail(outcome, wall)
         self._outbox.update_deliveries(due.accepted)
@@ -166,13 +168,16 @@ class ChannelWorker:
         self._up = True
         return 0.0
 
-    def _send(self, due: Plan, wall: float) -> tuple[Outcome, str]:
+    def _send(self, due: Plan, wall: float) -> tuple[Outcome | None, str]:
+        """Send a message, and return what became of it with its title; nothing where a brand was lost meanwhile."""
         self._sending_since = self._clock.monotonic()
         try:
             if self._transport is None:
                 self._transport = self._make_transport(self.settings.url)
             length = self._transport.message_length
             message: Message = self.settings.renderer.render(due.notices, wall, length)
+            if not all(self._owns(notice.incident.brand) for notice in due.notices):
+                return None, ""  # The process was stopped in between: another may have sent this by now, and its end.
             return self._transport.send(message), message.title
         except ValueError as error:
             return Outcome(accepted=False, problem=f"the URL cannot be used: {error}"), ""

@@ -18,6 +18,9 @@ LONGEST_NAME = 80
 """Characters of a name that are shown."""
 
 _FEWEST_LINES = 3
+_Subject = tuple[str, str, str, str]
+"""What an incident is about: its kind, brand, venue and station."""
+
 _STATION_INACTIVE = frozenset({IncidentKind.KITCHEN_STATION_INACTIVE, IncidentKind.STATION_INACTIVE})
 _JOINERS = "\u200c\u200d"
 """Invisible, but part of letters and of emoji."""
@@ -41,7 +44,7 @@ class Renderer:
         """Write notices as one message of at most `length` UTF-16 units; `now` is epoch seconds."""
         if len(notices) == 1:
             return self._one(notices[0], now, length)
-        ordered = sorted(notices, key=_by_urgency)
+        ordered = _in_order(notices)
         lines = [f"• {self._headline(notice, now)}" for notice in ordered[:LISTED_STATIONS]]
         message = Message(self._count(ordered), self._advice(ordered), _tone(ordered))
         for listed in range(len(lines), -1, -1):
@@ -190,6 +193,23 @@ class Renderer:
 
 def _is_inactive(incident: Incident) -> bool:
     return incident.kind in _STATION_INACTIVE
+
+
+def _in_order(notices: Sequence[Notice]) -> list[Notice]:
+    """Put what is most urgent first, but keep the incidents of one station together and in their order.
+
+    Were the end of an earlier incident listed after a new one, the station would seem to be active again.
+    """
+    urgency: dict[_Subject, tuple[int, bool, float]] = {}
+    for notice in notices:
+        subject = _subject(notice)
+        urgency[subject] = min(urgency.get(subject, _by_urgency(notice)), _by_urgency(notice))
+    return sorted(notices, key=lambda notice: (urgency[_subject(notice)], _subject(notice)))
+
+
+def _subject(notice: Notice) -> _Subject:
+    incident = notice.incident
+    return incident.kind.value, incident.brand, incident.venue.id if incident.venue else "", incident.station_id or ""
 
 
 def _by_urgency(notice: Notice) -> tuple[int, bool, float]:

@@ -52,6 +52,7 @@ class _Slot:
 
     `due` is when it wants to be polled next (monotonic), which orders the slots. `requests` is what a poll takes,
     `failures` how many failed in a row. `phase` is where in the round a new venue goes on after its first poll.
+    `not_before` is when the quota allows the next request after its last poll (monotonic).
     """
 
     venue: Venue
@@ -62,6 +63,7 @@ class _Slot:
     interval: float = 0.0
     failures: int = 0
     running: bool = False
+    not_before: float = -inf
 
     @property
     def backoff(self) -> float:
@@ -183,7 +185,9 @@ class RoundRobin:
         """Take the venue whose slot has come, None where none is due.
 
         A venue that is still being polled loses its slot. Of the time that a slot is late, at most one distance is made
-        up for, so that the interval holds and nothing bursts.
+        up for, so that the interval holds and nothing bursts. A poll may be sent long after its slot, by a process that
+        was stopped or on a machine that slept: the next one of the venue keeps the distance of two requests from its
+        end.
         """
         with self._lock:
             now = self._clock.monotonic()
@@ -191,6 +195,9 @@ class RoundRobin:
                 return None
             self._plan()
             was_new = bool(self._new)
+            if not was_new and (not_before := self._heap[0][2].not_before) > now:
+                self._next = not_before
+                return None
             slot = self._new.popleft() if was_new else heapq.heappop(self._heap)[2]
             self._push(slot, now + slot.interval * (slot.phase if was_new else 1.0))
             self.lag = now - self._next
@@ -217,6 +224,7 @@ class RoundRobin:
             if slot is None:
                 return
             slot.running = False
+            slot.not_before = self._clock.monotonic() + 1 / self._limiter.per_second
             if requests is None:
                 self._failed_in_a_row += 1
                 self._set_failures(slot, slot.failures + 1)

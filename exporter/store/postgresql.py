@@ -136,6 +136,11 @@ class PostgreSQLStore(DurableStore):
         with self._reader.transaction(LOAD_SECONDS) as connection:
             return brandrows.read_changed(connection, brands, since, self._clock.now())
 
+    def not_stored(self, brand: str) -> int:
+        """Return how many events of a brand the database does not have, though they may have been emitted."""
+        with self._writing:
+            return sum(entry.brand == brand for entry in self._unwritten)
+
     def forget(self, brand: str) -> None:
         """Drop what memory has of a brand whose lease is lost: its next owner goes on from the database."""
         with self._writing:
@@ -172,15 +177,16 @@ class PostgreSQLStore(DurableStore):
     def deliveries(self, channel: str) -> Sequence[Delivery]:
         """Return the deliveries of a channel that are not done: of brands that this process owns now.
 
-        What is not stored waits: were it sent and then lost with the lease, nobody would send the all-clear. What
-        concerns the process itself does not wait, least of all that the database is gone.
+        While something of a brand is not stored, all of it waits: were it sent and then lost with the lease, nobody
+        would send the all-clear, and an end whose beginning is missing would be for nobody. What concerns the process
+        itself does not wait, least of all that the database is gone.
         """
         with self._writing:
+            waiting = {self._delivery_keys[id_][0] for id_ in self._deliveries_due & self._delivery_keys.keys()}
             return [
                 delivery
                 for delivery in super().deliveries(channel)
-                if not (brand := delivery.change.brand)
-                or (self.owns(brand) and delivery.id not in self._deliveries_due)
+                if not (brand := delivery.change.brand) or (self.owns(brand) and brand not in waiting)
             ]
 
     def update_deliveries(self, deliveries: Sequence[Delivery]) -> None:
@@ -251,7 +257,9 @@ class PostgreSQLStore(DurableStore):
         self._deliveries_due.clear()
         for id_ in self._delivery_keys.keys() - self._deliveries.keys():
             del self._delivery_keys[id_]
-        self._unwritten.clear()
+        # What the end of a lease kept from being stored is counted when the brand is given up.
+        lost = set(self._leases.held) - fenced
+        self._unwritten = deque(entry for entry in self._unwritten if entry.brand in lost)
 
     def _brands_to_write(self) -> set[str]:
         return {

@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from exporter.app.ownership import MOST_MOVES, Ownership, chosen
 from exporter.clock import Clock
@@ -49,6 +50,9 @@ class FakeLeases:
 
     def release(self, brands: Collection[str]) -> None:
         self.mine -= set(brands)
+
+    def not_stored(self, brand: str) -> int:
+        return len(brand)
 
     def forget(self, brand: str) -> None:
         self.mine.discard(brand)
@@ -116,7 +120,10 @@ def test_a_lost_lease_ends_the_polls_even_while_the_database_is_gone() -> None:
     member = Member(["a", "b"])
     member.review()
     member.store.problem, member.store.lost = "no connection", {"a"}
-    member.review()
+    with capture_logs() as logs:
+        member.review()
+    [lost] = [line for line in logs if line["event"] == "brand.lease_lost"]
+    assert (lost["brand"], lost["events_not_stored"]) == ("a", 1)
     assert member.polled == {"b"}
     assert member.ownership.not_ready() == ["brand a: not polled here, as the database fails: no connection"]
 

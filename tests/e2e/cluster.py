@@ -1,4 +1,4 @@
-"""Several real processes with one database, what happens to them, and what a witness can say of it afterwards."""
+"""Several real processes with one database, what happens to them, and what is recorded of it."""
 
 from __future__ import annotations
 
@@ -8,31 +8,23 @@ import signal
 import subprocess
 import sys
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from itertools import groupby, pairwise, product
+from dataclasses import replace
 from pathlib import Path
 from threading import Event, Thread
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
+from cluster_checks import REQUESTS_PER_MINUTE, Accepted, Asked, Line, Trouble
 from harness import Exporter, configuration
 from proxies import Proxy
 from receivers import Answer, Service
-from test_notifications import ACTIVE, INACTIVE, WAS, channel, notices
 from witness import Witness
 
 from benchmarks.postgres import PostgreSQL
 from exporter.simulator import Simulator, World
 from exporter.simulator.api import BASE_PATH
 from exporter.simulator.messages import Request, Wire
-
-REQUESTS_PER_MINUTE = 60
-SPACING = 60 / REQUESTS_PER_MINUTE
-UNOWNED_SECONDS = 15.0
-REPEATED_SECONDS = 30.0
-"""How long after a fault an event may be repeated."""
 
 TIMEOUT = 60.0
 
@@ -41,38 +33,6 @@ def faketime() -> Path | None:
     """Return the library that lets the wall clock of one process jump, None where it is not installed."""
     found = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
     return found[0] if found else None
-
-
-class Asked(NamedTuple):
-    """A request as the simulator saw it: `at` is monotonic, `token` is empty for a login."""
-
-    at: float
-    process: str
-    brand: str
-    endpoint: str
-    venue: str | None
-    token: str
-
-
-class Line(NamedTuple):
-    """An event in the log of a process: `at` is when it came out of it, monotonic."""
-
-    at: float
-    process: str
-    event: dict[str, Any]
-
-
-@dataclass
-class Trouble:
-    """A fault: what happened to whom, and from when to when, monotonic; "" is the database and so everybody."""
-
-    kind: str
-    process: str
-    start: float
-    end: float = 0.0
-
-    def __str__(self) -> str:
-        return f"{self.start:9.2f} to {self.end:9.2f} {self.kind} {self.process}"
 
 
 class ClusterWitness(Witness):
@@ -99,22 +59,20 @@ class ClusterWitness(Witness):
         for asked in self.lists:
             for sight in self.sights(asked):
                 process = self.process_of.get(sight.token, "")
-                if any(
-                    trouble.process in ("", process) and wall(trouble.start) - 2.0 < sight.at < wall(trouble.end) + 2.0
-                    for trouble in troubles
-                ):
+                at = sight.at - wall(0.0)
+                if any(trouble.meets(at, process, margin=2.0) for trouble in troubles):
                     sight.sure = False
 
 
 class TimedService(Service):
-    """A receiver of notifications that notes when it accepted each, monotonic."""
+    """A receiver of notifications that notes when it accepted each, and from which process: by the path."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.accepted: list[tuple[float, dict[str, Any]]] = []
+        self.accepted: list[Accepted] = []
 
     def accept(self, path: str, body: dict[str, Any]) -> Answer:
-        self.accepted.append((time.monotonic(), body))
+        self.accepted.append(Accepted(time.monotonic(), path.split("/")[1], body))
         return super().accept(path, body)
 
 
@@ -237,7 +195,14 @@ class Cluster:
             discovery_interval="15m",
             state={"url": f"postgresql://postgres@127.0.0.1:{proxy.port}/postgres"},
             incidents={"delay": "1s"},
-            notifications={"group_wait": "1s", "channels": [channel(self.service, topics=["stations"])]},
+            # Each brand has a channel of its own, so that no message lists more than fits.
+            notifications={
+                "group_wait": "1s",
+                "channels": [
+                    {"name": brand, "url": f"json://{self.service.address}/{name}?redirect=no", "brands": [brand]}
+                    for brand in self.brands
+                ],
+            },
         )
         for brand in config["brands"]:
             brand["base_url"] = f"{self.simulator.root_url}/{name}{BASE_PATH}"
@@ -343,155 +308,3 @@ class Faults:
         process = self._random.choice(self._cluster.running)
         trouble.process = process.name
         return process
-
-
-# What the witness says
-
-
-def polled_too_soon(requests: Sequence[Asked], tolerance: float = 0.25) -> list[str]:
-    """Return the polls of one venue that were closer to each other than two requests of a brand may be."""
-    by_venue: defaultdict[tuple[str, str | None], list[Asked]] = defaultdict(list)
-    for one in requests:
-        if one.endpoint == "stations":
-            by_venue[one.brand, one.venue].append(one)
-    return [
-        f"{venue}: {before.process} at {before.at:.2f}, {after.process} at {after.at:.2f}"
-        for venue, polls in by_venue.items()
-        for before, after in pairwise(polls)
-        if after.at - before.at < SPACING - tolerance
-    ]
-
-
-def polled_by_two(requests: Sequence[Asked]) -> list[str]:
-    """Return where a process asked for a brand after another had begun to: each has a token of its own."""
-    faults = []
-    for brand in {one.brand for one in requests}:
-        mine = [one for one in requests if one.brand == brand and one.token]
-        seen: set[str] = set()
-        for token, group in groupby(mine, key=lambda one: one.token):
-            first = next(group)
-            if token in seen:
-                faults.append(f"{brand}: {first.process} went on at {first.at:.2f}")
-            seen.add(token)
-    return faults
-
-
-def unowned(requests: Sequence[Asked], lines: Iterable[Line], troubles: Sequence[Trouble]) -> list[tuple[float, str]]:
-    """Return for every pause of a brand how long it lasted from the last fault within it on, and a description.
-
-    A brand is owned when something is asked about it, and from the moment at which a process says that it owns it:
-    what it does first is a login, which has to wait for those of other brands.
-    """
-    found = []
-    for brand in {one.brand for one in requests}:
-        signs = [(one.at, one.process) for one in requests if one.brand == brand]
-        signs += [(line.at, line.process) for line in lines if _owns(line, brand)]
-        for (before, old), (after, new) in pairwise(sorted(signs)):
-            within = [
-                at
-                for trouble in troubles
-                for at in ((trouble.start, trouble.end) if trouble.kind == "restart" else (trouble.start,))
-                if before <= at <= after
-            ]
-            found.append((after - max([before, *within]), f"{brand}: {old} at {before:.2f}, {new} at {after:.2f}"))
-    return sorted(found, reverse=True)
-
-
-def _owns(line: Line, brand: str) -> bool:
-    return (line.event["event"], line.event.get("brand")) == ("brand.owned", brand)
-
-
-def logins_in_a_minute(requests: Sequence[Asked]) -> int:
-    """Return how many logins there were within a minute at the most."""
-    times = [one.at for one in requests if one.endpoint == "auth"]
-    return max((sum(at <= other < at + 60 for other in times) for at in times), default=0)
-
-
-def emitted_by_others(lines: Iterable[Line]) -> list[str]:
-    """Return the events about a brand that came from a process while another had it."""
-    in_order = sorted(lines, key=lambda line: line.at)
-    # What the last owner stored and did not emit may come out a moment before the line that says who has the brand.
-    taken = {(line.process, line.event["brand"], line.at) for line in in_order if line.event["event"] == "brand.owned"}
-    owner: dict[str, tuple[str, float]] = {}
-    faults = []
-    for line in in_order:
-        name, brand = line.event["event"], line.event.get("brand", "")
-        if name == "brand.owned":
-            owner[brand] = (line.process, line.at)
-        elif name.startswith(("station.", "venue.", "incident.")) and brand:
-            process, since = owner.get(brand, (line.process, line.at))
-            soon = any((mine, of) == (line.process, brand) and line.at <= at <= line.at + 3.0 for mine, of, at in taken)
-            if process != line.process and line.at > since + 0.5 and not soon:
-                faults.append(f"{line.at:.2f} {line.process} emits {name} of {brand}, which {process} has")
-    return faults
-
-
-def union(lines: Iterable[Line], troubles: Sequence[Trouble]) -> tuple[list[dict[str, Any]], list[str]]:
-    """Return all changes in the order in which they came out, each once, and those repeated without a fault."""
-    seen: set[str] = set()
-    events, faults = [], []
-    for line in sorted(lines, key=lambda line: line.at):
-        if not line.event["event"].startswith(("station.", "incident.", "venue.added", "venue.removed")):
-            continue
-        key = json.dumps({name: value for name, value in line.event.items() if name != "timestamp"}, sort_keys=True)
-        if key not in seen:
-            seen.add(key)
-            events.append(line.event)
-        elif not any(trouble.start <= line.at <= trouble.end + REPEATED_SECONDS for trouble in troubles):
-            faults.append(f"{line.at:.2f} {line.process} repeats {key}")
-    return events, faults
-
-
-def without_database(lines: Iterable[Line], end: float) -> list[Trouble]:
-    """Return when each process could not write, as it says itself: what it emitted then may be lost with its lease."""
-    found: list[Trouble] = []
-    open_by: dict[str, Trouble] = {}
-    for line in sorted(lines, key=lambda line: line.at):
-        name = line.event["event"]
-        if name == "store.unavailable":
-            # It says so once the database has not answered for seconds.
-            open_by.setdefault(line.process, Trouble("no database", line.process, line.at - 5.0, end))
-        elif name in ("store.recovered", "exporter.started") and line.process in open_by:
-            trouble = open_by.pop(line.process)
-            trouble.end = line.at + 1.0
-            found.append(trouble)
-    return [*found, *open_by.values()]
-
-
-def notices_that_differ(lines: Iterable[Line], service: TimedService, doubts: Sequence[Trouble]) -> list[str]:
-    """Return the stations about which people heard something else than the log says.
-
-    What a process logs while it cannot write may be forgotten before it is sent, and only what is stored is sent. An
-    end that was not sent when another process took over may be left out where the station is off again by then.
-    """
-    logged: defaultdict[str, list[tuple[str, bool, str]]] = defaultdict(list)
-    heard: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
-    for line in sorted(lines, key=lambda line: line.at):
-        if line.event.get("incident") == "kitchen_station_inactive":
-            what = INACTIVE if line.event["event"] == "incident.firing" else ACTIVE
-            doubtful = any(one.process == line.process and one.start <= line.at <= one.end for one in doubts)
-            known = logged[line.event["station"]]
-            if known and (what, known[-1][0]) == (INACTIVE, ACTIVE) and known[-1][2].split()[1] != line.process:
-                known[-1] = (ACTIVE, True, known[-1][2])
-            known.append((what, doubtful, f"{line.at:.2f} {line.process}"))
-    for at, body in service.accepted:
-        for station, what in notices(body):
-            heard[station] += [(one, f"{at:.2f}") for one in ((INACTIVE, ACTIVE) if what == WAS else (what,))]
-    return [
-        f"{station}: logged {logged[station]}, heard {heard[station]}"
-        for station in sorted(logged.keys() | heard.keys())
-        if not _may_be(_each_once(what for what, _ in heard[station]), logged[station])
-    ]
-
-
-def _may_be(heard: list[str], logged: Sequence[tuple[str, bool, str]]) -> bool:
-    """Return whether this is what was logged, but perhaps for what is doubtful."""
-    ways = [(True, False)] if not logged else [(True, False) if doubtful else (True,) for _, doubtful, _ in logged]
-    return any(
-        _each_once(what for (what, _, _), stays in zip(logged, chosen, strict=False) if stays) == heard
-        for chosen in product(*ways)
-    )
-
-
-def _each_once(values: Iterable[str]) -> list[str]:
-    return [value for value, _ in groupby(values)]

@@ -11,9 +11,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import cluster as witnessed
+import cluster_checks as checks
 import pytest
-from cluster import Cluster
+from cluster import TIMEOUT, Cluster
 from harness import Exporter, configuration, run
 
 from benchmarks.postgres import PostgreSQL
@@ -117,7 +117,7 @@ def cluster(tmp_path: Path, postgresql: PostgreSQL, request: pytest.FixtureReque
     """Processes that all run, and poll."""
     with Cluster(tmp_path, postgresql, processes=request.param) as cluster:
         for process in cluster.processes:
-            process.start(witnessed.TIMEOUT)
+            process.start(TIMEOUT)
         wait_until(lambda: sum(len(owned(process)) for process in cluster.processes) == len(cluster.brands))
         wait_until(lambda: all(map(owned, cluster.processes)))
         cluster.until_asked(time.monotonic())
@@ -126,9 +126,9 @@ def cluster(tmp_path: Path, postgresql: PostgreSQL, request: pytest.FixtureReque
 
 def nothing_is_polled_or_said_twice(cluster: Cluster) -> None:
     found = [
-        *witnessed.polled_too_soon(cluster.witness.requests),
-        *witnessed.polled_by_two(cluster.witness.requests),
-        *witnessed.emitted_by_others(cluster.lines),
+        *checks.polled_too_soon(cluster.witness.requests),
+        *checks.polled_by_two(cluster.witness.requests),
+        *checks.emitted_by_others(cluster.lines),
     ]
     assert not found, "\n".join(found)
 

@@ -187,29 +187,37 @@ def _rows(answer: Answer) -> tuple[dict[str, Row], bool] | None:
 def _compare(id_: str, sights: Iterable[Sight], emitted: Sequence[EmittedEvent], *, venue: bool) -> str | None:
     """Find a way in which a poller that saw this, of one station or venue, logged that; say where there is none.
 
-    A way is what is remembered after an answer, and how many of the events are logged by then.
+    A way is what is remembered and what of that is stored after an answer, and how many of the events are logged by
+    then. A client with another token goes on from what is stored.
     """
-    ways: set[tuple[Memory | None, int]] = {(None, 0)}
+    ways: set[tuple[Memory | None, Memory | None, int]] = {(None, None, 0)}
+    token = ""
     for sight in sights:
+        if sight.token not in ("", token):
+            token = sight.token
+            ways |= {(stored, stored, done) for _, stored, done in ways}
         row = sight.rows.get(id_)
         if row is None and not sight.whole:
             continue
-        after: set[tuple[Memory | None, int]] = set()
-        for known, done in ways:
+        after: set[tuple[Memory | None, Memory | None, int]] = set()
+        for known, stored, done in ways:
             events = list(_events(known, row, venue=venue))
             right = 0
             while right < len(events) and emitted[done + right : done + right + 1] == [events[right]]:
                 right += 1
             if right == len(events):
-                after.add((_remember(known, row), done + right))
+                new = _remember(known, row)
+                after.add((new, new, done + right))
+                if not sight.sure:  # logged from memory, and not stored
+                    after.add((new, stored, done + right))
             if not sight.sure:  # never taken in; or logged so far, and then lost
-                after.update((known, done + some) for some in range(right + 1))
+                after.update((known, stored, done + some) for some in range(right + 1))
         if not after:
-            furthest = max(done for _, done in ways)
+            furthest = max(done for _, _, done in ways)
             certainty = "surely" if sight.sure else "perhaps"
             return f"{certainty} seen as {row}, yet emitted {list(emitted[furthest : furthest + 4])}"
         ways = after
-    furthest = max(done for _, done in ways)
+    furthest = max(done for _, _, done in ways)
     return None if furthest == len(emitted) else f"nobody saw why it emitted {list(emitted[furthest:])}"
 
 

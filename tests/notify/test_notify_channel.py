@@ -361,6 +361,15 @@ def test_only_the_brands_of_this_process_are_reported() -> None:
     assert len(world.outbox.deliveries("shift")) == 2
 
 
+def test_a_brand_that_is_lost_while_its_message_is_written_is_not_reported() -> None:
+    asked = itertools.count()
+    world = World(timing=Timing(group_wait=0.0), owns=lambda _: next(asked) == 0)
+    world.happens(firing(incident()))
+    world.run(MINUTE)
+    assert not world.service.attempts
+    assert world.worker.state.counts == {"sent": 0, "retried": 0, "expired": 0, "merged": 0}
+
+
 def test_a_url_that_cannot_be_used_is_a_failure_that_does_not_show_it() -> None:
     world = World()
 

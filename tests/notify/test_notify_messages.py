@@ -184,10 +184,20 @@ def test_news_of_different_kinds_is_counted_apart() -> None:
 
 
 def test_what_is_most_urgent_comes_first() -> None:
-    later = Notice(Form.FIRING, incident(station="Bar", severity=Severity.WARNING, seconds=-60.0))
-    over = Notice(Form.RESOLVED, incident(station="Grill", seconds=-600.0), NOW)
+    later = Notice(Form.FIRING, incident(station="Bar", station_id="8", severity=Severity.WARNING, seconds=-60.0))
+    over = Notice(Form.RESOLVED, incident(station="Grill", station_id="9", seconds=-600.0), NOW)
     lines = many(over, later, *stations(1)).body.splitlines()
     assert [line.split()[1] for line in lines[:3]] == ["Station", "Bar", "Grill"]
+
+
+def test_a_station_that_is_inactive_again_does_not_seem_to_be_active() -> None:
+    over = Notice(Form.RESOLVED, incident(seconds=-600.0), NOW - 300.0, "active again")
+    lines = many(over, *stations(1), Notice(Form.FIRING, incident())).body.splitlines()
+    assert lines[:3] == [
+        "• Station 0 has been inactive since 12:00, Gəncə",
+        "• Mətbəx is active again, Gəncə",
+        "• Mətbəx has been inactive since 12:00, Gəncə",
+    ]
 
 
 def test_the_stations_behind_a_grouped_incident_are_listed_by_venue() -> None:

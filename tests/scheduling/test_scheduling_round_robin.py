@@ -166,6 +166,23 @@ def test_no_burst_follows_a_hold_and_nobody_waits_longer_for_it_than_it_took(
     assert max(map(len, simulation.starts.values())) - min(map(len, simulation.starts.values())) <= 1
 
 
+def test_a_venue_whose_poll_was_sent_late_is_not_polled_again_at_once(clock: FakeClock) -> None:
+    rounds = RoundRobin(clock, FakeLimiter(per_second=1.0), 1.0)
+    simulation = Simulation(clock, rounds)
+    rounds.set_venues(venues(2))
+    simulation.run(10)
+    clock.forward(rounds.next_at() - clock.monotonic())
+    late = rounds.take()
+    assert late is not None
+    clock.forward(10)  # The process was stopped, and the request went out only now.
+    rounds.done(late, 1)
+    woken = clock.monotonic()
+    simulation.forget_starts()
+    simulation.run(10)
+    assert simulation.starts[late.id][0] >= woken + 1.0
+    assert len(simulation.all_starts) >= 9, "nothing else is held up"
+
+
 @given(
     number=st.integers(1, 40),
     poll_interval=st.sampled_from([1.0, 5.0, 30.0]),

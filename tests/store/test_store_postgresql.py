@@ -17,7 +17,7 @@ from benchmarks.postgres import PostgreSQL
 from exporter.errors import StoreError
 from exporter.journal import JournalQuery
 from exporter.model import BrandState, Event, StationState, Topic, VenueState
-from exporter.outbox import Route
+from exporter.outbox import DeliveryState, Route
 from exporter.store import schema
 from exporter.store.database import VERSION, Database, migrate
 from exporter.store.leases import LEASE_SECONDS
@@ -243,6 +243,26 @@ class TestTrouble:
         assert woken
         assert [delivery.change for delivery in store.deliveries("shift")] == [FIRING, of_process]
 
+    def test_an_end_waits_until_it_is_stored_that_the_beginning_was_accepted(
+        self, open_one: Open, postgresql: PostgreSQL
+    ) -> None:
+        store = open_one("first")
+        store.routes = [Route("shift")]
+        resolved = replace(FIRING, event=Event.INCIDENT_RESOLVED)
+        store.commit(STATE, changes=[FIRING])
+        [begun] = store.deliveries("shift")
+        store.commit(STATE, changes=[resolved])  # while the message of the beginning is under way
+        postgresql.stop()
+        try:
+            accepted = replace(begun, state=DeliveryState.ACCEPTED, accepted_at=11.0)
+            store.update_deliveries([accepted])
+            assert not store.deliveries("shift"), "alone, the end would be for nobody, and dropped"
+        finally:
+            postgresql.start()
+        until_renewed(store)
+        assert [delivery.change for delivery in store.deliveries("shift")] == [FIRING, resolved]
+        assert store.deliveries("shift")[0] == accepted
+
     def test_a_slow_database_holds_up_each_poll_only_a_little(
         self, open_one: Open, proxy: Proxy, postgresql: PostgreSQL
     ) -> None:
@@ -307,11 +327,14 @@ class TestTrouble:
         store.commit(STATE)
         postgresql.stop()
         store.commit(TOTAL, changes=[TOUCHED])
+        assert len(store.entries_after(0, 10)) == 1, "it is emitted"
         clock.forward(LEASE_SECONDS)
         postgresql.start()
         expire_leases(postgresql)
         until_renewed(store)
+        assert store.not_stored(BRAND) == 1
         store.forget(BRAND)
+        assert store.not_stored(BRAND) == 0
         assert store.acquire([BRAND]) == [BRAND]
         assert store.venue(VENUE).stations == STATE.stations, "the next poll finds the difference again"
         assert stored_events(postgresql) == 0
