@@ -49,7 +49,7 @@ def _calm(brand: Fleet, seconds: float) -> Iterator[Figure]:
     yield Figure(f"{what}: median interval of a venue, ideally {IDEAL:.0f} s", f"{statistics.median(gaps):.1f} s")
     yield Figure.at_most(f"{what}: longest interval / ideal", max(gaps) / IDEAL, 1.05)
     yield _refused(f"{what}: refused (429)", brand)
-    interval = brand.daemon.brands()[0].interval or 0.0
+    interval = brand.daemon.source.brands()[0].interval or 0.0
     delays = _delays(brand, since)
     request = max(state.last_duration or 0.0 for state in brand.daemon.store.venues())
     name = f"a change in Clopos is logged, p99 of {len(delays)}, within interval and request"
@@ -63,7 +63,7 @@ def _shared(brand: Fleet, seconds: float) -> Iterator[Figure]:
     brand.simulator.limits.set_load(slug, 150)
     brand.wait(seconds)
     until = brand.clock.wall()
-    interval = brand.daemon.brands()[0].interval or 0.0
+    interval = brand.daemon.source.brands()[0].interval or 0.0
     brand.simulator.limits.set_load(slug, 0)
     what = "another client takes 150 of 300"
     yield _refused(f"{what}: refused (429)", brand, since)

@@ -4,28 +4,21 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
 from itertools import chain
 from math import inf
-from threading import Event as StopEvent
 from threading import Lock
 from typing import TypeVar
 
 import structlog
 
 from exporter.app import translate
-from exporter.app.registry import ViewRegistry
+from exporter.app.rules import BrandRules
+from exporter.app.services import Intervals, Services
 from exporter.changes import AFTER_RESTART, AFTER_TAKEOVER, CONFIRMING_SECONDS, advance, advance_brand
-from exporter.clock import Clock
-from exporter.clopos.client import Client
-from exporter.clopos.limits import IpLimits
-from exporter.clopos.login import Credentials
-from exporter.clopos.transport import Observe
 from exporter.config import Brand
 from exporter.errors import Stopped
-from exporter.incidents import BrandFacts, BrandIncidents, Decision, IncidentRules
-from exporter.metrics.telemetry import Telemetry
+from exporter.incidents import BrandFacts, BrandIncidents, Decision
 from exporter.model import (
     BrandState,
     Change,
@@ -40,11 +33,8 @@ from exporter.model import (
     VenueState,
 )
 from exporter.scheduling.loop import PollLoop
-from exporter.scheduling.pool import MAX_PER_OWNER, WorkerPool
-from exporter.scheduling.scheduler import Scheduler
 from exporter.scheduling.weights import weight
-from exporter.store import Store
-from exporter.views import BrandView, VenueRules, VenueView, stale_after_in_force
+from exporter.views import BrandView, VenueView
 
 DISCOVERY_SECONDS = 120.0
 """Seconds a login and discovery may take: many brands that start together wait for each other's logins."""
@@ -55,39 +45,12 @@ LOGGED_ROWS = 1000
 Outcome = TypeVar("Outcome")
 
 
-@dataclass(frozen=True, slots=True)
-class Services:
-    """What all brands of the process share."""
-
-    clock: Clock
-    stop: StopEvent
-    scheduler: Scheduler
-    pool: WorkerPool
-    ip_limits: IpLimits
-    store: Store
-    registry: ViewRegistry
-    telemetry: Telemetry
-    reread: Callable[[str], Credentials | str] | None = None
-    owns: Callable[[str], bool] = lambda _brand: True
-    """Whether this process may poll a brand now and say what it found."""
-
-
-@dataclass(frozen=True, slots=True)
-class Intervals:
-    """The settings of all brands that concern time, seconds."""
-
-    poll: float
-    discovery: float
-    stale_after: float
-    incident_delay: float = 120.0
-
-
 class BrandMonitor:
     """Poll one brand until it is stopped."""
 
     def __init__(self, settings: Brand, intervals: Intervals, services: Services, *, taken_over: bool = False) -> None:
         self.settings, self.intervals = settings, intervals
-        self.client = connect(
+        self.client = translate.client(
             settings,
             clock=services.clock,
             stop=services.stop,
@@ -120,12 +83,12 @@ class BrandMonitor:
         self._taken_over = taken_over
         self._logged_rows: set[tuple[str, str]] = set()
         self._ready = False
-        self._rules: dict[str, VenueRules] = {}
+        self._rules = BrandRules(settings, intervals, self.loop)
         self._venue_ids: set[str] = set()
         self._firing: dict[str, tuple[Incident, ...]] = {}
         self._facts = BrandFacts()
         self._incidents = BrandIncidents(
-            self._incident_rules, self._brand_incident_rules(), self._venue_state, services.clock.now()
+            self._rules.incidents, self._rules.brand_incidents(), self._venue_state, services.clock.now()
         )
 
     def start(self) -> None:
@@ -213,12 +176,12 @@ class BrandMonitor:
         """
         with self._lock:
             self.settings, self.intervals = settings, intervals
-            self._rules.clear()
+            self._rules.configure(settings, intervals)
             self.client.list_venues(translate.listed_venues(settings))
             self.loop.update(intervals.poll, intervals.discovery, intervals.stale_after)
             self._publish(self._services.store.venue(venue) for venue in self._state().venues or ())
             now = self._services.clock.now()
-            self._commit(self._incidents.refresh(self._state(), now, self._brand_incident_rules()))
+            self._commit(self._incidents.refresh(self._state(), now, self._rules.brand_incidents()))
         self.client.reset_backoff()
         self.loop.discover_now()
 
@@ -302,8 +265,8 @@ class BrandMonitor:
         if self._taken_over and details.get("detected") == AFTER_RESTART:
             details["detected"] = AFTER_TAKEOVER
         if change.station is not None and change.venue is not None:
-            hours = self._venue_rules(change.venue).hours
-            if hours is not None and not hours.at(change.observed_at).is_open:
+            opening = self._rules.opening(change.venue, change.observed_at)
+            if opening is not None and not opening.is_open:
                 details["venue_open"] = False
         return change if details == change.details else replace(change, details=details)
 
@@ -316,30 +279,11 @@ class BrandMonitor:
                 self._firing[state.venue.id] = firing
             else:
                 self._firing.pop(state.venue.id, None)
-            hours = self._venue_rules(state.venue).hours
-            opening = hours.at(now.wall) if hours is not None else None
+            opening = self._rules.opening(state.venue, now.wall)
             self.loop.set_weight(state.venue.id, weight(state, opening, now.wall))
         self._services.registry.publish(
-            VenueView.at(state, self._venue_rules(state.venue), self.loop.interval_of(state.venue.id), now)
+            VenueView.at(state, self._rules.venue(state.venue), self.loop.interval_of(state.venue.id), now)
             for state in states
-        )
-
-    def _venue_rules(self, venue: Venue) -> VenueRules:
-        """Return what the configuration says of a venue; read once, as opening hours are not cheap to parse."""
-        rules = self._rules.get(venue.id)
-        if rules is None:
-            rules = self._rules[venue.id] = translate.rules(self.settings, venue.id, self.intervals.stale_after)
-        return rules
-
-    def _incident_rules(self, venue: Venue) -> IncidentRules:
-        rules = self._venue_rules(venue)
-        stale_after = stale_after_in_force(rules.stale_after, self.loop.interval_of(venue.id))
-        return IncidentRules(rules.hours, rules.ignore, self.intervals.incident_delay, stale_after)
-
-    def _brand_incident_rules(self) -> IncidentRules:
-        return IncidentRules(
-            delay=self.intervals.incident_delay,
-            stale_after=stale_after_in_force(self.intervals.stale_after, self.loop.interval),
         )
 
     def _read_facts(self) -> BrandFacts:
@@ -370,32 +314,3 @@ class BrandMonitor:
         if logged not in self._logged_rows and len(self._logged_rows) < LOGGED_ROWS:
             self._logged_rows.add(logged)
             self._log.warning("station.unusable_row", brand=venue.brand, venue_id=venue.id, venue=venue.name, row=row)
-
-
-def connect(
-    brand: Brand,
-    *,
-    clock: Clock,
-    stop: StopEvent,
-    ip_limits: IpLimits,
-    observe: Observe = lambda _endpoint, _code, _seconds: None,
-    reread: Callable[[str], Credentials | str] | None = None,
-    on_unusable: Callable[[Venue, str], None] = lambda _venue, _row: None,
-    permitted: Callable[[], bool] = lambda: True,
-) -> Client:
-    """Make the client for a brand of the configuration."""
-    return Client(
-        brand.brand,
-        translate.credentials(brand),
-        base_url=brand.base_url,
-        requests_per_minute=brand.requests_per_minute,
-        clock=clock,
-        stop=stop,
-        ip_limits=ip_limits,
-        observe=observe,
-        reread=None if reread is None else partial(reread, brand.brand),
-        venues=translate.listed_venues(brand),
-        connections=MAX_PER_OWNER,
-        on_unusable=on_unusable,
-        permitted=permitted,
-    )

@@ -5,39 +5,36 @@ from __future__ import annotations
 import signal
 import sys
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
-from itertools import chain
+from collections.abc import Callable, Collection, Sequence
 from threading import Event, Lock, Thread
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import structlog
 
 from exporter import __version__
 from exporter.app import translate
-from exporter.app.brand import BrandMonitor, Intervals, Services
-from exporter.app.garbage import PermanentGeneration
+from exporter.app.monitors import STOP_SECONDS, BrandMonitors
 from exporter.app.notifications import StationNames, channel_settings, check_channels, goes_on, problems, routes
 from exporter.app.registry import ViewRegistry
 from exporter.app.service import SERVICE, ServiceMonitor
+from exporter.app.services import Intervals, Services
+from exporter.app.source import ProcessSource
 from exporter.clock import Clock
 from exporter.clopos.limits import IpLimits
 from exporter.clopos.login import Credentials
-from exporter.config import Brand, Settings
+from exporter.config import Settings
 from exporter.errors import ConfigError, ConfigProblem
 from exporter.events import EventLog
 from exporter.incidents import ServiceFacts
-from exporter.journal import Entry, JournalQuery
 from exporter.log import Output
-from exporter.metrics.exposition import Exposition, Scrape
+from exporter.metrics.exposition import Exposition
 from exporter.metrics.telemetry import Telemetry
-from exporter.model import BrandState, Incident, Instant
+from exporter.model import BrandState
 from exporter.notify.heartbeat import Heartbeat
 from exporter.notify.notifier import Notifier
 from exporter.scheduling.pool import WorkerPool
 from exporter.scheduling.scheduler import Scheduler
 from exporter.store import FORGET_SECONDS, Store, open_store
-from exporter.views import BrandView, VenueView
 from exporter.web.endpoints import Management
 from exporter.web.server import WebServer
 
@@ -51,9 +48,6 @@ SWITCH_SECONDS = 0.001
 A scrape may have to wait so long several times where a flood of events is emitted at the same moment. Less would cost
 polls that run at the same time more than it gives.
 """
-
-STOP_SECONDS = 2.0
-"""Seconds that polls under way have to notice that the process ends."""
 
 START_SECONDS = 0.1
 """Seconds that the server waits for what is remembered; where that is much, it answers while the rest is loaded."""
@@ -76,32 +70,25 @@ class Daemon:
         self._starting = True
         self._stopping = Event()
         self._reload_successful = True
-        self._brands: dict[str, BrandMonitor] = {}
         output.mask(self.settings.secrets)
         self.store: Store = _open_store(self.settings, clock)
         grown = Event()
         self.store.subscribe(grown.set)
         self._event_log = EventLog(self.store, grown, output.emit)
-        self._service = ServiceMonitor(
+        self._notifier = Notifier(
             self.store,
             clock,
-            self._stopping,
-            self._service_facts,
-            lambda: list(self._brands.values()),
-            look=self._log_first_round,
-        )
-        self._notifier = Notifier(
-            self.store, clock, owns=self.store.owns, still_firing=lambda incident: goes_on(incident, self.incidents())
+            owns=self.store.owns,
+            still_firing=lambda incident: goes_on(incident, self.source.incidents()),
         )
         self.store.subscribe(self._notifier.wake, incidents_only=True)
         self._heartbeat: Heartbeat | None = None
         self._first_round = False
-        self._permanent = PermanentGeneration()
         self.telemetry = Telemetry(
-            self._brands_here,
+            lambda: self.source.brands_here(),  # noqa: PLW0108 - which is made below
             lambda: self.store.up,
             lambda: output.up,
-            incidents=self.incidents,
+            incidents=lambda: self.source.incidents(),  # noqa: PLW0108
             channels=self._notifier.states,
             revision=revision,
             shard=self.settings.shard,
@@ -123,12 +110,23 @@ class Daemon:
             reread=self._reread_credentials,
             owns=self.store.owns,
         )
+        self._monitors = BrandMonitors(self._services)
+        self._service = ServiceMonitor(
+            self.store, clock, self._stopping, self._service_facts, self._monitors, look=self._log_first_round
+        )
         self._ownership: Ownership | None = None
-        self._others: OtherBrands | None = None
-        if self.settings.state.url is not None:
-            self._share_brands()
+        self.source = ProcessSource(
+            clock,
+            lambda: self.settings,
+            store=self.store,
+            registry=self.registry,
+            exposition=self.exposition,
+            monitors=self._monitors,
+            service=self._service,
+            others=None if self.settings.state.url is None else self._share_brands(),
+        )
 
-    def _share_brands(self) -> None:
+    def _share_brands(self) -> OtherBrands | None:
         """Divide the brands with the other processes that have the same database."""
         # Imported where it is used: most have no PostgreSQL, and its driver takes a quarter of a start's time.
         from exporter.app.others import OtherBrands  # noqa: PLC0415
@@ -136,7 +134,7 @@ class Daemon:
         from exporter.store.postgresql import PostgreSQLStore  # noqa: PLC0415
 
         if not isinstance(self.store, PostgreSQLStore):
-            return
+            return None
         ownership = self._ownership = Ownership(
             self.store,
             self._clock,
@@ -145,8 +143,8 @@ class Daemon:
             give_up=self._give_up,
             processes=self._services.ip_limits.divide,
         )
-        self._others = OtherBrands(
-            self.store, self._clock, lambda: self.settings, is_here=self._brands.__contains__, owner=ownership.owner
+        return OtherBrands(
+            self.store, self._clock, lambda: self.settings, is_here=self._monitors.__contains__, owner=ownership.owner
         )
 
     @property
@@ -154,66 +152,12 @@ class Daemon:
         """Return what the health and reload endpoints call."""
         return Management(self.not_ready, self.reload, lambda: self._scheduler.alive)
 
-    def scrape(self, accept: str, accept_encoding: str, names: frozenset[str] = frozenset()) -> Scrape:
-        """Refresh the views that are out of date, and join the text of all."""
-        self.registry.refresh()
-        return self.exposition.scrape(accept, accept_encoding, names)
-
-    def now(self) -> Instant:
-        """Return the moment on both clocks."""
-        return self._clock.now()
-
-    def venues(self) -> Sequence[VenueView]:
-        """Return the view of every venue."""
-        here = self.registry.venues()
-        return here if self._others is None else [*here, *self._others.venues()]
-
-    def venues_from(self, key: tuple[str, ...], limit: int) -> Sequence[VenueView]:
-        """Return the views of the first venues whose keys are not before a key, in the order of keys."""
-        here = self.registry.venues_from(key, limit)
-        return here if self._others is None else self._others.merged(here, key, limit)
-
-    def brands(self) -> Sequence[BrandView]:
-        """Return the view of every brand, also of those that other processes poll."""
-        if self._others is None or self._ownership is None:
-            return self._brands_here()
-        others = self._others.brands()
-        mine = dict(self._brands)
-        return [
-            *(replace(brand.view(), owner=self._ownership.owner(name)) for name, brand in mine.items()),
-            *(view for view in others if view.state.brand not in mine),
-        ]
-
-    def _brands_here(self) -> Sequence[BrandView]:
-        """Return the views of the brands that are polled here; of others only that they are not."""
-        monitors = dict(self._brands)
-        others = [] if self._ownership is None else [brand.brand for brand in self.settings.brands]
-        return [
-            *(brand.view() for brand in monitors.values()),
-            *(BrandView(BrandState(name), owned=False) for name in others if name not in monitors),
-        ]
-
-    def journal(self, **filters: Any) -> Sequence[Entry]:
-        """Return changes, newest first, by the filters of JournalQuery."""
-        return self.store.journal(JournalQuery(**filters))
-
-    def incidents(self) -> Sequence[Incident]:
-        """Return every incident that fires: of the process, of brands and of venues."""
-        return [
-            *self._service.incidents(),
-            *chain.from_iterable(one.incidents() for one in list(self._brands.values())),
-        ]
-
-    def process_incidents(self) -> Mapping[str, Incident]:
-        """Return the incidents of the process itself by key, pending or firing."""
-        return self._service.all_incidents()
-
     def not_ready(self) -> Sequence[str]:
         """Return the reasons why there is nothing to show yet, one a brand, and whether too few venues were polled."""
-        unready = [reason for brand in list(self._brands.values()) if (reason := brand.not_ready)]
+        unready = [reason for monitor in self._monitors if (reason := monitor.not_ready)]
         if self._starting:
             names = (brand.brand for brand in self.settings.brands if self.store.owns(brand.brand))
-            unready += [f"brand {name}: is being loaded" for name in names if name not in self._brands]
+            unready += [f"brand {name}: is being loaded" for name in names if name not in self._monitors]
         if (percent := self.settings.ready_venues_percent) and not unready:
             venues = self.registry.venues()
             polled = sum(view.state.polled_at is not None for view in venues)
@@ -280,11 +224,8 @@ class Daemon:
         self._stopping.set()
         with self._reloading:  # A start or reload under way would start brands again.
             self._scheduler.shutdown()
-            for brand in self._brands.values():
-                brand.stop()
             deadline = time.monotonic() + STOP_SECONDS
-            for brand in self._brands.values():
-                brand.loop.join(max(0.0, deadline - time.monotonic()))
+            self._monitors.stop()
             self._service.join(max(0.0, deadline - time.monotonic()))
             self._notifier.stop()
             self._event_log.stop(LOG_SECONDS)
@@ -309,7 +250,7 @@ class Daemon:
             self._reload_successful = True
             self.telemetry.loaded(self._clock.wall())
             self.exposition.expire_telemetry()
-            self._log.info("config.reloaded", brands=list(self._brands))
+            self._log.info("config.reloaded", brands=[monitor.settings.brand for monitor in self._monitors])
             return None
 
     def _load_checked(self) -> Settings:
@@ -332,24 +273,15 @@ class Daemon:
             raise ConfigError(faults)
 
     def _apply(self, settings: Settings) -> None:
-        """Start, reconfigure, replace and stop brands; a replaced one keeps its state, which lives in the store."""
+        """Put settings into force that have been checked."""
         self.settings = settings
         self.store.routes = routes(settings)
-        intervals = _intervals(settings)
-        wanted = {brand.brand: brand for brand in settings.brands if self.store.owns(brand.brand)}
         if not settings.brands:
             self._log.warning("shard.empty", message="no brand falls to this shard: it is ready, and polls nothing")
-        self._remove(self._brands.keys() - wanted.keys())
-        for name, brand in wanted.items():
-            if self._stopping.is_set():
-                return
-            monitor = self._brands.get(name)
-            if monitor is not None and _same_connection(monitor.settings, brand):
-                monitor.reconfigure(brand, intervals)
-                continue
-            if monitor is not None:
-                monitor.stop()
-            self._start_brand(brand)
+        owned = [brand for brand in settings.brands if self.store.owns(brand.brand)]
+        self._monitors.apply(owned, Intervals.of(settings))
+        if self._stopping.is_set():
+            return
         # Last, as channels ask which incidents still fire.
         self._notifier.apply(channel_settings(settings, StationNames(self.store)))
         self._apply_heartbeat(settings)
@@ -366,55 +298,34 @@ class Daemon:
     def _problems(self) -> Sequence[str]:
         return [
             *self.not_ready(),
-            *problems(self.store.up, self._notifier.states(), self._brands_here(), self.registry.venues()),
+            *problems(self.store.up, self._notifier.states(), self.source.brands_here(), self.registry.venues()),
         ]
 
     def _log_first_round(self) -> None:
         """Log once that everything was read: a healthy start is a line too."""
         if self._first_round:
             return
+        self._services.permanent.grow(self.registry.count_known())
         venues = self.registry.venues()
-        self._permanent.grow(_read(venues))
-        listed = sum(len(brand.state.venues or ()) for brand in self._brands_here())
+        listed = sum(len(brand.state.venues or ()) for brand in self.source.brands_here())
         if self.not_ready() or len(venues) < listed or any(view.up is None for view in venues):
             return
         self._first_round = True
         stations, failed = sum(len(view.stations) for view in venues), sum(view.up is False for view in venues)
         self._log.info("exporter.first_round", venues=len(venues), stations=stations, failed_venues=failed)
-        self._permanent.take(len(venues))
-
-    def _start_brand(self, brand: Brand) -> None:
-        taken_over = self.store.taken_over(brand.brand)
-        monitor = BrandMonitor(brand, _intervals(self.settings), self._services, taken_over=taken_over)
-        self._brands[brand.brand] = monitor
-        monitor.start()
-        self._permanent.grow(_read(self.registry.venues()))
-
-    def _remove(self, names: Collection[str]) -> None:
-        """Stop brands, and let them vanish from every reader."""
-        monitors = [self._brands.pop(name) for name in names if name in self._brands]
-        for monitor in monitors:
-            monitor.stop()
-        self.registry.remove(
-            [view.state.venue.key for view in self.registry.venues() if view.state.venue.brand in names]
-        )
-        for name in names:
-            self.telemetry.forget(name)
-        deadline = time.monotonic() + STOP_SECONDS
-        for monitor in monitors:
-            monitor.loop.join(max(0.0, deadline - time.monotonic()))
+        self._services.permanent.take(len(venues))
 
     def _take(self, name: str) -> None:
         """Poll a brand from now on whose lease this process has."""
         with self._reloading:
             brand = next((brand for brand in self.settings.brands if brand.brand == name), None)
-            if brand is not None and name not in self._brands and not self._stopping.is_set():
-                self._start_brand(brand)
+            if brand is not None and name not in self._monitors and not self._stopping.is_set():
+                self._monitors.add(brand, Intervals.of(self.settings))
 
     def _give_up(self, names: Collection[str]) -> None:
         """Stop polling brands whose leases are lost or handed over."""
         with self._reloading:
-            self._remove(set(names) & self._brands.keys())
+            self._monitors.remove([name for name in names if name in self._monitors])
 
     def _service_facts(self) -> ServiceFacts:
         return ServiceFacts(
@@ -432,7 +343,7 @@ class Daemon:
         settings = self._load()
         self._output.mask(settings.secrets)
         brand = next((brand for brand in settings.brands if brand.brand == name), None)
-        return translate.credentials(brand or self._brands[name].settings)
+        return translate.credentials(brand or self._monitors[name].settings)
 
     def _is_forgotten(self, brand: BrandState) -> bool:
         newest = max(
@@ -442,33 +353,7 @@ class Daemon:
         return newest < self._clock.wall() - FORGET_SECONDS
 
 
-_WITHOUT_CONNECTION = {
-    "back_office_url",
-    "ignore_stations",
-    "opening_hours",
-    "time_zone",
-    "venue_overrides",
-    "venues",
-}
-"""Settings of a brand that its client does not use to connect: they may change while it keeps token and quota."""
-
-
-def _intervals(settings: Settings) -> Intervals:
-    return Intervals(
-        settings.poll_interval, settings.discovery_interval, settings.stale_after, settings.incidents.delay
-    )
-
-
-def _read(views: Iterable[VenueView]) -> int:
-    """Count the venues whose stations are known, from now or from an earlier process."""
-    return sum(view.state.stations is not None for view in views)
-
-
 def _open_store(settings: Settings, clock: Clock) -> Store:
     state = settings.state
     url = state.url.get_secret_value() if state.url else None
     return open_store(state.path, clock, state.journal_retention, url)
-
-
-def _same_connection(before: Brand, after: Brand) -> bool:
-    return before.model_dump(exclude=_WITHOUT_CONNECTION) == after.model_dump(exclude=_WITHOUT_CONNECTION)

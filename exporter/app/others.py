@@ -38,7 +38,7 @@ class OtherBrands:
         owner: Callable[[str], str | None],
     ) -> None:
         self._store, self._clock, self._settings = store, clock, settings
-        self._is_here, self._owner = is_here, owner
+        self._is_here, self.owner = is_here, owner
         self._log = structlog.get_logger(__name__)
         self._lock = Lock()
         self._due = -math.inf
@@ -52,7 +52,7 @@ class OtherBrands:
         self._refresh()
         return [
             BrandView(
-                self._brands.get(brand.brand) or BrandState(brand.brand), owned=False, owner=self._owner(brand.brand)
+                self._brands.get(brand.brand) or BrandState(brand.brand), owned=False, owner=self.owner(brand.brand)
             )
             for brand in self._settings().brands
             if not self._is_here(brand.brand)

@@ -61,6 +61,11 @@ class ViewRegistry:
         with self._lock:
             return list(self._views.values())
 
+    def count_known(self) -> int:
+        """Return of how many venues the stations are known, from now or from an earlier process."""
+        with self._lock:
+            return sum(view.state.stations is not None for view in self._views.values())
+
     def venues_from(self, key: tuple[str, ...], limit: int) -> Sequence[VenueView]:
         """Return the views of the first venues whose keys are not before a key, in the order of keys."""
         self.refresh()

@@ -29,7 +29,7 @@ class ServiceMonitor:
         clock: Clock,
         stop: Event,
         facts: Callable[[], ServiceFacts],
-        brands: Callable[[], Iterable[BrandMonitor]],
+        brands: Iterable[BrandMonitor],
         *,
         look: Callable[[], None] = lambda: None,
     ) -> None:
@@ -64,7 +64,7 @@ class ServiceMonitor:
 
     def _run(self) -> None:
         while not self._clock.wait(self._stop, LOOK_SECONDS):
-            for review in (self._look, self.review, *(brand.review for brand in self._brands())):
+            for review in (self._look, self.review, *(brand.review for brand in self._brands)):
                 try:
                     review()
                 except Exception:  # noqa: BLE001 - one brand's fault must not end everybody's incidents

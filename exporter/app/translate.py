@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from threading import Event
+
 from exporter import hours
-from exporter.clopos.client import DEFAULT_VENUE
+from exporter.clock import Clock
+from exporter.clopos.client import DEFAULT_VENUE, Client
+from exporter.clopos.limits import IpLimits
 from exporter.clopos.login import Credentials
+from exporter.clopos.transport import Observe
 from exporter.config import Brand
 from exporter.model import Venue
+from exporter.scheduling.pool import MAX_PER_OWNER
 from exporter.views import VenueRules
 
 
@@ -38,3 +46,32 @@ def rules(brand: Brand, venue_id: str, stale_after: float) -> VenueRules:
     opening = hours.parse(settings.opening_hours, settings.time_zone) if settings.opening_hours else None
     zone = hours.zone(settings.time_zone) if settings.time_zone else None
     return VenueRules(stale_after, opening, ignore, zone, brand.back_office_url or "")
+
+
+def client(
+    brand: Brand,
+    *,
+    clock: Clock,
+    stop: Event,
+    ip_limits: IpLimits,
+    observe: Observe = lambda _endpoint, _code, _seconds: None,
+    reread: Callable[[str], Credentials | str] | None = None,
+    on_unusable: Callable[[Venue, str], None] = lambda _venue, _row: None,
+    permitted: Callable[[], bool] = lambda: True,
+) -> Client:
+    """Return the client for a brand."""
+    return Client(
+        brand.brand,
+        credentials(brand),
+        base_url=brand.base_url,
+        requests_per_minute=brand.requests_per_minute,
+        clock=clock,
+        stop=stop,
+        ip_limits=ip_limits,
+        observe=observe,
+        reread=None if reread is None else partial(reread, brand.brand),
+        venues=listed_venues(brand),
+        connections=MAX_PER_OWNER,
+        on_unusable=on_unusable,
+        permitted=permitted,
+    )

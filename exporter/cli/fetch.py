@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import click
 
-from exporter.app.brand import connect
+from exporter.app import translate
 from exporter.clock import Clock
 from exporter.clopos.client import Client
 from exporter.clopos.limits import IpLimits
@@ -34,7 +34,7 @@ def clients(brands: Sequence[Brand]) -> Iterator[list[Client]]:
     """Yield a client for each brand, and close them all at the end."""
     clock, stop = Clock(), Event()
     address = IpLimits(clock, stop)
-    made = [connect(brand, clock=clock, stop=stop, ip_limits=address) for brand in brands]
+    made = [translate.client(brand, clock=clock, stop=stop, ip_limits=address) for brand in brands]
     try:
         yield made
     finally:

@@ -165,10 +165,10 @@ def run(
     output = log.configure(log_level, log_format)
     daemon = Daemon(load, output, Clock(), revision=os.environ.get("CLOPOS_EXPORTER_REVISION", ""))
     app = create_app(
-        daemon,
+        daemon.source,
         daemon.checks,
         telemetry_path=web.telemetry_path,
-        load_readers=partial(reader_routes, daemon, web.public, telemetry_path=web.telemetry_path),
+        load_readers=partial(reader_routes, daemon.source, web.public, telemetry_path=web.telemetry_path),
         public=web.public,
         web_config=web.config,
     )

@@ -9,9 +9,10 @@ from typing import Any
 from fakes import FakeClock, ManualScheduler
 from prometheus_client.parser import text_string_to_metric_families
 
-from exporter.app.brand import BrandMonitor, Intervals, Services
-from exporter.app.daemon import Daemon
+from exporter.app.brand import BrandMonitor
 from exporter.app.registry import ViewRegistry
+from exporter.app.services import Intervals, Services
+from exporter.app.source import ProcessSource
 from exporter.clopos.limits import IpLimits
 from exporter.config import Settings
 from exporter.config.settings import Brand
@@ -104,7 +105,7 @@ class Work:
         return self.exposition.scrape(accept, accept_encoding, names)
 
 
-def samples(scraped: Exposition | Work | Daemon, name: str) -> dict[tuple[str, ...], float]:
+def samples(scraped: Exposition | Work | ProcessSource, name: str) -> dict[tuple[str, ...], float]:
     """Scrape the samples of a name, by their label values in the order of the labels' names."""
     text = scraped.scrape("text/plain", "", frozenset({name})).body.decode()
     return {

@@ -10,7 +10,7 @@ from app_fakes import Work, samples, settings
 from fakes import FakeClock, snapshot, station, venue
 from structlog.testing import capture_logs
 
-from exporter.app.brand import Intervals
+from exporter.app.services import Intervals
 from exporter.errors import Stopped
 from exporter.model import Reason, Snapshot, VenueState
 from exporter.simulator import Simulator, World

@@ -75,7 +75,7 @@ def until(true: Callable[[], object], seconds: float = 10.0) -> None:
 
 def shown(daemon: Daemon) -> set[str]:
     """Return the brands whose stations are in the scrape."""
-    return {labels[0] for labels in samples(daemon, "clopos_station_active")}
+    return {labels[0] for labels in samples(daemon.source, "clopos_station_active")}
 
 
 def only(of: Settings, *brands: str) -> Settings:
@@ -87,7 +87,7 @@ def test_every_brand_is_watched_and_shown(start: Start, both: Settings) -> None:
     assert set(daemon.not_ready()) <= {f"brand {name}: no outcome of the first poll yet" for name in (FIRST, SECOND)}
     until(lambda: shown(daemon) == {FIRST, SECOND})
     assert list(daemon.not_ready()) == []
-    assert {view.state.brand for view in daemon.brands()} == {FIRST, SECOND}
+    assert {view.state.brand for view in daemon.source.brands()} == {FIRST, SECOND}
 
 
 def test_it_is_ready_when_the_wanted_share_of_venues_was_polled(start: Start, both: Settings) -> None:
@@ -111,26 +111,26 @@ def test_a_reload_adds_and_removes_brands_and_leaves_the_others_alone(start: Sta
     configure(daemon, both)
     assert daemon.reload() is None
     until(lambda: shown(daemon) == {FIRST, SECOND})
-    second = daemon._brands[SECOND]
+    second = daemon._monitors[SECOND]
     configure(daemon, only(both, SECOND))
     assert daemon.reload() is None
     assert shown(daemon) == {SECOND}
-    assert daemon._brands == {SECOND: second}
-    assert FIRST not in daemon.scrape("", "").body.decode()
+    assert list(daemon._monitors) == [second]
+    assert FIRST not in daemon.source.scrape("", "").body.decode()
     assert {state.brand for state in daemon.store.brands()} == {FIRST, SECOND}, "it may come back tomorrow"
 
 
 def test_a_brand_that_is_configured_otherwise_keeps_what_is_known_of_it(start: Start, both: Settings) -> None:
     daemon = start(only(both, FIRST))
     until(lambda: shown(daemon) == {FIRST})
-    before = daemon._brands[FIRST]
+    before = daemon._monitors[FIRST]
     (brand,) = only(both, FIRST).brands
     configure(daemon, both.model_copy(update={"brands": (brand.model_copy(update={"requests_per_minute": 60}),)}))
     assert daemon.reload() is None
-    assert daemon._brands[FIRST] is not before
+    assert daemon._monitors[FIRST] is not before
     assert shown(daemon) == {FIRST}
-    (polls,) = samples(daemon, "clopos_venue_polls_total").values()
-    until(lambda: max(samples(daemon, "clopos_venue_polls_total").values()) > polls)
+    (polls,) = samples(daemon.source, "clopos_venue_polls_total").values()
+    until(lambda: max(samples(daemon.source, "clopos_venue_polls_total").values()) > polls)
 
 
 def test_a_new_interval_is_in_force_after_a_reload(start: Start, both: Settings) -> None:
@@ -138,24 +138,24 @@ def test_a_new_interval_is_in_force_after_a_reload(start: Start, both: Settings)
     until(lambda: shown(daemon) == {FIRST})
     configure(daemon, only(both, FIRST).model_copy(update={"poll_interval": 7.0}))
     assert daemon.reload() is None
-    assert set(samples(daemon, "clopos_venue_poll_interval_seconds").values()) == {7.0}
+    assert set(samples(daemon.source, "clopos_venue_poll_interval_seconds").values()) == {7.0}
 
 
 def test_a_refused_configuration_leaves_everything_as_it_was_and_says_so(start: Start, both: Settings) -> None:
     daemon = start(both)
     until(lambda: shown(daemon) == {FIRST, SECOND})
-    brands = dict(daemon._brands)
+    brands = list(daemon._monitors)
     configure(daemon, None)
     with capture_logs() as logged:
         assert daemon.reload() == (ConfigProblem("clopos.yml:1: brands", "is missing"),)
     assert [line["event"] for line in logged if line["event"].startswith("config")] == ["config.refused"]
-    assert daemon._brands == brands
-    assert samples(daemon, "clopos_exporter_config_last_reload_successful") == {(): 0.0}
+    assert list(daemon._monitors) == brands
+    assert samples(daemon.source, "clopos_exporter_config_last_reload_successful") == {(): 0.0}
     configure(daemon, both)
     assert daemon.reload() is None
     daemon._clock = Clock()
-    until(lambda: samples(daemon, "clopos_exporter_config_last_reload_successful") == {(): 1.0})
-    assert daemon._brands == brands
+    until(lambda: samples(daemon.source, "clopos_exporter_config_last_reload_successful") == {(): 1.0})
+    assert list(daemon._monitors) == brands
 
 
 @pytest.mark.parametrize(
@@ -179,9 +179,9 @@ def test_a_reload_asks_again_where_clopos_refused(start: Start, both: Settings, 
     with simulator.faults.during("wrong_credentials", endpoint="auth"):
         daemon = start(only(both, FIRST))
         until(lambda: not daemon.not_ready())
-    daemon._brands[FIRST].client.login.backoff._known = {
+    daemon._monitors[FIRST].client.login.backoff._known = {
         key: (error, until_ + 10**6, times)
-        for key, (error, until_, times) in daemon._brands[FIRST].client.login.backoff._known.items()
+        for key, (error, until_, times) in daemon._monitors[FIRST].client.login.backoff._known.items()
     }
     assert daemon.reload() is None
     until(lambda: shown(daemon) == {FIRST})
@@ -326,7 +326,7 @@ def test_a_shard_without_a_brand_says_so(start: Start, both: Settings) -> None:
 def test_pages_read_the_same_as_the_scrape(start: Start, both: Settings) -> None:
     daemon = start(both)
     until(lambda: shown(daemon) == {FIRST, SECOND})
-    source = daemon
+    source = daemon.source
     assert {view.state.venue.brand for view in source.venues()} == {FIRST, SECOND}
     assert {view.state.brand for view in source.brands()} == {FIRST, SECOND}
     assert source.journal() == []
@@ -341,7 +341,7 @@ def test_a_ready_token_that_ends_soon_is_an_incident_until_a_reload_brings_crede
     daemon = start(Settings.model_validate({"brands": [with_token]}))
 
     def kinds() -> list[str]:
-        return [incident.kind.value for incident in daemon.incidents()]
+        return [incident.kind.value for incident in daemon.source.incidents()]
 
     until(lambda: kinds() == ["token_expiring"])
     configure(daemon, only(both, FIRST))
@@ -356,7 +356,7 @@ def test_a_reload_reaches_the_incidents_of_stations(start: Start, both: Settings
     daemon = start(brand)
 
     def kinds() -> set[str]:
-        return {incident.kind.value for incident in daemon.incidents()}
+        return {incident.kind.value for incident in daemon.source.incidents()}
 
     until(lambda: "kitchen_station_inactive" in kinds())
     ignored = brand.brands[0].model_dump() | {"ignore_stations": [str(station["id"])]}
@@ -371,10 +371,10 @@ def test_a_reload_reaches_the_incidents_of_stations(start: Start, both: Settings
 def test_a_scrape_right_after_a_refused_reload_says_so(start: Start, both: Settings) -> None:
     daemon = start(both)
     name = b"clopos_exporter_config_last_reload_successful "
-    assert name + b"1.0" in daemon.scrape("", "").body
+    assert name + b"1.0" in daemon.source.scrape("", "").body
     configure(daemon, None)
     daemon.reload()
-    assert name + b"0.0" in daemon.scrape("", "").body
+    assert name + b"0.0" in daemon.source.scrape("", "").body
 
 
 def test_a_healthy_start_is_logged_once_with_what_was_read(start: Start, both: Settings) -> None:

@@ -1,0 +1,54 @@
+"""What the monitors of all brands share: the parts of the process, and the settings that are the same for each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from threading import Event
+
+from exporter.app.garbage import PermanentGeneration
+from exporter.app.registry import ViewRegistry
+from exporter.clock import Clock
+from exporter.clopos.limits import IpLimits
+from exporter.clopos.login import Credentials
+from exporter.config import Settings
+from exporter.metrics.telemetry import Telemetry
+from exporter.scheduling.pool import WorkerPool
+from exporter.scheduling.scheduler import Scheduler
+from exporter.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The parts of the process that every brand uses.
+
+    `reread` reads the credentials of a brand again, and `owns` says whether this process may poll a brand now and
+    report what it found.
+    """
+
+    clock: Clock
+    stop: Event
+    scheduler: Scheduler
+    pool: WorkerPool
+    ip_limits: IpLimits
+    store: Store
+    registry: ViewRegistry
+    telemetry: Telemetry
+    reread: Callable[[str], Credentials | str] | None = None
+    owns: Callable[[str], bool] = lambda _brand: True
+    permanent: PermanentGeneration = field(default_factory=PermanentGeneration)
+
+
+@dataclass(frozen=True, slots=True)
+class Intervals:
+    """The settings of all brands that concern time, seconds."""
+
+    poll: float
+    discovery: float
+    stale_after: float
+    incident_delay: float = 120.0
+
+    @classmethod
+    def of(cls, settings: Settings) -> Intervals:
+        """Return what the configuration says."""
+        return cls(settings.poll_interval, settings.discovery_interval, settings.stale_after, settings.incidents.delay)
