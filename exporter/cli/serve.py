@@ -164,6 +164,8 @@ def run(
     raise_open_files_limit()
     output = log.configure(log_level, log_format)
     daemon = Daemon(load, output, Clock(), revision=os.environ.get("CLOPOS_EXPORTER_REVISION", ""))
+    if web.config is not None:
+        daemon.telemetry.serve_certificate(web.config.certificate_expires_at)
     app = create_app(
         daemon.source,
         daemon.checks,

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from textwrap import dedent
 
@@ -11,7 +12,13 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from exporter import log
+from exporter.app.daemon import Daemon
+from exporter.cli import serve
+from exporter.config import Settings
 from exporter.errors import ConfigError
+from exporter.web.addresses import Address
+from exporter.web.server import WebServer
 from exporter.web.webconfig_file import LoadedWebConfig, WebConfigFile, load
 
 HASH = "$2y$04$zmNSrIu6xsvxzvyOQzcLHuVK3X9ZKi4b8yDTBcAwQe2kEPQ4tTnZu"
@@ -81,6 +88,26 @@ def test_the_end_of_the_certificate_is_read_from_it(folder: Path, year: int) -> 
     (folder / "ends.key").write_bytes(pem(key))
     (folder / "web.yml").write_text("tls_server_config: {cert_file: ends.pem, key_file: ends.key}")
     assert WebConfigFile(folder / "web.yml").certificate_expires_at() == ends.timestamp()
+
+
+def test_the_process_serves_when_its_certificate_ends(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "clopos_exporter_web_certificate_expiry_timestamp_seconds"
+    scraped: list[str] = []
+
+    def scrape(daemon: Daemon, server: WebServer) -> None:
+        scraped.append(daemon.source.scrape("", "", frozenset({name})).body.decode())
+        for listener in server._listeners:
+            listener.close()
+
+    monkeypatch.setattr(Daemon, "serve", scrape)
+    monkeypatch.setattr(log, "configure", lambda *_: log.Output(TextIOWrapper(BytesIO())))
+    (folder / "web.yml").write_text("tls_server_config: {cert_file: server.pem, key_file: server.key}")
+    config = WebConfigFile(folder / "web.yml")
+    settings = Settings.model_validate({"brands": [{"brand": "tandir-group", "token": "a-token"}]})
+    options = serve.WebOptions([Address("127.0.0.1", 0)], config=config)
+    serve.run(lambda: settings, options, log_level="info", log_format="json")
+    sample = scraped[0].splitlines()[-1].split()
+    assert (sample[0], float(sample[1])) == (name, config.certificate_expires_at())
 
 
 def test_plain_http_has_no_certificate_that_ends(folder: Path) -> None:
