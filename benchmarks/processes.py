@@ -22,7 +22,7 @@ import yaml
 
 STATIONS = 20
 START_SECONDS = 60.0
-SETTLE_SECONDS = 3.0
+IDLE_SECONDS = 3.0
 _LINES = 5  # that the simulator prints of each brand
 
 Section = dict[str, Any]
@@ -57,7 +57,7 @@ class Exporter:
         """Wait until every venue has been polled, and what follows on that is done: a full garbage collection."""
         while "exporter.first_round" not in self.log.read_text():
             time.sleep(0.2)
-        time.sleep(SETTLE_SECONDS)
+        time.sleep(IDLE_SECONDS)
 
     def until(self, polls: int) -> None:
         """Wait for so many polls."""
