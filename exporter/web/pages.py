@@ -2,47 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import timedelta, tzinfo
-from functools import cache, partial
-from hashlib import sha256
-from importlib.resources import files
+from collections.abc import Iterable, Iterator
+from datetime import timedelta
 from itertools import groupby
 from typing import Any
-from urllib.parse import quote, unquote
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from exporter.clock import iso
 from exporter.i18n import LANGUAGES
-from exporter.model import Event, Incident, IncidentKind, Instant, Kind, StationState, Venue
-from exporter.texts import N_, texts_of
+from exporter.model import Incident, IncidentKind, Instant, Kind, StationState
+from exporter.texts import N_
 from exporter.views import BrandView, VenueView
 from exporter.web import timeline, wording
-from exporter.web.board import Board, Tile, in_order, is_late, searchable
-from exporter.web.language import COOKIE, NAMES, language_of
+from exporter.web.assets import STATIC, static_file, templates
+from exporter.web.board import Board, in_order, is_late
+from exporter.web.figures import Freshness, Line, Totals, common_zone, rectangle
+from exporter.web.filters import MAX_TILES, TOPICS, ChangeFilters, Search
+from exporter.web.language import COOKIE, language_of
 from exporter.web.recent import RecentChanges
-from exporter.web.responses import Endpoint, compressed, href, one_at_a_time
-from exporter.web.source import Entry, Source
-from exporter.web.troubles import Level, Quiet, Trouble, data_outages, is_current, switched_at, venue_troubles
-from exporter.web.wording import SHOWN_EVENTS, Wording, wording_for
-
-TILES = 48
-"""Venues on the first page: a phone gets them at once, and the worst are among them."""
-
-MAX_TILES = 1000
-"""Venues on one page at most."""
+from exporter.web.responses import compressed, one_at_a_time
+from exporter.web.source import Source
+from exporter.web.troubles import Level, Quiet, Trouble, data_outages, is_current, venue_troubles
+from exporter.web.wording import SHOWN_EVENTS, wording_for
 
 LISTED = 12
 """Troubles in full view; more of them are folded."""
 
+
 CHANGES = 12
+
+
 OLDER_CHANGES = 50
+
+
 JOURNAL = 5_000
 """Entries of one venue that its timelines are made of: more than a week of flapping."""
+
 
 SPANS = {
     "day": (wording.DAY, timedelta(hours=6), N_("Day")),
@@ -51,51 +49,13 @@ SPANS = {
 }
 """What a timeline shows: seconds, time between the marks of its axis, name."""
 
+
 MAX_VENUES_OFFERED = 1000
 """Venues among which the changes can be filtered."""
 
-TOPICS: dict[str, tuple[str, frozenset[Event]]] = {
-    "status": (
-        N_("Disabled and activated"),
-        frozenset({Event.STATION_ACTIVATED, Event.STATION_DEACTIVATED, Event.STATION_FOUND_INACTIVE}),
-    ),
-    "printing": (N_("Printing"), frozenset({Event.STATION_PRINTING_DISABLED, Event.STATION_PRINTING_ENABLED})),
-    "settings": (
-        N_("Added, removed, edited"),
-        frozenset(
-            {
-                Event.STATION_ADDED,
-                Event.STATION_KIND_CHANGED,
-                Event.STATION_REMOVED,
-                Event.STATION_RENAMED,
-                Event.STATION_TOUCHED,
-                Event.VENUE_ADDED,
-                Event.VENUE_REMOVED,
-            }
-        ),
-    ),
-    "data": (
-        N_("Data and login"),
-        frozenset(
-            {
-                Event.VENUE_LOST,
-                Event.VENUE_RECOVERED,
-                Event.BRAND_DISCOVERY_FAILED,
-                Event.BRAND_DISCOVERY_RECOVERED,
-                Event.BRAND_LOGIN_FAILED,
-                Event.BRAND_LOGIN_RECOVERED,
-                Event.BRAND_VENUES_MISSING,
-            }
-        ),
-    ),
-}
-"""What the changes can be filtered by: name and events."""
 
 REMEMBERED_SECONDS = 365 * wording.DAY
 """For how long a browser keeps the language that somebody chose."""
-
-STATIC = {"page.css": "text/css", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}
-FOREVER = "public, max-age=31536000, immutable"
 
 
 def page_routes(source: Source, *, telemetry_path: str = "/metrics") -> list[BaseRoute]:
@@ -106,7 +66,7 @@ def page_routes(source: Source, *, telemetry_path: str = "/metrics") -> list[Bas
         Route("/venue", one_at_a_time(pages.venue)),
         Route("/changes", one_at_a_time(pages.changes)),
         Route("/language", _choose_language),
-        *(Route(f"/static/{name}", _static(name)) for name in STATIC),
+        *(Route(f"/static/{name}", static_file(name)) for name in STATIC),
     ]
 
 
@@ -184,7 +144,7 @@ class _Pages:
             totals=totals,
             several=len(brands) > 1,
             brands=[Freshness(brand, by_brand.get(brand.state.brand, ()), now) for brand in brands],
-            zone=_common_zone(views),
+            zone=common_zone(views),
             zones={view.state.venue.key: view.rules.time_zone for view in views},
             entries=source.journal(limit=CHANGES, events=SHOWN_EVENTS),
         )
@@ -214,7 +174,7 @@ class _Pages:
             current=current,
             troubles=venue_troubles(view, is_late=late),
             lines=[Line(one, entries, start, now.wall, seen_at) for one in in_order(view.state.stations or {})],
-            outages=[_rect(span, start, now.wall) for span in outages],
+            outages=[rectangle(span, start, now.wall) for span in outages],
             span=chosen if chosen in SPANS else "day",
             spans=SPANS,
             marks=timeline.marks(start, now.wall, step, view.rules.time_zone),
@@ -234,7 +194,7 @@ class _Pages:
         shown = entries[:OLDER_CHANGES]
         views = self._source.venues()
         venues = sorted((view.state.venue for view in views), key=lambda venue: (venue.name.casefold(), venue.key))
-        zone, texts = _common_zone(views), wording_for(language_of(request))
+        zone, texts = common_zone(views), wording_for(language_of(request))
         return self._page(
             request,
             "changes.html",
@@ -261,7 +221,7 @@ class _Pages:
         return self._boards[language]
 
     def _templates(self, language: str) -> Environment:
-        return _templates(self._telemetry_path, language)
+        return templates(self._telemetry_path, language)
 
     def _page(self, request: Request, template: str, now: Instant, *, status: int = 200, **context: Any) -> Response:
         language = language_of(request)
@@ -272,121 +232,6 @@ class _Pages:
         response.headers["Vary"] = "Accept-Encoding, Accept-Language, Cookie"
         response.headers["Content-Language"] = language
         return response
-
-
-class Search:
-    """What a reader wants to see of the board; what makes no sense is left aside."""
-
-    def __init__(self, query: Mapping[str, str]) -> None:
-        rows = query.get("rows", "")
-        self.q = query.get("q", "")[:100]
-        self.brand = query.get("brand", "")
-        self.troubled = query.get("show") == "troubles"
-        self.rows = TILES
-        if rows.isascii() and rows.isdigit():
-            self.rows = min(int(rows), MAX_TILES) if len(rows) <= len(str(MAX_TILES)) else MAX_TILES
-        self._terms = searchable(self.q).split()
-
-    def wants(self, tile: Tile) -> bool:
-        """Return whether a venue is wanted."""
-        return (
-            self.brand in ("", tile.venue.brand)
-            and (not self.troubled or tile.level > Level.QUIET)
-            and all(term in tile.text for term in self._terms)
-        )
-
-    def more(self, rows: int) -> str:
-        """Return the address of the same search with another number of venues."""
-        show = "troubles" if self.troubled else None
-        return href("./", q=self.q or None, brand=self.brand or None, show=show, rows=rows) + "#venues"
-
-
-class ChangeFilters:
-    """Which changes a reader wants to see; what makes no sense is left aside."""
-
-    def __init__(self, query: Mapping[str, str]) -> None:
-        self.brand = query.get("brand") or None
-        self.venue_id = query.get("venue_id") or None
-        if venue := query.get("venue"):  # of the form, which has one field for both
-            self.brand, _, self.venue_id = map(unquote, venue.partition("/"))
-        kind, topic = query.get("kind", ""), query.get("event", "")
-        self.kind = Kind(kind) if kind in (Kind.KITCHEN, Kind.OTHER) else None
-        self.event = topic if topic in TOPICS else None
-
-    @property
-    def query(self) -> dict[str, Any]:
-        """Return the filters of the journal."""
-        events = TOPICS[self.event][1] if self.event else SHOWN_EVENTS
-        return {"brand": self.brand, "venue_id": self.venue_id, "kind": self.kind, "events": events}
-
-    @property
-    def is_set(self) -> bool:
-        """Return whether anything is left out."""
-        return any((self.brand, self.venue_id, self.kind, self.event))
-
-    def href(self, before: int | None = None) -> str:
-        """Return the address of the changes with these filters, of those before an entry if one is given."""
-        return href(
-            "changes", brand=self.brand, venue_id=self.venue_id, kind=self.kind, event=self.event, before=before
-        )
-
-
-class Totals:
-    """The figures under the headline."""
-
-    def __init__(self, tiles: Sequence[Tile], views: Sequence[VenueView], now: Instant) -> None:
-        self.venues = len(views)
-        self.tried = sum(view.state.polled_at is not None for view in views)
-        self.read = sum(is_current(view) for view in views)
-        self.stations = sum(tile.total for tile in tiles)
-        self.active = sum(tile.active for tile in tiles)
-        self.oldest = oldest(views, now)
-        self.late = sum(view.state.outage is None and (view.overdue or is_late(view, now)) for view in views)
-
-    @property
-    def is_read(self) -> bool:
-        """Return whether every venue has been read, and there is one."""
-        return 0 < self.venues == self.read
-
-
-class Freshness:
-    """How well we see a brand, of whose venues these are the views."""
-
-    def __init__(self, brand: BrandView, mine: Sequence[VenueView], now: Instant) -> None:
-        self.brand = brand
-        self.name = brand.state.brand
-        self.outage = brand.state.login_outage or brand.state.outage
-        self.venues = len(mine)
-        self.answering = sum(is_current(view) for view in mine)
-        self.oldest = oldest(mine, now)
-        self.interval = max((view.interval for view in mine), default=brand.interval)
-        self.late = any(is_late(view, now) or view.overdue for view in mine)
-
-
-def oldest(views: Iterable[VenueView], now: Instant) -> float | None:
-    """Return the age of the oldest data in seconds; None where there is none."""
-    return max((now.monotonic - at for view in views if (at := view.state.fresh_at) is not None), default=None)
-
-
-class Line:
-    """The timeline of a station, as rectangles on a strip that is 1000 wide."""
-
-    def __init__(
-        self, station_state: StationState, entries: Iterable[Entry], start: float, now: float, seen_at: float
-    ) -> None:
-        mine = [entry for entry in entries if entry.station_id == station_state.station.id]
-        spans = timeline.status_spans(station_state, mine, start, max(start, min(seen_at, now)))
-        if seen_at < now:
-            spans.append(timeline.Span(max(start, seen_at), now, None))
-        disabled = [span for span in spans if span.active is False]
-        self.station_state = station_state
-        self.spans = [_rect(span, start, now) for span in spans]
-        self.known = sum(span.end - span.start for span in spans if span.active is not None)
-        self.known_whole = all(span.active is not None for span in spans)
-        self.share = timeline.share_active(spans)
-        self.times = len(disabled)
-        self.periods = [(span.start, span.end) for span in disabled[:-4:-1]]
-        self.seconds = sum(span.end - span.start for span in disabled)
 
 
 def _members(troubles: Iterable[Trouble]) -> Iterator[tuple[VenueView, StationState]]:
@@ -404,72 +249,6 @@ def _service_incidents(incidents: Iterable[Incident], brands: Iterable[BrandView
     return [*incidents] + [one for brand in brands for one in brand.state.incidents.values() if one.kind in kinds]
 
 
-def _common_zone(views: Iterable[VenueView]) -> tzinfo | None:
-    """Return the time zone of all venues, None where they have several or none."""
-    zones = {view.rules.time_zone for view in views}
-    return zones.pop() if len(zones) == 1 else None
-
-
-def _rect(span: timeline.Span, start: float, now: float) -> dict[str, Any]:
-    scale = 1000 / (now - start)
-    return {
-        "x": round((span.start - start) * scale, 1),
-        # A moment is still to be seen.
-        "width": max(2.0, round((span.end - span.start) * scale, 1)),
-        "what": {True: "active", False: "disabled", None: "unknown"}[span.active],
-        "start": span.start,
-        "end": span.end,
-    }
-
-
-@cache
-def _templates(telemetry_path: str, language: str) -> Environment:
-    templates = Environment(
-        loader=PackageLoader("exporter.web"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    own = wording_for(language)
-    # Addresses are relative, so that the pages work behind a proxy that serves them under a path of its own.
-    templates.globals.update(
-        metrics=telemetry_path.removeprefix("/"),
-        static=lambda name: f"static/{name}?v={_digest(name)}",
-        href=href,
-        venue_value=_venue_value,
-        _=own.gettext,
-        ngettext=own.ngettext,
-        wording=own,
-        iso=partial(iso, timespec="seconds"),
-        tone=wording.tone,
-        reasons=wording.REASONS,
-        incident_texts=wording.INCIDENTS,
-        remedies=wording.REMEDIES,
-        advice=_advice(own),
-        switched_at=switched_at,
-        language=language,
-        languages=NAMES,
-        Level=Level,
-        Kind=Kind,
-        Quiet=Quiet,
-    )
-    return templates
-
-
-def _venue_value(venue: Venue) -> str:
-    """Return a venue as the one value that a form sends."""
-    return "/".join(quote(part, safe="", errors="replace") for part in venue.key)
-
-
-def _advice(own: Wording) -> Callable[[Trouble | Incident], str]:
-    def advice(about: Trouble | Incident) -> str:
-        incident = about if isinstance(about, Incident) else about.incident
-        return own.gettext(texts_of(incident).advice) if incident else ""
-
-    return advice
-
-
 async def _choose_language(request: Request) -> Response:
     """Remember a language, and go back to where the reader was: a page of ours, whatever is asked for."""
     chosen, page = request.query_params.get("to", ""), request.query_params.get("page", "")
@@ -479,26 +258,3 @@ async def _choose_language(request: Request) -> Response:
     if chosen in LANGUAGES:
         response.set_cookie(COOKIE, chosen, REMEMBERED_SECONDS, path="", samesite="lax", httponly=True)
     return response
-
-
-def _static(name: str) -> Endpoint:
-    body, tag = _content(name), f'"{_digest(name)}"'
-
-    def static(request: Request) -> Response:
-        current = request.query_params.get("v") == _digest(name)
-        headers = {"ETag": tag, "Cache-Control": FOREVER if current else "no-cache"}
-        if tag in request.headers.get("if-none-match", ""):
-            return Response(status_code=304, headers=headers)
-        return Response(body, headers=headers, media_type=STATIC[name])
-
-    return static
-
-
-@cache
-def _content(name: str) -> bytes:
-    return files("exporter.web").joinpath("static", name).read_bytes()
-
-
-@cache
-def _digest(name: str) -> str:
-    return sha256(_content(name)).hexdigest()[:16]

@@ -15,7 +15,7 @@ from pages_fakes import MONOTONIC, NOW, Answer, FakeSource, brand_view, get, inc
 from exporter.hours import IgnoreRule
 from exporter.model import BrandState, Event, IncidentKind, Kind, Opening, Reason, Venue, VenueState
 from exporter.views import BrandView, VenueRules, VenueView
-from exporter.web.pages import TOPICS
+from exporter.web.filters import TOPICS
 from exporter.web.wording import SHOWN_EVENTS
 
 DAY = 86_400.0

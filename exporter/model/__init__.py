@@ -1,0 +1,46 @@
+"""The domain types, as frozen values: every module above shares them, and nobody changes one."""
+
+from exporter.model.change import Change, Event
+from exporter.model.clopos import (
+    EMPTY,
+    Discovery,
+    Failure,
+    Instant,
+    Kind,
+    LoggedIn,
+    Reason,
+    Snapshot,
+    Station,
+    Venue,
+    VenueKey,
+)
+from exporter.model.incident import Ended, Incident, IncidentKind, Severity, Topic
+from exporter.model.state import Absence, BrandState, Opening, Outage, StationRecord, StationState, VenueState
+
+__all__ = [
+    "EMPTY",
+    "Absence",
+    "BrandState",
+    "Change",
+    "Discovery",
+    "Ended",
+    "Event",
+    "Failure",
+    "Incident",
+    "IncidentKind",
+    "Instant",
+    "Kind",
+    "LoggedIn",
+    "Opening",
+    "Outage",
+    "Reason",
+    "Severity",
+    "Snapshot",
+    "Station",
+    "StationRecord",
+    "StationState",
+    "Topic",
+    "Venue",
+    "VenueKey",
+    "VenueState",
+]

@@ -1,0 +1,160 @@
+"""What Clopos has and answers: venues and stations, and the outcomes of polls and discoveries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+EMPTY: Mapping[Any, Any] = MappingProxyType({})
+
+VenueKey = tuple[str, str]
+"""Brand and venue id: what makes a venue unique across everything that is watched."""
+
+
+class Instant(NamedTuple):
+    """One moment on both clocks: `wall` is epoch seconds for people, `monotonic` is monotonic seconds for ages."""
+
+    wall: float
+    monotonic: float
+
+
+class Kind(StrEnum):
+    """What a station is, from Clopos' `type`: 1 kitchen, 0 other."""
+
+    KITCHEN = "kitchen"
+    OTHER = "other"
+    UNKNOWN = "unknown"
+
+
+class Reason(StrEnum):
+    """Why a poll failed: the fixed list behind the `reason` label."""
+
+    BAD_REQUEST = "bad_request"
+    CLIENT_DISABLED = "client_disabled"
+    CONNECTION = "connection"
+    CREDENTIALS = "credentials"
+    FORBIDDEN = "forbidden"
+    GATEWAY = "gateway"
+    GATEWAY_TIMEOUT = "gateway_timeout"
+    INCOMPLETE = "incomplete"
+    INTEGRATOR = "integrator"
+    INTERNAL = "internal"
+    MALFORMED = "malformed"
+    NOT_FOUND = "not_found"
+    RATE_LIMITED = "rate_limited"
+    REDIRECTED = "redirected"
+    TEST_MODE = "test_mode"
+    THROTTLED = "throttled"
+    TIMEOUT = "timeout"
+    TLS = "tls"
+    TOKEN = "token"  # noqa: S105 - the name of a reason, not a token
+    TOO_LARGE = "too_large"
+
+    @property
+    def remedy(self) -> str:
+        """Say what a person should do about it."""
+        return _REMEDIES.get(self, "Nothing to do at once: the exporter keeps trying. See the message for the cause.")
+
+    @property
+    def is_configuration(self) -> bool:
+        """Return whether only a person can fix it, so that asking again soon is of no use."""
+        return self in _REMEDIES
+
+
+_REMEDIES = {
+    Reason.BAD_REQUEST: "Clopos refuses what is asked. Check brand, integrator_id and venue ids in the configuration.",
+    Reason.CLIENT_DISABLED: "Switch the Open API module on again in the Clopos back office of this brand.",
+    Reason.CREDENTIALS: "Check client_id, client_secret and brand against the Clopos back office of this brand.",
+    Reason.FORBIDDEN: "Give the staff user behind the credentials the right to read stations and venues in Clopos.",
+    Reason.INTEGRATOR: "The integrator itself is refused, for every brand: check integrator_id with Clopos.",
+    Reason.TEST_MODE: "Integrator and brand must both be in test mode or both in production: ask Clopos to align them.",
+    Reason.TOKEN: "The configured token is no longer good: supply a new one, or client_id and client_secret instead.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Venue:
+    """A restaurant under a brand. Ids are strings; `name` is for people and may change."""
+
+    brand: str
+    id: str
+    name: str
+
+    @property
+    def key(self) -> VenueKey:
+        """Return what stays the same when the venue is renamed."""
+        return (self.brand, self.id)
+
+
+@dataclass(frozen=True, slots=True)
+class Station:
+    """One row of Clopos' answer, decoded. Times are epoch seconds; None is what Clopos did not say clearly."""
+
+    id: str
+    name: str
+    kind: Kind
+    active: bool | None
+    printable: bool | None
+    created_at: float | None
+    updated_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The outcome of a complete poll: every station of a venue, each id once.
+
+    `duration` is in seconds; `requests` is how many pages it took. `partial` is True where the list may lack stations
+    (rows that cannot be read, a list that contradicts itself), so that absence from it proves nothing. `began` is the
+    monotonic time at which the poll began: an outcome is not newer than a failure that came after its beginning.
+    """
+
+    stations: tuple[Station, ...]
+    at: Instant
+    duration: float = 0.0
+    requests: int = 1
+    partial: bool = False
+    began: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The outcome of anything that did not work: it travels as a value, like a success.
+
+    `brand_wide` is True where login failed: no venue of the brand can be read until that is fixed. `began` is the
+    monotonic time at which the poll or discovery began. `fallback` holds the venues to poll meanwhile where the list of
+    venues is refused and none is known yet.
+    """
+
+    reason: Reason
+    message: str
+    at: Instant
+    duration: float = 0.0
+    brand_wide: bool = False
+    began: float | None = None
+    fallback: tuple[Venue, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Discovery:
+    """The outcome of a working login and venue discovery.
+
+    `listed` says that the configuration lists the venues, so that one it does not list is gone for certain. `began` is
+    the monotonic time at which the discovery began.
+    """
+
+    venues: tuple[Venue, ...]
+    at: Instant
+    duration: float = 0.0
+    listed: bool = False
+    began: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedIn:
+    """The outcome of a request that got past the login, whatever became of it; `began` is monotonic seconds."""
+
+    at: Instant
+    began: float | None = None

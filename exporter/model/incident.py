@@ -1,0 +1,129 @@
+"""What a person has to know: the incidents, their kinds, and how they end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from exporter.model.clopos import EMPTY, Kind, Venue
+
+
+class IncidentKind(StrEnum):
+    """What a person has to know: the fixed list behind the `kind` of incidents."""
+
+    KITCHEN_STATION_INACTIVE = "kitchen_station_inactive"
+    STATION_INACTIVE = "station_inactive"
+    VENUE_NO_ACTIVE_STATION = "venue_no_active_station"
+    MANY_VENUES_INACTIVE = "many_venues_inactive"
+    STATION_NOT_READY = "station_not_ready"
+    PRINTING_DISABLED = "printing_disabled"
+    STATION_FLAPPING = "station_flapping"
+    STATION_REMOVED = "station_removed"
+    STATION_UNCLEAR = "station_unclear"
+    VENUE_DATA_STALE = "venue_data_stale"
+    BRAND_UNREACHABLE = "brand_unreachable"
+    LOGIN_FAILING = "login_failing"
+    TOKEN_EXPIRING = "token_expiring"  # noqa: S105 - the name of a kind, not a token
+    CLOCK_SKEW = "clock_skew"
+    STATE_UNAVAILABLE = "state_unavailable"
+    LOG_UNAVAILABLE = "log_unavailable"
+    RELOAD_FAILED = "reload_failed"
+    CHANNEL_DOWN = "channel_down"
+
+    @property
+    def topic(self) -> Topic:
+        """Return who has to know: those who run the restaurant, or those who run this service."""
+        return Topic.STATIONS if self in _STATION_KINDS else Topic.SERVICE
+
+    @property
+    def severity(self) -> Severity:
+        """Return how urgent it is."""
+        return Severity.CRITICAL if self in _CRITICAL_KINDS else Severity.WARNING
+
+
+class Topic(StrEnum):
+    """The audience of an incident."""
+
+    STATIONS = "stations"
+    SERVICE = "service"
+
+
+class Severity(StrEnum):
+    """How urgent an incident is."""
+
+    CRITICAL = "critical"
+    WARNING = "warning"
+
+
+_STATION_KINDS = frozenset(
+    {
+        IncidentKind.KITCHEN_STATION_INACTIVE,
+        IncidentKind.STATION_INACTIVE,
+        IncidentKind.VENUE_NO_ACTIVE_STATION,
+        IncidentKind.MANY_VENUES_INACTIVE,
+        IncidentKind.STATION_NOT_READY,
+        IncidentKind.PRINTING_DISABLED,
+        IncidentKind.STATION_FLAPPING,
+        IncidentKind.STATION_REMOVED,
+    }
+)
+
+
+_CRITICAL_KINDS = frozenset(
+    {
+        IncidentKind.KITCHEN_STATION_INACTIVE,
+        IncidentKind.VENUE_NO_ACTIVE_STATION,
+        IncidentKind.MANY_VENUES_INACTIVE,
+        IncidentKind.BRAND_UNREACHABLE,
+        IncidentKind.LOGIN_FAILING,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """Something a person has to know, from the moment it began until it is resolved.
+
+    `began_at` is the epoch second from which the condition holds, `fired_at` that at which it fired, None while it is
+    pending. `venue` and the station fields are as they were when it began, so that its labels never change; None where
+    its scope is wider. `members` names what a grouped incident stands for: (venue id, station id) pairs. `covered` is
+    True where a grouped incident that fires stands for this one, which is pending for as long as that lasts.
+    """
+
+    kind: IncidentKind
+    severity: Severity
+    brand: str
+    began_at: float
+    venue: Venue | None = None
+    station_id: str | None = None
+    station: str | None = None
+    station_kind: Kind | None = None
+    fired_at: float | None = None
+    members: tuple[tuple[str, str], ...] = ()
+    covered: bool = False
+    details: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
+
+    @property
+    def firing(self) -> bool:
+        """Return whether people have been or are being notified of it."""
+        return self.fired_at is not None
+
+
+class Ended(StrEnum):
+    """How an incident ended: the `ended` of `incident.resolved`."""
+
+    ACTIVE_AGAIN = "active again"
+    RECOVERED = "recovered"
+    REMOVED = "removed"
+    IGNORED = "ignored"
+    RETIRED = "retired"
+    CLOSED = "closed"
+    REPLACED = "replaced"
+    """Another incident stands for it from now on."""
+
+    @property
+    def is_over(self) -> bool:
+        """Return whether what was wrong is over; else it may last, and nobody may be notified that it ended."""
+        return self in (Ended.ACTIVE_AGAIN, Ended.RECOVERED, Ended.REMOVED)
