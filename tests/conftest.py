@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from typing import NoReturn
 
 import pytest
+import structlog
 from hypothesis import settings
 
 from benchmarks.postgres import PostgreSQL, binaries
@@ -15,6 +19,35 @@ from benchmarks.postgres import PostgreSQL, binaries
 # A busy machine makes an example slow for reasons of its own.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run slow tests first, so that the many short ones keep every worker busy to the end."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Report a test of a group under its own name, as `--last-failed` looks for it.
+
+    With `--dist loadgroup`, pytest-xdist appends `@group`, which a run without workers does not know.
+    """
+    if hasattr(report, "node") and report.nodeid.rfind("@") > report.nodeid.rfind("]"):
+        report.nodeid = report.nodeid.rpartition("@")[0]
+
+
+@pytest.fixture(autouse=True)
+def _log_as_before() -> Iterator[None]:
+    """Undo what a test made of the process' log, for the tests that follow on the same worker."""
+    root = logging.getLogger()
+    before = structlog.get_config(), root.handlers[:], root.level, sys.excepthook, threading.excepthook
+    yield
+    structlog.configure(**before[0])
+    root.handlers[:] = before[1]
+    root.setLevel(before[2])
+    sys.excepthook, threading.excepthook = before[3:]
+    logging.getLogger("uvicorn.access").disabled = False
+    logging.captureWarnings(capture=False)
 
 
 @pytest.fixture(scope="session")

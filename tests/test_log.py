@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -62,19 +62,6 @@ class Screen(io.TextIOWrapper):
     @property
     def lines(self) -> list[str]:
         return re.findall(r"(.*)\n", self.text)
-
-
-@pytest.fixture(autouse=True)
-def _put_back() -> Iterator[None]:
-    root = logging.getLogger()
-    before = structlog.get_config(), root.handlers[:], root.level, sys.excepthook, threading.excepthook
-    yield
-    structlog.configure(**before[0])
-    root.handlers[:] = before[1]
-    root.setLevel(before[2])
-    sys.excepthook, threading.excepthook = before[3:]
-    logging.getLogger("uvicorn.access").disabled = False
-    logging.captureWarnings(capture=False)
 
 
 def fail_with(error: Exception, **_local_values: str) -> None:

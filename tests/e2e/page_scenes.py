@@ -53,6 +53,8 @@ class Stage:
         config = configuration(self.simulator, **{"incidents": {"delay": "1s"}, **scene.settings(self)})
         for section in config["brands"]:
             section.update(scene.brand_settings)
+            if scene.opens_in is not None:
+                section["opening_hours"] = hours(scene.opens_in)
         self.config = config
         self.exporter = scene.exporter(folder, config, scene.flags)
         closing.callback(self.exporter.kill)
@@ -77,13 +79,15 @@ def nothing(_: Stage) -> None:
 class Scene:
     """What happens before and after the process has read its venues, and what is seen then.
 
-    `settings` are of the configuration, `brand_settings` of each brand in it. `slow` needs more than a minute.
+    `settings` are of the configuration, `brand_settings` of each brand in it. `opens_in` is counted from when it is set
+    up. `slow` needs more than a minute.
     """
 
     views: Sequence[View]
     world: Callable[[Path], World] = lambda _: World.generate(venues=3, stations=8, seed=4)
     settings: Callable[[Stage], Mapping[str, Any]] = lambda _: {}
     brand_settings: Mapping[str, Any] = field(default_factory=dict)
+    opens_in: timedelta | None = None
     before: Callable[[Stage], object] = nothing
     after: Callable[[Stage], object] = nothing
     exporter: Callable[[Path, Mapping[str, Any], Sequence[str]], Exporter] = lambda folder, config, flags: Exporter(
@@ -332,7 +336,8 @@ SCENES: dict[str, Scene] = {
     ),
     "before-opening": Scene(
         before=lambda stage: stage.off("1", "1"),
-        brand_settings={"time_zone": "UTC", "opening_hours": hours(timedelta(minutes=20))},
+        brand_settings={"time_zone": "UTC"},
+        opens_in=timedelta(minutes=20),
         views=[
             View("before-opening", ["1 station is not ready for opening", "Not ready for opening at"], NOW_WRONG[3:]),
             View("venue-before-opening", ["1 station is not ready for opening", "closed until"], NOW_WRONG[3:], VENUE),
@@ -340,7 +345,8 @@ SCENES: dict[str, Scene] = {
     ),
     "closed": Scene(
         before=lambda stage: stage.off("1", "1"),
-        brand_settings={"time_zone": "UTC", "opening_hours": hours(timedelta(hours=5))},
+        brand_settings={"time_zone": "UTC"},
+        opens_in=timedelta(hours=5),
         views=[
             View("closed", ["Off, not alerting now: closed until", "No station needs attention now."], ["Problems now"])
         ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +23,8 @@ pytestmark = pytest.mark.slow
 
 BRAND = "openapitest"
 DATABASE = "state.db"
+KILLS = int(os.environ.get("KILLS", "40"))
+"""docs/reliability.md has what came of 200."""
 
 
 class Lives:
@@ -108,8 +111,8 @@ def test_what_a_killed_exporter_could_know_is_reported_and_nothing_else(tmp_path
     try_lives(tmp_path, kills=2)
 
 
-def test_two_hundred_kills_lose_and_invent_nothing(tmp_path: Path) -> None:
-    try_lives(tmp_path, kills=200)
+def test_many_kills_lose_and_invent_nothing(tmp_path: Path) -> None:
+    try_lives(tmp_path, kills=KILLS)
 
 
 def try_lives(folder: Path, *, kills: int) -> None:

@@ -18,7 +18,7 @@ from receivers import Service
 from exporter.simulator import Simulator, Tiers, World
 from monitoring.dashboards.render import FOLDER
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("alerting")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("dashboards")]
 
 BRAND = "tandir-group"
 OPEN, CLOSED, TROUBLED = "1", "2", "3"

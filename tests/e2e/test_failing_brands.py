@@ -13,7 +13,7 @@ from harness import Exporter, brand_section
 from exporter.simulator import Simulator, World
 
 BRANDS, VENUES = 9, 10
-PER_MINUTE = 60
+PER_MINUTE = 120
 INTERVAL = VENUES / PER_MINUTE * 60 * 1.02
 SECONDS = 4 * INTERVAL
 

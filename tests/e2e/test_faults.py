@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import get_args
 
@@ -69,8 +71,11 @@ HARMLESS = {
     "auth": {"growing_list", "moving_list", "row_duplicated", "row_missing", "shrinking_list", "total_wrong"},
 }
 
-PARTS = 11
+PARTS = 10
 """Processes among which the faults at the login are divided: the brands of one share its login backoff."""
+
+AT_ONCE = 4
+"""Processes at the same time: they wait more than they compute."""
 
 UNHURRIED = {"hang", "slow_body", "slow_headers"}
 """They show after the client's own timeout of 12 or 20 s."""
@@ -93,35 +98,40 @@ def test_every_fault_of_the_catalogue_is_tried() -> None:
 def test_a_fault_shows_as_it_should_and_leaves_nothing_behind(
     place: Place, tmp_path: Path, subtests: pytest.Subtests
 ) -> None:
-    try_all(place, expected(place, unhurried=False), tmp_path, subtests)
+    try_all([(place, expected(place, unhurried=False))], tmp_path, subtests)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("place", get_args(Place))
-def test_a_fault_that_takes_its_time_shows_as_it_should(
-    place: Place, tmp_path: Path, subtests: pytest.Subtests
-) -> None:
-    try_all(place, expected(place, unhurried=True), tmp_path, subtests)
+def test_a_fault_that_takes_its_time_shows_as_it_should(tmp_path: Path, subtests: pytest.Subtests) -> None:
+    try_all([(place, expected(place, unhurried=True)) for place in get_args(Place)], tmp_path, subtests)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("part", range(PARTS))
-def test_a_fault_at_the_login_shows_as_it_should(part: int, tmp_path: Path, subtests: pytest.Subtests) -> None:
+def test_a_fault_at_the_login_shows_as_it_should(tmp_path: Path, subtests: pytest.Subtests) -> None:
     kinds = expected("auth", unhurried=False)
     alone = {"rate_limited": kinds.pop("rate_limited")}  # it holds up the logins of all brands, as it has to
-    try_all("auth", dict(list(kinds.items())[part :: PARTS - 1]) if part < PARTS - 1 else alone, tmp_path, subtests)
+    parts = [alone, *(dict(list(kinds.items())[part::PARTS]) for part in range(PARTS))]
+    try_all([("auth", part) for part in parts], tmp_path, subtests)
 
 
-def try_all(place: Place, kinds: dict[str, Reason | None], folder: Path, subtests: pytest.Subtests) -> None:
-    for kind, trial in try_faults(folder, place, kinds).items():
-        with subtests.test(kind):
-            if kinds[kind] is None:
-                nothing_shows(trial)
-            elif place == "venues":
-                the_list_of_venues_fails(trial, str(kinds[kind]))
-            else:
-                polls_fail(trial, str(kinds[kind]), login=place == "auth")
-            all_is_as_before(trial)
+def try_all(
+    parts: Sequence[tuple[Place, Mapping[str, Reason | None]]], folder: Path, subtests: pytest.Subtests
+) -> None:
+    """Try each part in a process of its own."""
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        begun = [
+            pool.submit(try_faults, folder / str(number), place, kinds) for number, (place, kinds) in enumerate(parts)
+        ]
+    for (place, kinds), trials in zip(parts, begun, strict=True):
+        for kind, trial in trials.result().items():
+            with subtests.test(f"{kind}, {place}"):
+                if kinds[kind] is None:
+                    nothing_shows(trial)
+                elif place == "venues":
+                    the_list_of_venues_fails(trial, str(kinds[kind]))
+                else:
+                    polls_fail(trial, str(kinds[kind]), login=place == "auth")
+                all_is_as_before(trial)
 
 
 def nothing_shows(trial: Trial) -> None:

@@ -23,7 +23,7 @@ from exporter.simulator import Simulator, World
 
 BRAND = "openapitest"
 STATE = {"path": "state.db"}
-KILLS = int(os.environ.get("KILLS", "25"))
+KILLS = int(os.environ.get("KILLS", "12"))
 FASTER = 10.0
 """How fast time runs where the process is killed again and again."""
 
@@ -182,18 +182,19 @@ def test_what_was_over_before_anybody_could_be_notified_is_one_message(
 
 @pytest.mark.slow
 def test_telegram_gets_one_message_whatever_it_answered_before(
-    simulator: Simulator, tmp_path: Path, telegram: Telegram
+    fast_simulator: Simulator, clock: SharedClock, tmp_path: Path, telegram: Telegram
 ) -> None:
+    simulator = fast_simulator
     rejections: tuple[Any, ...] = (
         error(429, "Too Many Requests: retry after 1", retry_after=1),
         error(400, f"{telegram.TOKEN}"),
         (502, {}),
     )
     config = configuration(simulator, **notifying({"name": "shift", "url": telegram.url}))
-    env = {"TELEGRAM": telegram.address}
-    for answer in (*rejections, error(403, "Forbidden"), "close", "hang"):
-        with Elsewhere(tmp_path / str(answer)[:8].strip("( "), config, env=env, log_level="debug") as exporter:
-            exporter.until_ready()
+    env = {"TELEGRAM": telegram.address, **clock.env}
+    with Elsewhere(tmp_path / "exporter", config, env=env, log_level="debug") as exporter:
+        exporter.until_ready()
+        for answer in (*rejections, error(403, "Forbidden"), "close", "hang"):
             answers = iter([answer])
             telegram.answer = lambda answers=answers: next(answers, OK)  # type: ignore[misc]
             already = len(telegram.received)
@@ -206,8 +207,8 @@ def test_telegram_gets_one_message_whatever_it_answered_before(
                 f"{GRILL} has been inactive",
                 f"{GRILL} {ACTIVE}",
             ]
-            seen = [exporter.log, exporter.errors, *(exporter.get(path).text for path in PATHS)]
-            assert not [text for text in seen if telegram.TOKEN.partition(":")[2] in text]
+        seen = [exporter.log, exporter.errors, *(exporter.get(path).text for path in PATHS)]
+        assert not [text for text in seen if telegram.TOKEN.partition(":")[2] in text]
 
 
 @pytest.mark.slow
@@ -247,26 +248,28 @@ def test_clopos_away_is_one_message_for_the_service_and_none_about_stations(
 
 @pytest.mark.slow
 def test_a_dead_channel_delays_nobody_and_is_reported_on_the_others_once(
-    simulator: Simulator, start: Start, service: Service
+    fast_simulator: Simulator, clock: SharedClock, tmp_path: Path, service: Service
 ) -> None:
+    simulator = fast_simulator
     with Service() as dead:
         dead.answer_with("close")
         settings = notifying(channel(dead), channel(service, "it", topics=["stations", "service"]))
-        exporter = start(of={"log_level": "debug"}, **settings)
-        exporter.until_ready()
-        switch(simulator, 0)
-        until(lambda: (GRILL, INACTIVE) in said(service), "message on the other channel", 10.0)
-        until(
-            lambda: exporter.metrics().value("clopos_exporter_notification_channel_up", channel="shift") == 0.0,
-            "a channel that is down",
-            150.0,
-        )
-        down = "Messages to the channel shift have not been delivered"
-        until(lambda: any(down in message["title"] for message in service.received), "news of it")
-        exporter.until_polled(5)
-        assert sum(down in message["title"] for message in service.received) == 1
-        seen = [exporter.log, *(exporter.get(path).text for path in PATHS)]
-        assert not [text for text in seen if "marked-secret" in text or dead.address in text]
+        config = configuration(simulator, **settings)
+        with Elsewhere(tmp_path / "exporter", config, env=clock.env, log_level="debug") as exporter:
+            exporter.until_ready()
+            switch(simulator, 0)
+            until(lambda: (GRILL, INACTIVE) in said(service), "message on the other channel", 10.0)
+            until(
+                lambda: exporter.metrics().value("clopos_exporter_notification_channel_up", channel="shift") == 0.0,
+                "a channel that is down",
+                60.0,
+            )
+            down = "Messages to the channel shift have not been delivered"
+            until(lambda: any(down in message["title"] for message in service.received), "news of it")
+            exporter.until_polled(5)
+            assert sum(down in message["title"] for message in service.received) == 1
+            seen = [exporter.log, *(exporter.get(path).text for path in PATHS)]
+            assert not [text for text in seen if "marked-secret" in text or dead.address in text]
 
 
 @pytest.mark.slow

@@ -156,7 +156,7 @@ def test_an_id_that_changes_its_type_is_the_same_station(simulator: Simulator, s
     assert not exporter.events("station.")
 
 
-@pytest.fixture(params=[450, 10_000])
+@pytest.fixture(params=[450, 3_000])
 def large(request: pytest.FixtureRequest) -> Iterator[tuple[Simulator, int]]:
     """One venue of that many stations."""
     world = World()

@@ -17,7 +17,7 @@ from benchmarks.postgres import PostgreSQL
 FAULTS = int(os.environ.get("FAULTS", "0"))
 """How many faults there are: 200 take half an hour. Without a number, as many as happen in SECONDS."""
 
-SECONDS = 60.0
+SECONDS = 30.0
 
 SEED = int(os.environ.get("SEED", "0")) or random.randrange(1, 10_000)  # noqa: S311 - no secret
 QUIET_SECONDS = 8.0

@@ -13,7 +13,7 @@ from harness import Exporter, configuration
 
 from exporter.simulator import Simulator, Tiers, World
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("alerting")]
+pytestmark = pytest.mark.slow
 
 
 def test_it_loads_the_rule_file(program: Callable[..., str]) -> None:

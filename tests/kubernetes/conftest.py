@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +19,6 @@ KINDS = {
     "verticalpodautoscalers",
 }
 """What the chart makes, and what the operator needs for a Prometheus."""
-
-_numbers = count(1)
 
 
 @pytest.fixture(scope="session")
@@ -65,17 +62,13 @@ def _volume(name: str, storage_class: str) -> dict[str, Any]:
 @pytest.fixture
 def namespace(control_plane: ControlPlane) -> str:
     """A namespace of its own for a test, which enforces Pod Security "restricted"."""
-    name = f"shop-{next(_numbers)}"
-    control_plane.api.create_namespace(name)
-    return name
+    return control_plane.new_namespace()
 
 
 @pytest.fixture
-def helm(
-    control_plane: ControlPlane, program: Callable[..., str], tmp_path: Path, request: pytest.FixtureRequest
-) -> Helm:
-    """Helm 3, or what a test asks for by an indirect parameter."""
-    return Helm(program(getattr(request, "param", "helm")), control_plane, tmp_path)
+def helm(control_plane: ControlPlane, program: Callable[..., str], tmp_path: Path) -> Helm:
+    """Helm 3."""
+    return Helm(program("helm"), control_plane, tmp_path / "helm")
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -111,10 +112,17 @@ class ControlPlane:
         self._stack = ExitStack()
         self._processes: list[subprocess.Popen[bytes]] = []
         self._kubelet: Kubelet | None = None
+        self._namespaces = count(1)
         port = free_port()
         self.api = API(f"https://127.0.0.1:{port}", folder / "certificates" / "apiserver.crt")
         self.kubeconfig = self.kubeconfig_of("admin-token")
         self._port = port
+
+    def new_namespace(self) -> str:
+        """Create a namespace with a name of its own, which enforces Pod Security "restricted"."""
+        name = f"shop-{next(self._namespaces)}"
+        self.api.create_namespace(name)
+        return name
 
     def kubeconfig_of(self, token: str) -> Path:
         path = self._folder / f"{token}.kubeconfig"

@@ -46,6 +46,7 @@ class Helm:
         self._program = program
         self.api = plane.api
         self._folder = folder
+        folder.mkdir()
         self._numbers = count(1)
         self.environment = {
             "PATH": os.environ["PATH"],

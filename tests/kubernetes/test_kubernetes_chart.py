@@ -7,6 +7,8 @@ import gzip
 import re
 import subprocess
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -28,9 +30,19 @@ SHARDS: Object = {**ONE_POD, "sharding": {"enabled": True, "shards": 2}}
 SHARED: Object = {"brands": brands("a", "b"), "replicas": 2, "state": {"url": "postgresql://user:fake@db/name"}}
 
 
-@pytest.mark.parametrize("helm", ["helm", "helm4"], indirect=True)
 @each_values_file
-def test_every_values_file_is_installed_tested_and_uninstalled(helm: Helm, namespace: str, values: Path) -> None:
+def test_every_values_file_is_installed_tested_and_uninstalled(
+    control_plane: ControlPlane, program: Program, tmp_path: Path, values: Path
+) -> None:
+    """With both versions of Helm at once, which mostly wait."""
+    helms = [Helm(program(name), control_plane, tmp_path / name) for name in ("helm", "helm4")]
+    with ThreadPoolExecutor() as pool:
+        list(
+            pool.map(partial(install_test_and_uninstall, values), helms, [control_plane.new_namespace() for _ in helms])
+        )
+
+
+def install_test_and_uninstall(values: Path, helm: Helm, namespace: str) -> None:
     claims = {"brand-values": {FULL_NAME}, "shards-values": {f"state-{FULL_NAME}-{n}" for n in range(3)}}
     if values.stem == "extra-values":
         helm_account(helm, namespace)

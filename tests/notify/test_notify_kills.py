@@ -19,7 +19,7 @@ from exporter.journal import JournalQuery
 from exporter.model import Event
 from exporter.store.sqlite import SQLiteStore
 
-KILLS = int(os.environ.get("KILLS", "60"))
+KILLS = int(os.environ.get("KILLS", "40"))
 ANSWERS: list[Answer] = [OK, OK, OK, OK, (500, {}), "close"]
 BEGUN, ENDED, PAST = " has been inactive since ", " is active again", " was inactive from "
 WHOLE = ([BEGUN, ENDED], [PAST])

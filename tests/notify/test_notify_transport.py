@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import io
-import logging
 import subprocess
 import sys
-from collections.abc import Iterator
 
 import pytest
 from receivers import OK, Answer, Service, Telegram, error
@@ -45,14 +43,11 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def written() -> Iterator[io.TextIOWrapper]:
+def written() -> io.TextIOWrapper:
     """Everything that is logged meanwhile, debugging included."""
     stream = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
-    root = logging.getLogger()
-    before = root.handlers[:], root.level
     log.configure("debug", "json", stream)
-    yield stream
-    root.handlers[:], root.level = before
+    return stream
 
 
 def test_telegram_shows_a_message_as_it_was_meant(telegram: Telegram) -> None:

@@ -20,7 +20,7 @@ from exporter.notify.plan import Form, Notice, Timing
 from exporter.notify.transport import SPACING_SECONDS, Message, Outcome
 from exporter.outbox import IncidentKey, Route, key
 
-SEEDS = int(os.environ.get("WEEKS", "2"))
+SEEDS = int(os.environ.get("WEEKS", "1"))
 """Three weeks each, calm and busy; the incidents themselves are tested over 24."""
 
 ROUTES = (
