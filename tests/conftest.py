@@ -36,6 +36,13 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
         report.nodeid = report.nodeid.rpartition("@")[0]
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Forget what failed in a run that was cut short: to repeat that alone would pass over what never ran."""
+    if exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) and session.config.cache is not None:
+        session.config.cache.set("cache/lastfailed", {})
+
+
 @pytest.fixture(autouse=True)
 def _log_as_before() -> Iterator[None]:
     """Undo what a test made of the process' log, for the tests that follow on the same worker."""

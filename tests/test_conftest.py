@@ -27,9 +27,23 @@ def test_of_no_group(address): assert False
 def test_that_passes(): pass
 """
 
+CUT_SHORT = """
+def test_that_fails(): assert False
 
-def run(folder: Path, *flags: str) -> str:
-    """Run the tests of a folder with the settings of ours, and return what pytest says."""
+def test_in_which_the_run_ends(): raise KeyboardInterrupt
+
+def test_that_never_runs(): pass
+"""
+
+ALONE = ("-n", "0", "--last-failed", "--last-failed-no-failures=none")
+"""As in .ci/run."""
+
+
+def run(folder: Path, tests: str, *flags: str) -> str:
+    """Run tests with the settings of ours, and return what pytest says."""
+    shutil.copy(TESTS / "conftest.py", folder)
+    (folder / "pytest.ini").write_text("[pytest]\nmarkers = slow")
+    (folder / "test_some.py").write_text(tests)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:schemathesis", *flags]
     environment = {**os.environ, "PYTHONPATH": str(TESTS.parent)}
     environment = {key: value for key, value in environment.items() if not key.startswith("PYTEST_")}
@@ -37,11 +51,21 @@ def run(folder: Path, *flags: str) -> str:
 
 
 def test_what_failed_in_groups_on_workers_is_what_runs_again_alone(tmp_path: Path) -> None:
-    shutil.copy(TESTS / "conftest.py", tmp_path)
-    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = slow")
-    (tmp_path / "test_some.py").write_text(FAILING)
-    first = run(tmp_path, "-n", "1", "--dist", "loadgroup")
+    first = run(tmp_path, FAILING, "-n", "1", "--dist", "loadgroup")
     assert "3 failed, 1 passed" in first, first
-    again = run(tmp_path, "-n", "0", "--last-failed")
+    again = run(tmp_path, FAILING, *ALONE)
     assert "3 failed, 1 deselected" in again, again
     assert re.findall(r"^FAILED (\S+)", again, re.MULTILINE) == re.findall(r"^FAILED (\S+)", first, re.MULTILINE)
+
+
+def test_a_run_that_was_cut_short_cannot_be_mended_by_what_failed_in_it(tmp_path: Path) -> None:
+    first = run(tmp_path, CUT_SHORT, "-n", "0")
+    assert "1 failed" in first, first
+    again = run(tmp_path, CUT_SHORT, *ALONE)
+    assert "3 deselected" in again, again
+    assert "passed" not in again
+
+
+def test_ci_repeats_alone_what_failed_and_nothing_else() -> None:
+    repeated = re.findall(r'ARGS="(.*?)"', (TESTS.parent / ".ci" / "run").read_text())
+    assert repeated == [" ".join(ALONE)]

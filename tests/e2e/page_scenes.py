@@ -437,11 +437,11 @@ SCENES: dict[str, Scene] = {
         ],
     ),
     "large": Scene(
-        world=lambda folder: watched(folder, venues=500, stations=20, happened=PAST),
+        world=lambda folder: watched(folder, venues=100, stations=20, happened=PAST),
         settings=lambda stage: {**with_state(stage), "stale_after": "1h"},
-        brand_settings={"requests_per_minute": 60},
+        brand_settings={"requests_per_minute": 6},
         read=False,
-        views=[View("large", ["of 500 venues read so far", "Showing 48 of 500 venues, worst first"], NOW_WRONG[3:])],
+        views=[View("large", ["of 100 venues read so far", "Showing 48 of 100 venues, worst first"], NOW_WRONG[3:])],
     ),
     "no-brands": Scene(
         flags=("--shard=1", "--total-shards=2"),

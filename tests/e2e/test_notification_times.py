@@ -30,7 +30,7 @@ DEFAULT_WAITS = 30.0 + 120.0 + 30.0
 """Seconds of the poll interval, the delay of a kitchen station and the group wait."""
 
 FASTER = 120.0
-SPEED = float(os.environ.get("SPEED", "10"))
+SPEED = float(os.environ.get("SPEED", "20"))
 """How fast time runs where a latency is measured; 1 is real time, and takes as long as it says."""
 
 

@@ -38,6 +38,9 @@ AHEAD = 3
 
 FAULTS_OF_LAYOUT = (Path(__file__).parent / "layout.js").read_text(encoding="utf-8")
 
+UNFOLD = "for (const fold of document.querySelectorAll('details')) fold.open = true"
+FOLD = UNFOLD.replace("true", "false")
+
 Stages = Callable[[str], Stage]
 
 
@@ -78,34 +81,34 @@ def browser(program: Callable[..., str]) -> Iterator[Browser]:
         yield browser
 
 
-def open_page(browser: Browser, url: str, language: str, **options: Any) -> Page:
-    context = browser.new_context(
-        locale={"az": "az-AZ", "ru": "ru-RU", "uz": "uz-UZ", "en": "en-GB"}[language],
-        viewport={"width": 390, "height": 844},
-        **options,
-    )
-    page = context.new_page()
-    page.goto(url)
-    for fold in page.locator("summary").all():
-        fold.click()
-    return page
+def new_page(browser: Browser, language: str, **options: Any) -> Page:
+    locale = {"az": "az-AZ", "ru": "ru-RU", "uz": "uz-UZ", "en": "en-GB"}[language]
+    return browser.new_context(locale=locale, viewport={"width": 390, "height": 844}, **options).new_page()
+
+
+@pytest.fixture(scope="module")
+def without_script(browser: Browser) -> dict[str, Page]:
+    """Return a page for each other language, of somebody who has no script: the same page."""
+    return {language: new_page(browser, language, java_script_enabled=False) for language in LANGUAGES[1:]}
 
 
 @pytest.mark.parametrize("scene", IN_ORDER)
 def test_a_state_is_honest_whole_and_for_everybody(
-    stages: Stages, browser: Browser, subtests: pytest.Subtests, scene: str
+    stages: Stages, browser: Browser, without_script: dict[str, Page], subtests: pytest.Subtests, scene: str
 ) -> None:
     stage = stages(scene)
     for view in SCENES[scene].views:
         with subtests.test(view.name):
             stage.exporter.until(partial(is_said, stage, scene, view), f"{view.says}", seconds=TIMEOUT)
             faults: list[str] = []
-            for language in LANGUAGES[1:]:
-                # Whoever has no script has the same page.
-                page = open_page(browser, stage.exporter.url + view.path, language, java_script_enabled=False)
+            for language, page in without_script.items():
+                page.goto(stage.exporter.url + view.path)
+                page.evaluate(UNFOLD)
                 faults += [f"{language}: {fault}" for fault in faults_of_layout(page, NARROWEST)]
-                page.context.close()
-            page = open_page(browser, stage.exporter.url + view.path, "en", color_scheme="dark")
+            page = new_page(browser, "en", color_scheme="dark")
+            page.goto(stage.exporter.url + view.path)
+            for fold in page.locator("summary").all():
+                fold.click()
             if SCENES[scene].lost:
                 stage.exporter.kill()
                 expect(page.locator("#lost")).to_be_visible(timeout=20_000)
@@ -115,8 +118,6 @@ def test_a_state_is_honest_whole_and_for_everybody(
             faults += [f"does not say {word!r}" for word in view.says if word not in text]
             faults += [f"says {word!r}" for word in view.never if word in text]
             faults += [*faults_of_layout(page, WIDTHS), *faults_for_some_people(page)]
-            for fold in page.locator("summary").all():
-                fold.click()
             take_pictures(page, view.name)
             page.context.close()
             assert not faults, "\n".join(faults)
@@ -160,6 +161,7 @@ def faults_for_some_people(page: Page) -> Iterator[str]:
 def take_pictures(page: Page, name: str) -> None:
     """Take pictures into the folder that STATE_SCREENSHOTS names, if it does."""
     folder = os.environ.get("STATE_SCREENSHOTS")
+    page.evaluate(FOLD)
     for width, scheme in ((390, "light"), (390, "dark"), (1280, "light")) if folder else ():
         page.set_viewport_size({"width": width, "height": 844})
         page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]

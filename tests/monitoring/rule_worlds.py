@@ -161,11 +161,15 @@ class World:
 
 @dataclass(frozen=True)
 class Case:
-    """A world and what fires in it: for each minute the alerts, each `Name` or `Name key=value ...`, and no others."""
+    """A world and what fires in it: for each minute the alerts, each `Name` or `Name key=value ...`, and no others.
+
+    `every` is how often the rules are evaluated.
+    """
 
     sentence: str
     world: World
     fires: Mapping[int, tuple[str, ...]]
+    every: str = "1m"
 
     def as_test(self) -> dict[str, Any]:
         """Return the test as promtool reads it. It asks for everything that fires, so that nothing else may."""

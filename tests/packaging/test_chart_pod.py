@@ -17,7 +17,7 @@ from scraping import scrape
 from exporter.simulator import Simulator
 
 FULL_NAME = "r-clopos-exporter"
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("containers")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("image")]
 
 
 @pytest.fixture

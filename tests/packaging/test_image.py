@@ -19,7 +19,7 @@ from exporter.simulator import Simulator
 
 COMPOSE = ROOT / "docker-compose.yml"
 ENTER = ("--entrypoint", "python")
-in_containers = [pytest.mark.slow, pytest.mark.xdist_group("containers")]
+in_containers = [pytest.mark.slow, pytest.mark.xdist_group("image")]
 
 
 def test_hadolint_finds_nothing(program: Callable[..., str]) -> None:

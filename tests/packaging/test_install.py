@@ -13,7 +13,7 @@ from containers import ROOT, Engine
 
 Program = Callable[..., str]
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("containers")]
+pytestmark = pytest.mark.slow
 
 
 def blocks(heading: str) -> list[str]:
@@ -33,7 +33,7 @@ def run(script: str, folder: Path, environment: dict[str, str] | None = None) ->
         capture_output=True,
         text=True,
         check=False,
-        env={**os.environ, **(environment or {})},
+        env={**os.environ, "PIP_NO_COMPILE": "1", **(environment or {})},
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -50,6 +50,7 @@ def test_pipx(checkout: Path, program: Program, tmp_path: Path) -> None:
     assert tmp_path.joinpath("bin", "clopos-exporter").exists()
 
 
+@pytest.mark.xdist_group("release")  # it makes the same image
 def test_the_container(checkout: Path, engine: Engine, tmp_path: Path) -> None:
     storage = tmp_path / "storage.conf"
     storage.write_text(

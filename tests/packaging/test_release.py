@@ -25,7 +25,7 @@ from exporter import __version__
 
 Program = Callable[..., str]
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("containers")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("release")]
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +46,7 @@ def dist(checkout: Path, engine: Engine, program: Program, tmp_path_factory: pyt
         "CONTAINERS_STORAGE_CONF": str(storage),
         "DRY_RUN": "1",
         "ENGINE": "buildah",
+        "PIP_NO_COMPILE": "1",
     }
     done = subprocess.run(
         ["make", "release", f"PYTHON={sys.executable}"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import subprocess
 import sys
@@ -13,6 +14,8 @@ from fakes import FakeClock
 from exporter.journal import JournalQuery
 from exporter.model import Venue
 from exporter.store.sqlite import SQLiteStore
+
+KILLS = int(os.environ.get("KILLS", "20"))
 
 MANY = 2000
 """Rows of every fifth poll, so that a kill meets transactions half written."""
@@ -46,7 +49,7 @@ while True:
 def test_what_was_remembered_outlives_a_kill_at_any_moment(path: Path, clock: FakeClock) -> None:
     chance = random.Random(7)  # noqa: S311 - not a secret
     remembered: set[int] = set()
-    for _ in range(40):
+    for _ in range(KILLS):
         command = [sys.executable, "-c", WRITER, str(path)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
             assert writer.stdout is not None
@@ -69,4 +72,4 @@ def test_what_was_remembered_outlives_a_kill_at_any_moment(path: Path, clock: Fa
             {newest} if newest else set()
         )
         assert len(stations or {}) == (1 if newest % 5 else MANY if newest else 0)
-    assert len(remembered) > 20  # a busy machine gets less done between two kills
+    assert len(remembered) > KILLS / 2  # a busy machine gets less done between two kills
