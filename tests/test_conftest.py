@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 TESTS = Path(__file__).parent
 
 FAILING = """
@@ -44,26 +46,27 @@ def run(folder: Path, tests: str, *flags: str) -> str:
     shutil.copy(TESTS / "conftest.py", folder)
     (folder / "pytest.ini").write_text("[pytest]\nmarkers = slow")
     (folder / "test_some.py").write_text(tests)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:schemathesis", *flags]
-    environment = {**os.environ, "PYTHONPATH": str(TESTS.parent)}
-    environment = {key: value for key, value in environment.items() if not key.startswith("PYTEST_")}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "xdist", *flags]
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
+    environment |= {"PYTHONPATH": str(TESTS.parent), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, env=environment).stdout
 
 
+@pytest.mark.slow
 def test_what_failed_in_groups_on_workers_is_what_runs_again_alone(tmp_path: Path) -> None:
     first = run(tmp_path, FAILING, "-n", "1", "--dist", "loadgroup")
     assert "3 failed, 1 passed" in first, first
     again = run(tmp_path, FAILING, *ALONE)
-    assert "3 failed, 1 deselected" in again, again
+    assert "3 failed in" in again, again
     assert re.findall(r"^FAILED (\S+)", again, re.MULTILINE) == re.findall(r"^FAILED (\S+)", first, re.MULTILINE)
 
 
+@pytest.mark.slow
 def test_a_run_that_was_cut_short_cannot_be_mended_by_what_failed_in_it(tmp_path: Path) -> None:
     first = run(tmp_path, CUT_SHORT, "-n", "0")
     assert "1 failed" in first, first
     again = run(tmp_path, CUT_SHORT, *ALONE)
-    assert "3 deselected" in again, again
-    assert "passed" not in again
+    assert "3 deselected in" in again, again
 
 
 def test_ci_repeats_alone_what_failed_and_nothing_else() -> None:
