@@ -17,6 +17,9 @@ HEAVY_WORKERS ?= $(shell expr 1 + $(CORES))
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 
+# Where this is set, every worker and every process of a test would compile all that it imports again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help
 help: ## Show this list
 	@echo "clopos-exporter: make TARGET"; \
