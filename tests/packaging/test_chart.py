@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
@@ -15,9 +14,11 @@ from typing import Any
 
 import pytest
 import yaml
+from click.testing import CliRunner
 from rendering import CHART, CI_VALUES, Chart, pod_specs
 
 import exporter
+from exporter.cli import main
 
 Program = Callable[..., str]
 
@@ -137,19 +138,13 @@ def test_the_exporter_accepts_the_rendered_configuration(chart: Chart, values: P
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         Path(path).write_text(FAKES.get(Path(path).parts[-2], "fake"))
     brands = yaml.safe_load(text).get("brands", [])
-    done = subprocess.run(
-        [sys.executable, "-m", "exporter", "check", "--offline", f"--config.file={file}"],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={key: value for key, value in os.environ.items() if not key.startswith("CLOPOS_")},
-    )
-    said = done.stdout + done.stderr
+    foreign = {name: None for name in os.environ if name.startswith("CLOPOS_")}
+    done = CliRunner().invoke(main, ["check", "--offline", f"--config.file={file}"], env=foreign)
     if brands:
-        assert done.returncode == 0, said
+        assert done.exit_code == 0, done.output
     else:
-        assert done.returncode == 1
-        assert "brands" in said
+        assert done.exit_code == 1
+        assert "brands" in done.output
 
 
 @pytest.mark.parametrize("promtool", ["promtool", "promtool3"])
