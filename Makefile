@@ -9,10 +9,8 @@ PIP := $(PY) -m pip --disable-pip-version-check install --quiet --require-hashes
 LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-strip-extras --no-header --no-emit-find-links --no-emit-index-url
 # Arguments for the program behind a target: make test ARGS='-k station', make demo ARGS=--help
 ARGS ?=
-# Most tests wait more than they compute: two workers a core. Those of test-all run heavy programs beside themselves.
-CORES := $(shell getconf _NPROCESSORS_ONLN)
-WORKERS ?= $(shell expr 2 \* $(CORES))
-HEAVY_WORKERS ?= $(shell expr 1 + $(CORES))
+# Most tests wait more than they compute: two workers a core.
+WORKERS ?= $(shell expr 2 \* $$(getconf _NPROCESSORS_ONLN))
 # The first Python that is new enough and can make a virtual environment; asked for only when one is made.
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
@@ -37,7 +35,7 @@ test: $(VENV)/dev ## Run the fast tests
 	$(PY) -m pytest -n $(WORKERS) --dist worksteal -m "not slow" $(ARGS)
 
 test-all: $(VENV)/dev ## Run every test, real programs and containers included
-	$(PY) -m pytest -n $(HEAVY_WORKERS) --dist loadgroup $(ARGS)
+	$(PY) -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
 
 lint: $(VENV)/dev ## Check style, types and layers
 	$(BIN)/ruff check

@@ -194,18 +194,18 @@ def test_telegram_gets_one_message_whatever_it_answered_before(
     env = {"TELEGRAM": telegram.address, **clock.env}
     with Elsewhere(tmp_path / "exporter", config, env=env, log_level="debug") as exporter:
         exporter.until_ready()
-        for answer in (*rejections, error(403, "Forbidden"), "close", "hang"):
+        for number, answer in enumerate((*rejections, error(403, "Forbidden"), "close", "hang"), 1):
             answers = iter([answer])
             telegram.answer = lambda answers=answers: next(answers, OK)  # type: ignore[misc]
             already = len(telegram.received)
-            switch(simulator, 0)
+            switch(simulator, 0, station=str(number))
             until(lambda: len(telegram.received) > already, f"message after {answer}", 60.0)  # noqa: B023
-            switch(simulator, 1)
+            switch(simulator, 1, station=str(number))
             until(lambda: len(telegram.received) > already + 1, f"end after {answer}", 60.0)  # noqa: B023
             texts = telegram.texts[already:]
             assert [text.split(" since")[0].split(",")[0] for text in texts] == [
-                f"{GRILL} has been inactive",
-                f"{GRILL} {ACTIVE}",
+                f"Grill 1-{number} has been inactive",
+                f"Grill 1-{number} {ACTIVE}",
             ]
         seen = [exporter.log, exporter.errors, *(exporter.get(path).text for path in PATHS)]
         assert not [text for text in seen if telegram.TOKEN.partition(":")[2] in text]
