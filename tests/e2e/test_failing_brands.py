@@ -34,7 +34,7 @@ def exporter(simulator: Simulator, tmp_path: Path) -> Iterator[Exporter]:
 
 
 def total(exporter: Exporter, name: str, **labels: str) -> float:
-    """Return the sum of a metric, and ask for nothing else: the whole scrape would take longer to read than to write."""
+    """Return the sum of a metric, and scrape nothing else: to parse it all would take longer than to serve it."""
     return exporter.metrics(name).total(name, **labels)
 
 
