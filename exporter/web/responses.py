@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import sys
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import wraps
 from http import HTTPStatus
@@ -34,6 +36,9 @@ SWITCH_SECONDS = 0.0002
 A scrape has to wait so long at every piece that it compresses or sends.
 """
 
+LEAVING_SECONDS = 0.002
+"""Seconds between a request for a page and its thread: what is begun for a client that has left cannot be stopped."""
+
 MIN_COMPRESSED = 1000
 """Bytes from which on a body is compressed."""
 
@@ -46,12 +51,14 @@ def one_at_a_time(endpoint: Endpoint) -> AsyncEndpoint:
     """Return an endpoint that works in a thread; of all that an application has of these, one at a time works.
 
     Each thread competes with scrapes for the interpreter. Whoever waits does so on the event loop, and stops waiting
-    when the client leaves.
+    when the client leaves; nothing is begun for one that leaves at once.
     """
 
     @wraps(endpoint)
     async def serialized(request: Request) -> Response:
+        begin = time.monotonic() + LEAVING_SECONDS
         async with request.app.state.working:
+            await asyncio.sleep(max(0.0, begin - time.monotonic()))
             usual = sys.getswitchinterval()
             sys.setswitchinterval(min(usual, SWITCH_SECONDS))
             try:

@@ -32,7 +32,7 @@ def is_collected(known: object) -> bool:
     return any(known is other for other in gc.get_objects())
 
 
-def test_what_is_known_is_left_out_of_collections_a_thousand_venues_at_a_time() -> None:
+def test_what_is_known_is_left_out_of_collections_a_part_at_a_time() -> None:
     permanent, first = PermanentGeneration(), Known()
     permanent.grow(VENUES_AT_ONCE - 1)
     assert is_collected(first)

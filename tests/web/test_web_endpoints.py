@@ -13,6 +13,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from exporter.errors import ConfigError, ConfigProblem
+from exporter.web import responses
 from exporter.web.endpoints import PART_BYTES, Management, create_app
 from exporter.web.responses import SWITCH_SECONDS, one_at_a_time
 from exporter.web.server import THREADS
@@ -227,6 +228,26 @@ def test_pages_and_lists_work_one_at_a_time_and_none_for_a_client_that_left(
         first.join(TIMEOUT)
         last.join(TIMEOUT)
     assert asked == ["first", "/api/v1/list"]
+
+
+def test_nothing_is_begun_for_a_client_that_leaves_at_once(
+    serving: Serving, exposition: FakeExposition, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(responses, "LEAVING_SECONDS", 0.5)
+    begun: list[str] = []
+
+    def page(request: Request) -> Response:
+        begun.append(request.url.query)
+        return PlainTextResponse("done")
+
+    app = create_app(exposition, Management(list, lambda: None), routes=[Route("/", one_at_a_time(page))])
+    with serving(app) as site:
+        with socket.create_connection(("127.0.0.1", site.port), TIMEOUT) as client:
+            client.sendall(b"GET /?left HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            # Read by the server by the time that this is answered.
+            assert requests.get(f"{site.url}/-/healthy", timeout=TIMEOUT).status_code == 200
+        assert requests.get(f"{site.url}/?stays", timeout=TIMEOUT).text == "done"
+    assert begun == ["stays"]
 
 
 def test_a_failure_is_an_error_of_the_api_in_json(serving: Serving, exposition: FakeExposition) -> None:
