@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from exporter.errors import ConfigError, ConfigProblem
 
@@ -29,8 +30,31 @@ _PLAIN_TAGS = {
 }
 
 
+SENTENCES = {
+    "bool_parsing": "must be true or false",
+    "dict_type": "must hold keys and values",
+    "int_parsing": "must be a whole number",
+    "model_type": "must hold keys and values",
+    "string_type": "must be text",
+    "tuple_type": "must be a list, such as [a, b]",
+}
+"""What is said of a fault, by pydantic's name for it."""
+
 Stamps = dict[Path, tuple[int, int, int] | None]
 """What distinguishes a file from a newer one in its place, None where there is none."""
+
+
+class Section(BaseModel):
+    """A part of a configuration: frozen, and without unknown keys. A key without a value counts as left out."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_out_what_is_empty(cls, data: Any) -> Any:
+        if not isinstance(data, Mapping):
+            return data
+        return {key: value for key, value in data.items() if value is not None or key not in cls.model_fields}
 
 
 class Origin(NamedTuple):

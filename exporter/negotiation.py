@@ -1,4 +1,4 @@
-"""Which format and encoding a client prefers, by the highest `q` (RFC 9110, section 12)."""
+"""What a client prefers: format, encoding or language, by the highest `q` (RFC 9110, section 12)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def content_type(*, openmetrics: bool) -> str:
 def prefers_openmetrics(accept: str) -> bool:
     """Return whether OpenMetrics 1.0 is preferred to text 0.0.4; text where both or neither are."""
     openmetrics = text = 0.0
-    for media, options, quality in _parse(accept):
+    for media, options, quality in parse(accept):
         if media == "application/openmetrics-text" and options.get("version", "") in _OPENMETRICS_VERSIONS:
             openmetrics = max(openmetrics, quality)
         elif media == "text/plain" and options.get("version", "") in _TEXT_VERSIONS:
@@ -31,12 +31,12 @@ def prefers_openmetrics(accept: str) -> bool:
 @lru_cache(maxsize=64)
 def accepts_gzip(accept_encoding: str) -> bool:
     """Return whether gzip may be used, and is not ranked below leaving the body as it is."""
-    qualities = {coding: quality for coding, _, quality in _parse(accept_encoding)}
+    qualities = {coding: quality for coding, _, quality in parse(accept_encoding)}
     gzip = qualities.get("gzip", qualities.get("x-gzip", qualities.get("*", 0.0)))
     return gzip > 0 and gzip >= qualities.get("identity", 0.0)
 
 
-def _parse(value: str) -> list[tuple[str, dict[str, str], float]]:
+def parse(value: str) -> list[tuple[str, dict[str, str], float]]:
     """Split a header into what is accepted, its parameters, and its `q`, 0 where that makes no sense."""
     accepted = []
     for part in value.lower().split(","):

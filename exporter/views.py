@@ -118,6 +118,24 @@ class BrandView:
     sunset_at: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class ChannelState:
+    """A notification channel as readers see it.
+
+    `up` is None before anything was sent. `failing_since` and `oldest_at` are epoch seconds, None where nothing fails
+    or waits. `counts` are by outcome: messages that were sent, attempts that failed, and deliveries that expired or
+    shared the message of another.
+    """
+
+    name: str
+    up: bool | None
+    failing_since: float | None
+    problem: str
+    queue_length: int
+    oldest_at: float | None
+    counts: Mapping[str, int]
+
+
 class KindCount(NamedTuple):
     """How many stations of a kind a venue has, and how many of those are active and print."""
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
@@ -16,6 +15,7 @@ from exporter.journal import LEVELS
 from exporter.metrics.families import BRAND_FAMILIES, FAMILIES, INCIDENT_FAMILIES, Family
 from exporter.metrics.telemetry import Telemetry
 from exporter.model import Event, Reason
+from exporter.views import ChannelState
 
 README = Path(__file__).parent.parent / "README.md"
 
@@ -79,19 +79,10 @@ def render(text: str) -> str:
     return text
 
 
-class _Channel(NamedTuple):
-    """A channel with something to say in each metric."""
-
-    name: str = "shift"
-    up: bool = True
-    queue_length: int = 1
-    oldest_at: float = 1.0
-    counts: Mapping[str, int] = MappingProxyType({"sent": 1})
-
-
 def _telemetry() -> Iterator[Metric]:
     """Return what the process counts, each series touched once so that its labels show."""
-    telemetry = Telemetry(lambda: (), lambda: True, lambda: True, channels=lambda: [_Channel()])
+    channel = ChannelState("shift", True, None, "", 1, 1.0, {"sent": 1})  # noqa: FBT003 - a fact
+    telemetry = Telemetry(lambda: (), lambda: True, lambda: True, channels=lambda: [channel])
     telemetry.serve_certificate(lambda: 1.0)
     telemetry.requested("b", "stations", "200", 0.1)
     telemetry.failed("b", Reason.TIMEOUT)

@@ -12,13 +12,13 @@ from exporter.config.environment import UNNAMED
 from exporter.config.settings import Brand, Channel
 from exporter.errors import ConfigError, ConfigProblem
 from exporter.model import Incident, IncidentKind, Venue
-from exporter.notify.channel import ChannelSettings, ChannelState
+from exporter.notify.channel import ChannelSettings
 from exporter.notify.messages import Renderer
 from exporter.notify.plan import Timing
 from exporter.notify.transport import problem_of
 from exporter.outbox import Route, key
 from exporter.store import Store
-from exporter.views import BrandView, VenueView
+from exporter.views import BrandView, ChannelState, VenueView
 
 _NO_DATA = {IncidentKind.BRAND_UNREACHABLE, IncidentKind.LOGIN_FAILING, IncidentKind.VENUE_DATA_STALE}
 """Nothing new is known of what these are about."""

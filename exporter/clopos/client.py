@@ -137,11 +137,6 @@ class Client:
         """End what is running and close the connections."""
         self._transport.close()
 
-    def configure(self, *, requests_per_minute: float, venues: tuple[Venue, ...] | None) -> None:
-        """Apply settings that may change while token, quota and connections are kept."""
-        self._venues = venues
-        self.quota.set_share(requests_per_minute)
-
     def reset_backoff(self) -> None:
         """Ask at once, even what was refused or held back: a person says that the cause is gone."""
         self.login.backoff.reset()

@@ -147,12 +147,6 @@ class BrandQuota(RateLimiter):
         """Return the rate that can be counted on, requests per second: that of about the last minute."""
         return self._share * self._smooth / WINDOW
 
-    def set_share(self, per_minute: float) -> None:
-        """Change our share of the quota, and keep everything else."""
-        with self._lock:
-            self.per_minute *= per_minute / self._share
-            self._share = per_minute
-
     def update(self, limit: int, remaining: int, reset: float) -> None:
         """Take in the RateLimit headers of a good response; `reset` is in seconds.
 

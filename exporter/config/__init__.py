@@ -2,29 +2,15 @@
 
 from exporter.config.environment import take_secrets
 from exporter.config.load import load
-from exporter.config.settings import (
-    Brand,
-    Channel,
-    HeartbeatSettings,
-    Ignored,
-    IncidentSettings,
-    ListedVenue,
-    NotificationSettings,
-    Settings,
-    State,
-    VenueSettings,
-)
+from exporter.config.settings import Brand, Channel, Ignored, ListedVenue, Settings, State, VenueSettings
 from exporter.config.sharding import owned
 from exporter.config.values import Secret
 
 __all__ = [
     "Brand",
     "Channel",
-    "HeartbeatSettings",
     "Ignored",
-    "IncidentSettings",
     "ListedVenue",
-    "NotificationSettings",
     "Secret",
     "Settings",
     "State",

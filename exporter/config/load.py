@@ -26,7 +26,7 @@ from exporter.config.settings import (
     State,
     VenueSettings,
 )
-from exporter.document import Document, Keys, Origin, read
+from exporter.document import SENTENCES, Document, Keys, Origin, read
 from exporter.errors import ConfigError, ConfigProblem
 from exporter.model import EMPTY
 
@@ -50,23 +50,18 @@ SECTIONS: dict[str, tuple[type[BaseModel], str]] = {
     "venues": (ListedVenue, "in venues"),
 }
 _MESSAGES = {
-    "bool_parsing": "must be true or false",
+    **SENTENCES,
     "bool_type": "must be true or false",
-    "dict_type": "must hold keys and values",
     "enum": "must be {expected}",
     "float_type": "must be a duration such as 30s, 5m or 1h30m",
     "greater_than_equal": "must be at least {ge}",
     "int_from_float": "must be a whole number",
-    "int_parsing": "must be a whole number",
     "int_type": "must be a whole number",
     "less_than_equal": "must be at most {le}",
     "literal_error": "must be {expected}",
     "missing": "is missing",
-    "model_type": "must hold keys and values",
     "path_type": "must be a path",
     "string_pattern_mismatch": "must be an id of letters, digits, - and _",
-    "string_type": "must be text",
-    "tuple_type": "must be a list, such as [a, b]",
 }
 
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 from urllib.parse import unquote, urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
 
 from exporter.config.values import (
     BackOfficeUrl,
@@ -32,7 +32,7 @@ from exporter.config.values import (
     Token,
     WebURL,
 )
-from exporter.document import shown
+from exporter.document import Section, shown
 from exporter.model import EMPTY, Topic
 
 _Item = TypeVar("_Item")
@@ -48,30 +48,19 @@ CLOPOS_REQUESTS_PER_MINUTE = 300
 """What Clopos allows a brand for everything together."""
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _leave_out_what_is_empty(cls, data: Any) -> Any:
-        if not isinstance(data, Mapping):
-            return data
-        return {key: value for key, value in data.items() if value is not None or key not in cls.model_fields}
-
-
 def _as_mapping(key: str) -> BeforeValidator:
     """Let a bare value stand for a mapping with this one key."""
     return BeforeValidator(lambda value: {key: value} if isinstance(value, str | int) else value)
 
 
-class Ignored(_Frozen):
+class Ignored(Section):
     """A station, by id or exact name, that is left out of the alerts: to the end of the day `until`, or for good."""
 
     station: Text
     until: Day | None = None
 
 
-class ListedVenue(_Frozen):
+class ListedVenue(Section):
     """A venue to watch; its name comes from Clopos where none is given here."""
 
     id: Id
@@ -81,7 +70,7 @@ class ListedVenue(_Frozen):
 IgnoreList = tuple[Annotated[Ignored, _as_mapping("station")], ...]
 
 
-class VenueSettings(_Frozen):
+class VenueSettings(Section):
     """What holds for one venue: `opening_hours` in OpenStreetMap's syntax, `time_zone` an IANA name."""
 
     opening_hours: OpeningHours | None = None
@@ -110,7 +99,7 @@ def _all_default_or_some(value: object) -> object:
     return None if value == "all" else [{"id": DEFAULT_VENUE}]
 
 
-class Brand(_Frozen):
+class Brand(Section):
     """One tenant of Clopos: with a token it is used as it is, without one we log in with the other credentials."""
 
     brand: Text
@@ -148,7 +137,7 @@ class Brand(_Frozen):
         )
 
 
-class State(_Frozen):
+class State(Section):
     """Where states and events are kept: in a SQLite file, a PostgreSQL database, or in memory if neither is given."""
 
     path: FilePath | None = None
@@ -156,14 +145,14 @@ class State(_Frozen):
     journal_retention: Duration = 90 * 86400.0
 
 
-class IncidentSettings(_Frozen):
+class IncidentSettings(Section):
     """When something becomes an incident."""
 
     delay: Duration = 120.0
     """How long a kitchen station must be inactive, in opening hours."""
 
 
-class Channel(_Frozen):
+class Channel(Section):
     """Where notifications go: `url` is an Apprise URL. None for brands or venues is all of them."""
 
     name: Text
@@ -174,7 +163,7 @@ class Channel(_Frozen):
     venues: Annotated[tuple[Id, ...], AfterValidator(_not_empty)] | None = None
 
 
-class NotificationSettings(_Frozen):
+class NotificationSettings(Section):
     """Who is notified, and how often."""
 
     group_wait: Duration = 30.0
@@ -186,14 +175,14 @@ class NotificationSettings(_Frozen):
     channels: tuple[Channel, ...] = ()
 
 
-class HeartbeatSettings(_Frozen):
+class HeartbeatSettings(Section):
     """A dead man's switch: `url` is requested every `interval` while everything works."""
 
     url: WebURL
     interval: Duration = 60.0
 
 
-class Settings(_Frozen):
+class Settings(Section):
     """Everything that is configured. Durations are seconds."""
 
     poll_interval: Duration = 30.0

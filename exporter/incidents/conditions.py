@@ -44,14 +44,8 @@ def assess(context: VenueContext) -> None:
 
 
 def _printing(context: VenueContext) -> None:
-    for key in context.ledger.keys(PRINTING):
-        id_ = key.removeprefix(PRINTING)
-        station_state = context.stations.get(id_)
-        if station_state is None:
-            context.ledger.end(key, Ended.REMOVED)
-        elif id_ in context.ignored:
-            context.ledger.end(key, Ended.IGNORED)
-        elif station_state.printing is not False:
+    for key, station_state in context.stations_with(PRINTING):
+        if station_state.printing is not False:
             context.ledger.end(key, Ended.RECOVERED)
         elif station_state.status is True and not is_unclear(station_state):
             _fire_as_news(context, key, context.rules.delay)
@@ -86,18 +80,12 @@ def _fire_as_news(context: VenueContext, key: str, delay: float) -> None:
 
 def _flapping(context: VenueContext) -> None:
     ledger = context.ledger
-    for key in ledger.keys(FLAPPING):
-        id_ = key.removeprefix(FLAPPING)
-        if id_ not in context.records:
-            ledger.end(key, Ended.REMOVED)
-        elif id_ in context.ignored:
-            ledger.end(key, Ended.IGNORED)
+    for key, station_state in context.stations_with(FLAPPING):
+        calm_at = context.records[station_state.station.id].transitions[-1] + CALM_SECONDS
+        if context.wall >= calm_at:
+            ledger.end(key, Ended.RECOVERED)
         else:
-            calm_at = context.records[id_].transitions[-1] + CALM_SECONDS
-            if context.wall >= calm_at:
-                ledger.end(key, Ended.RECOVERED)
-            else:
-                ledger.look(calm_at)
+            ledger.look(calm_at)
     for id_, record in context.records.items():
         at = record.transitions
         if (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -59,6 +59,17 @@ class VenueContext:
             for id_, station_state in self.stations.items()
             if station_state.status is False and not self.is_watched(id_)
         }
+
+    def stations_with(self, prefix: str) -> Iterator[tuple[str, StationState]]:
+        """Yield key and station of each incident of a kind, and end those whose station is gone or ignored."""
+        for key in self.ledger.keys(prefix):
+            station_state = self.stations.get(key.removeprefix(prefix))
+            if station_state is None:
+                self.ledger.end(key, Ended.REMOVED)
+            elif station_state.station.id in self.ignored:
+                self.ledger.end(key, Ended.IGNORED)
+            else:
+                yield key, station_state
 
     def hold_station(self, prefix: str, kind: IncidentKind, station_state: StationState) -> None:
         """Hold an incident of a station."""

@@ -135,15 +135,9 @@ def _inactive(context: VenueContext) -> None:
 
 
 def _end_inactive(context: VenueContext) -> None:
-    for key in context.ledger.keys(INACTIVE):
-        id_ = key.removeprefix(INACTIVE)
-        station_state = context.stations.get(id_)
-        if station_state is None:
-            context.ledger.end(key, Ended.REMOVED)
-        elif id_ in context.ignored:
-            context.ledger.end(key, Ended.IGNORED)
-        elif station_state.status is False:
-            if context.records[id_].retired:
+    for key, station_state in context.stations_with(INACTIVE):
+        if station_state.status is False:
+            if context.records[station_state.station.id].retired:
                 context.ledger.end(key, Ended.RETIRED)
         else:
             # After an outage or a restart, that may be long before it is seen.

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Protocol
+from collections.abc import Callable, Iterable, Iterator
 
 import prometheus_client
 from prometheus_client import (
@@ -26,33 +25,9 @@ from exporter.metrics.families import BRAND_FAMILIES, INCIDENT_FAMILIES
 from exporter.metrics.incidents import IncidentLines
 from exporter.metrics.render import header, table
 from exporter.model import Incident, Reason
-from exporter.views import BrandView
+from exporter.views import BrandView, ChannelState
 
 _BUCKETS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.8, 1.2, 2.0, 4.0, 8.0, 12.0, 20.0)
-
-
-class ChannelView(Protocol):
-    """What readers see of a notification channel: times are epoch seconds, `counts` are by outcome."""
-
-    @property
-    def name(self) -> str:
-        """Return the channel's name in the configuration."""
-
-    @property
-    def up(self) -> bool | None:
-        """Return whether the channel accepts messages, None before the first."""
-
-    @property
-    def queue_length(self) -> int:
-        """Return how many deliveries wait."""
-
-    @property
-    def oldest_at(self) -> float | None:
-        """Return since when the oldest of them waits."""
-
-    @property
-    def counts(self) -> Mapping[str, int]:
-        """Return how many deliveries came to which outcome."""
 
 
 class Telemetry:
@@ -69,7 +44,7 @@ class Telemetry:
         log_up: Callable[[], bool | None] = lambda: None,
         *,
         incidents: Callable[[], Iterable[Incident]] = tuple,
-        channels: Callable[[], Iterable[ChannelView]] = tuple,
+        channels: Callable[[], Iterable[ChannelState]] = tuple,
         revision: str = "",
         shard: int = 0,
         total_shards: int = 1,
@@ -192,7 +167,7 @@ class _Optional(Collector):
 class _Channels(Collector):
     """Collect the states of the notification channels."""
 
-    def __init__(self, channels: Callable[[], Iterable[ChannelView]]) -> None:
+    def __init__(self, channels: Callable[[], Iterable[ChannelState]]) -> None:
         self._channels = channels
 
     def describe(self) -> Iterator[Metric]:
@@ -204,7 +179,7 @@ class _Channels(Collector):
         return (family for family in self._families(tuple(self._channels())) if family.samples)
 
     @staticmethod
-    def _families(channels: Iterable[ChannelView]) -> Iterator[Metric]:
+    def _families(channels: Iterable[ChannelState]) -> Iterator[Metric]:
         sent = CounterMetricFamily(
             "clopos_exporter_notifications", "Notifications, by channel and outcome.", labels=("channel", "outcome")
         )

@@ -16,6 +16,7 @@ from exporter.notify.messages import Renderer
 from exporter.notify.plan import Plan, Timing, plan
 from exporter.notify.transport import SPACING_SECONDS, AppriseTransport, Message, Outcome
 from exporter.outbox import Delivery, Outbox
+from exporter.views import ChannelState
 
 LOG = structlog.get_logger()
 
@@ -39,24 +40,6 @@ class ChannelSettings:
     url: str = field(repr=False)
     renderer: Renderer = field(default_factory=Renderer)
     timing: Timing = field(default_factory=Timing)
-
-
-@dataclass(frozen=True, slots=True)
-class ChannelState:
-    """What readers see of a channel.
-
-    `up` is None before anything was sent. `failing_since` and `oldest_at` are epoch seconds, None where nothing fails
-    or waits. `counts` are by outcome: messages that were sent, attempts that failed, and deliveries that expired or
-    shared the message of another.
-    """
-
-    name: str
-    up: bool | None
-    failing_since: float | None
-    problem: str
-    queue_length: int
-    oldest_at: float | None
-    counts: dict[str, int]
 
 
 class ChannelWorker:

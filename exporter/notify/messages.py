@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, tzinfo
+from datetime import tzinfo
 from itertools import groupby
 
-from exporter.i18n import translations
+from exporter.i18n import time_of_day, translations
 from exporter.model import Incident, IncidentKind, Severity, Venue
 from exporter.notify.plan import Form, Notice
 from exporter.notify.transport import Message, Tone
@@ -104,20 +104,11 @@ class Renderer:
         }
 
     def _time(self, at: float, incident: Incident, now: float) -> str:
-        """Write the time of day in the venue's time zone, with the date unless it is today's."""
-        from babel.dates import format_skeleton  # noqa: PLC0415 - not before something is to be said
-
-        zone = self.time_zone(incident)
-        moment, today = (datetime.fromtimestamp(wall, zone or UTC) for wall in (at, now))
-        time = moment.strftime("%H:%M") + ("" if zone else " UTC")
-        if moment.date() == today.date():
-            return time
-        date = format_skeleton("MMMd" if moment.year == today.year else "yMMMd", moment, locale=self.language)
-        return f"{date} {time}"
+        return time_of_day(at, now, self.time_zone(incident), self.language)
 
     def _ending(self, notice: Notice, now: float) -> str:
         """Write how long it lasted, or that there is no more to come where nobody knows whether it is over."""
-        from babel.dates import format_timedelta  # noqa: PLC0415
+        from babel.dates import format_timedelta  # noqa: PLC0415 - not before something is to be said
 
         gettext = translations(self.language).gettext
         if notice.form is Form.RESOLVED and notice.ended in ENDED:

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Sequence
 
 from exporter.clock import Clock
 from exporter.model import Incident
-from exporter.notify.channel import ChannelSettings, ChannelState, ChannelWorker
+from exporter.notify.channel import ChannelSettings, ChannelWorker
 from exporter.notify.transport import AppriseTransport
 from exporter.outbox import Outbox
+from exporter.views import ChannelState
 
 STOP_SECONDS = 1.5
 """How long the end of the process waits for messages that are on their way."""

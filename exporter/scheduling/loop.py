@@ -84,11 +84,6 @@ class PollLoop:
         """Return how many slots found their venue still being polled."""
         return self._round.skipped
 
-    @property
-    def probing(self) -> bool:
-        """Return whether all polls fail, so that the brand is only probed."""
-        return self._round.probing
-
     def set_weight(self, venue_id: str, weight: float) -> None:
         """Set the weight of a venue, as `weights.weight` computes it."""
         self._round.set_weight(venue_id, weight)

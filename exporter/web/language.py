@@ -5,6 +5,7 @@ from __future__ import annotations
 from starlette.requests import Request
 
 from exporter.i18n import LANGUAGES
+from exporter.negotiation import parse
 
 COOKIE = "clopos_exporter_language"
 
@@ -21,22 +22,9 @@ def language_of(request: Request) -> str:
 
 def accepted(header: str) -> str:
     """Return the language of an Accept-Language header with the highest weight, the first of several (RFC 9110)."""
-    best, best_weight = "en", 0.0
-    for part in header.split(","):
-        tag, *parameters = (word.strip().lower() for word in part.split(";"))
-        language, weight = tag.partition("-")[0], _weight(parameters)
-        if language in LANGUAGES and weight > best_weight:
-            best, best_weight = language, weight
-    return best
-
-
-def _weight(parameters: list[str]) -> float:
-    for parameter in parameters:
-        name, _, value = parameter.partition("=")
-        if name.strip() == "q":
-            try:
-                weight = float(value)
-            except ValueError:
-                return 0.0
-            return weight if 0 <= weight <= 1 else 0.0
-    return 1.0
+    weights = {"en": 0.0}
+    for tag, _, weight in parse(header):
+        language = tag.partition("-")[0]
+        if language in LANGUAGES:
+            weights[language] = max(weights.get(language, 0.0), weight)
+    return max(weights, key=weights.__getitem__)

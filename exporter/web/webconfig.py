@@ -11,14 +11,12 @@ import re
 import ssl
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Self, TypeVar
 
 import bcrypt
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     SecretStr,
     ValidationInfo,
@@ -27,7 +25,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from exporter.clock import parse_duration
-from exporter.document import shown
+from exporter.document import Section, shown
 
 CIPHERS = {
     "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA": "ECDHE-ECDSA-AES128-SHA",
@@ -73,18 +71,7 @@ _GO_LONGEST = 2**63 / 1e9
 _BCRYPT = re.compile(r"\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{53}")
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _read_empty_as_absent(cls, data: Any) -> Any:
-        if data is None:
-            return {}
-        return {key: value for key, value in data.items() if value is not None} if isinstance(data, dict) else data
-
-
-_S = TypeVar("_S", bound=_Section)
+_S = TypeVar("_S", bound=Section)
 
 
 def _without_faults(section: _S, faults: Iterable[tuple[str, str]]) -> _S:
@@ -187,7 +174,7 @@ Curve = Annotated[str, _known("curve", *CURVES)]
 PasswordHash = Annotated[SecretStr, AfterValidator(_bcrypt_hash)]
 
 
-class TLSServer(_Section):
+class TLSServer(Section):
     """How TLS is served; nothing given means plain HTTP."""
 
     cert: str | None = None
@@ -232,14 +219,14 @@ class TLSServer(_Section):
         return bool(self.model_fields_set)
 
 
-class HTTPServer(_Section):
+class HTTPServer(Section):
     """Headers that are added to every answer."""
 
     http2: Annotated[bool, AfterValidator(_http1)] = False
-    headers: Annotated[dict[str, str], AfterValidator(_headers)] = {}
+    headers: Annotated[dict[str, str], AfterValidator(_headers)] = Field(default_factory=dict)
 
 
-class RateLimit(_Section):
+class RateLimit(Section):
     """A token bucket over all requests but those to the health paths; `interval` in seconds, 0 for no limit."""
 
     interval: Annotated[float, BeforeValidator(_interval)] = 0.0
@@ -259,13 +246,13 @@ def _user_names(users: dict[str, SecretStr]) -> dict[str, SecretStr]:
     return users
 
 
-class WebConfig(_Section):
+class WebConfig(Section):
     """The whole file."""
 
     tls_server_config: TLSServer = TLSServer()
     http_server_config: HTTPServer = HTTPServer()
     rate_limit: RateLimit = RateLimit()
-    basic_auth_users: Annotated[dict[str, PasswordHash], AfterValidator(_user_names)] = {}
+    basic_auth_users: Annotated[dict[str, PasswordHash], AfterValidator(_user_names)] = Field(default_factory=dict)
     read_only_users: frozenset[str] = frozenset()
     """Users that may not reload: an extension, which exporter-toolkit's own format does not have."""
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import structlog
 from pydantic import BaseModel, ValidationError
 
-from exporter.document import Document, Keys, Stamps, read, stamps
+from exporter.document import SENTENCES, Document, Keys, Stamps, read, stamps
 from exporter.errors import ConfigError, ConfigProblem
 from exporter.web import tls
 from exporter.web.webconfig import CLIENT_AUTH, HTTPServer, RateLimit, TLSServer, WebConfig
@@ -26,15 +26,6 @@ _KNOWN: dict[Keys, type[BaseModel]] = {
     ("http_server_config",): HTTPServer,
     ("rate_limit",): RateLimit,
 }
-_SENTENCES = {
-    "bool_parsing": "must be true or false",
-    "dict_type": "must hold keys and values",
-    "int_parsing": "must be a whole number",
-    "model_type": "must hold keys and values",
-    "string_type": "must be text",
-    "tuple_type": "must be a list",
-}
-
 _log = structlog.get_logger(__name__)
 
 
@@ -190,7 +181,7 @@ def _explain(error: ValidationError, document: Document) -> None:
             document.fault(keys, _unknown(str(keys[-1]), list(_KNOWN[keys[:-1]].model_fields)))
         else:
             message = str(context["error"]) if "error" in context else problem["msg"]
-            document.fault(keys, _SENTENCES.get(problem["type"], message))
+            document.fault(keys, SENTENCES.get(problem["type"], message))
 
 
 def _unknown(key: str, known: list[str]) -> str:

@@ -12,7 +12,7 @@ from babel.units import format_unit
 from markupsafe import Markup
 
 from exporter.clock import in_utc
-from exporter.i18n import translations
+from exporter.i18n import time_of_day, translations
 from exporter.model import Event, IncidentKind, Kind, Reason
 from exporter.texts import N_
 from exporter.web.source import Entry
@@ -144,12 +144,7 @@ class Wording:
 
     def clock(self, wall: float, now: float, zone: tzinfo | None) -> str:
         """Write the time of day in a time zone, UTC where there is none, with the date unless it is today's."""
-        at, today = (in_utc(one).astimezone(zone or UTC) for one in (wall, now))
-        time = at.strftime("%H:%M") + ("" if zone else " UTC")
-        if at.date() == today.date():
-            return time
-        date = format_skeleton("MMMd" if at.year == today.year else "yMMMd", at, locale=self.language)
-        return f"{date} {time}"
+        return time_of_day(wall, now, zone, self.language)
 
     def mark(self, wall: float, span: str, zone: tzinfo | None) -> str:
         """Write a mark of the time axis of a day, a week or a month."""

@@ -8,9 +8,8 @@ from fakes import NOON, snapshot, station, venue
 from exporter.app.notifications import StationNames, goes_on, problems
 from exporter.changes import advance
 from exporter.model import BrandState, Incident, IncidentKind, Outage, Reason, Venue, VenueState
-from exporter.notify.channel import ChannelState
 from exporter.store import MemoryStore
-from exporter.views import BrandView, VenueView
+from exporter.views import BrandView, ChannelState, VenueView
 
 BRAND = "tandir-group"
 

@@ -71,10 +71,9 @@ def test_a_refused_list_is_a_failure_that_says_what_to_do_and_what_to_watch_mean
 
 def test_watching_the_default_venue_can_be_meant(clock: FakeClock) -> None:
     made, transport = client(clock, with_login(clock, lambda _: no(403, "forbidden")), CREDENTIALS)
-    made.configure(requests_per_minute=120, venues=(made.default_venue,))
+    made.list_venues((made.default_venue,))
     assert discovered(made) == (made.default_venue,)
     assert [asked.endpoint for asked in transport.asked] == ["auth"]
-    assert made.quota.per_minute == 120
 
 
 def test_listed_venues_keep_their_known_names_while_the_list_is_refused(clock: FakeClock) -> None:

@@ -263,15 +263,6 @@ def test_a_reset_by_hand_lifts_everything(clock: FakeClock, stop: Event) -> None
     assert (quota.per_minute, quota.per_second) == (240, 4.0)
 
 
-def test_another_share_keeps_what_is_known_of_the_quota(clock: FakeClock, stop: Event) -> None:
-    quota = BrandQuota(240, clock, stop)
-    quota.update(300, 18, 30)
-    quota.hold(20)
-    quota.set_share(120)
-    assert quota.per_minute == pytest.approx(60)
-    assert starts(quota, clock, 1) == [20.0]
-
-
 @pytest.mark.parametrize("share", [240, 300])
 @pytest.mark.parametrize("foreign", [0, 60, 150])
 def test_beside_another_client_no_request_is_refused_and_most_of_the_rest_is_used(
