@@ -16,8 +16,8 @@ from hypothesis import settings
 
 from benchmarks.postgres import PostgreSQL, binaries
 
-# A busy machine makes an example slow for reasons of its own.
-settings.register_profile("patient", deadline=None)
+# A busy machine makes an example slow for reasons of its own. Every run tries others.
+settings.register_profile("patient", deadline=None, max_examples=int(os.environ.get("EXAMPLES", "50")))
 settings.load_profile("patient")
 
 
