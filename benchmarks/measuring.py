@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import socket
 import statistics
+import subprocess
+import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from math import ceil
 from pathlib import Path
 
@@ -87,6 +90,27 @@ def free_port() -> int:
     """Return a port that nobody listens on, for a program that cannot find one by itself."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])
+
+
+@contextmanager
+def running(program: str, files: Mapping[str, str], *flags: str) -> Iterator[int]:
+    """Run a program in a folder with these files, and yield the port of loopback that it listens on."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name, text in files.items():
+            Path(folder, name).write_text(text, encoding="utf-8")
+        port = free_port()
+        process = subprocess.Popen(  # noqa: S603 - the program that was found
+            [program, *flags, f"--web.listen-address=127.0.0.1:{port}"],
+            cwd=folder,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            until_listening(port)
+            yield port
+        finally:
+            process.terminate()
+            process.wait()
 
 
 def until_listening(port: int, seconds: float = 10.0) -> None:

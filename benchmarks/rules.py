@@ -6,16 +6,14 @@ import re
 import shutil
 import statistics
 import subprocess
-import tempfile
 import time
 import urllib.request
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.figures import Figure
-from benchmarks.measuring import free_port, until_listening
+from benchmarks.measuring import running
 from benchmarks.served import STATIONS, serving
 
 ROOT = Path(__file__).parent.parent
@@ -57,7 +55,13 @@ def _share(program: str, port: int, rules: str) -> float:
     """Return the sum over the groups of the median time that an evaluation takes, as a share of its interval."""
     took: defaultdict[str, dict[str, float]] = defaultdict(dict)  # by group and time of the evaluation
     intervals: dict[str, float] = {}
-    with _running(program, port, rules) as own:
+    config = (
+        f"global: {{scrape_interval: {SCRAPE_INTERVAL}}}\n"
+        "rule_files: [clopos.rules.yml]\n"
+        f"scrape_configs: [{{job_name: clopos, static_configs: [{{targets: ['127.0.0.1:{port}']}}]}}]\n"
+    )
+    files = {"clopos.rules.yml": rules, "prometheus.yml": config}
+    with running(program, files, "--config.file=prometheus.yml") as own:
         end = time.monotonic() + SECONDS
         while time.monotonic() < end:
             time.sleep(5)
@@ -72,27 +76,3 @@ def _share(program: str, port: int, rules: str) -> float:
 
 def _by_group(text: str, name: str) -> dict[str, str]:
     return dict(re.findall(rf'^prometheus_rule_group_{name}{{rule_group="([^"]+)"}} (\S+)', text, re.MULTILINE))
-
-
-@contextmanager
-def _running(program: str, target: int, rules: str) -> Iterator[int]:
-    with tempfile.TemporaryDirectory() as folder:
-        port = free_port()
-        Path(folder, "clopos.rules.yml").write_text(rules, encoding="utf-8")
-        Path(folder, "prometheus.yml").write_text(
-            f"global: {{scrape_interval: {SCRAPE_INTERVAL}}}\n"
-            "rule_files: [clopos.rules.yml]\n"
-            f"scrape_configs: [{{job_name: clopos, static_configs: [{{targets: ['127.0.0.1:{target}']}}]}}]\n"
-        )
-        process = subprocess.Popen(  # noqa: S603 - the program that was found
-            [program, "--config.file=prometheus.yml", f"--web.listen-address=127.0.0.1:{port}"],
-            cwd=folder,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        try:
-            until_listening(port)
-            yield port
-        finally:
-            process.terminate()
-            process.wait()

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import tempfile
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.figures import Figure
-from benchmarks.measuring import Getter, alternate, free_port, timed, until_listening
+from benchmarks.measuring import Getter, alternate, running, timed
 from benchmarks.served import JSON, PREBUILT, Served, serving
 
 SIZES = {"1k": 10, "10k": 104, "120k": 1250}
@@ -82,7 +79,7 @@ def _against_generate_latest(size: str, served: Served) -> Iterator[Figure]:
 
 
 def _against_json_exporter(size: str, served: Served, program: str) -> Figure:
-    with _running(program) as port:
+    with running(program, {"config.yml": JSON_EXPORTER}, "--config.file=config.yml") as port:
         target = f"http://127.0.0.1:{served.port}{JSON}"
         url = f"http://127.0.0.1:{port}/probe?module=default&target={target}"
 
@@ -103,22 +100,3 @@ def _json_exporter() -> str | None:
     """Find the peer on PATH or where continuous integration keeps its tools."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "clopos-exporter-ci" / "bin"
     return shutil.which("json_exporter", path=f"{os.environ.get('PATH', '')}:{cache}")
-
-
-@contextmanager
-def _running(program: str) -> Iterator[int]:
-    with tempfile.TemporaryDirectory() as folder:
-        config = Path(folder, "config.yml")
-        config.write_text(JSON_EXPORTER)
-        port = free_port()
-        process = subprocess.Popen(  # noqa: S603 - the peer that was found
-            [program, f"--config.file={config}", f"--web.listen-address=127.0.0.1:{port}"],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        try:
-            until_listening(port)
-            yield port
-        finally:
-            process.terminate()
-            process.wait()

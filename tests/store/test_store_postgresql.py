@@ -19,9 +19,10 @@ from exporter.journal import JournalQuery
 from exporter.model import BrandState, Event, StationState, Topic, VenueState
 from exporter.outbox import DeliveryState, Route
 from exporter.store import schema
-from exporter.store.database import VERSION, Database, migrate
+from exporter.store.database import Database
 from exporter.store.leases import LEASE_SECONDS
 from exporter.store.postgresql import PRUNE_SECONDS, PostgreSQLStore
+from exporter.store.tables import VERSION, migrate
 
 BRAND = VENUE.brand
 TOUCHED = change(Event.STATION_TOUCHED, 10.0)
