@@ -54,7 +54,7 @@ class DurableStore(MemoryStore, ABC):
             self._wake_consumers(changes)
 
     def forget_brand(self, brand: str) -> None:
-        """Delete the state of a brand and of its venues; their journal stays."""
+        """Delete the state of a brand and of its venues, and their deliveries; their journal stays."""
         with self._writing:
             self._venues_due.update(state.venue.key for state in self.venues(brand))
             self._brands_due.add(brand)

@@ -82,10 +82,12 @@ class MemoryStore:
             self._wake_consumers(changes)
 
     def forget_brand(self, brand: str) -> None:
-        """Delete the state of a brand and of its venues; their journal stays."""
+        """Delete the state of a brand and of its venues, and their deliveries; their journal stays."""
         with self._lock:
             self._brands.pop(brand, None)
             self._venues = {key: state for key, state in self._venues.items() if key[0] != brand}
+            forgotten = [delivery for delivery in self._deliveries.values() if delivery.change.brand == brand]
+        self.update_deliveries([replace(delivery, state=DeliveryState.DONE) for delivery in forgotten])
 
     def journal(self, query: JournalQuery) -> list[Entry]:
         """Return entries of the journal, newest first."""
@@ -117,6 +119,9 @@ class MemoryStore:
         """Store new states of deliveries, all at once; those that are done are deleted."""
         with self._lock:
             for delivery in deliveries:
+                known = self._deliveries.get(delivery.id)
+                if known is None or known.change != delivery.change:
+                    continue  # A message may be on its way while its channel is removed or a file renumbers the rows.
                 if delivery.state is DeliveryState.DONE:
                     self._deliveries.pop(delivery.id, None)
                 else:

@@ -74,6 +74,7 @@ class SQLiteStore(DurableStore):
                 return read_entries_after(self._path, id_, limit)
             except StoreError as error:
                 self._on_unreadable(error)
+                return ()  # Read again soon: going on from memory would pass over what only the file has.
         return super().entries_after(id_, limit)
 
     def advance(self, consumer: str, id_: int) -> None:
@@ -195,7 +196,7 @@ class SQLiteStore(DurableStore):
         self._unread.discard(brand)
         known = file.brands.get(brand)
         # A process that was killed may have left venues that its brand no longer lists.
-        listed = None if known is None else {venue.id for venue in known.venues or ()}
+        listed = None if known is None or known.venues is None else {venue.id for venue in known.venues}
         with self._lock:
             for state in states:
                 if listed is None or state.venue.id in listed:

@@ -111,6 +111,14 @@ def test_a_forgotten_brand_takes_its_venues_along_and_no_others(store: Store) ->
     assert store.brands() == [BrandState("plov")]
 
 
+def test_a_forgotten_brand_leaves_no_deliveries(store: Store) -> None:
+    store.routes = [Route("shift")]
+    store.commit(BrandState("tandir"), changes=[FIRING])
+    assert len(store.deliveries("shift")) == 1
+    store.forget_brand("tandir")
+    assert not store.deliveries("shift")
+
+
 def test_the_journal_is_reported_newest_first_in_flat_words(store: Store) -> None:
     store.commit(STATE, changes=[change(Event.STATION_ADDED, 5.0, BAR), change(Event.STATION_DEACTIVATED, 10.0)])
     newest, oldest = store.journal(JournalQuery())
@@ -235,6 +243,14 @@ class TestConsumers:
         accepted = replace(first, state=DeliveryState.ACCEPTED, accepted_at=5.0)
         store.update_deliveries([accepted, replace(second, state=DeliveryState.DONE)])
         assert store.deliveries("shift") == [accepted]
+
+    def test_a_delivery_that_is_done_does_not_come_back(self, store: Store) -> None:
+        store.routes = [Route("shift")]
+        store.commit(changes=[FIRING])
+        [sending] = store.deliveries("shift")
+        store.retain_channels([])
+        store.update_deliveries([replace(sending, state=DeliveryState.ACCEPTED, accepted_at=5.0)])
+        assert not store.deliveries("shift")
 
     def test_deliveries_of_channels_that_are_gone_are_deleted(self, store: Store) -> None:
         store.routes = [Route("shift"), Route("owner")]

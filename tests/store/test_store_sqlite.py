@@ -66,6 +66,10 @@ BAR = StationState(
 OUTAGE = Outage(1_700_000_000.0, Reason.GATEWAY, "Bad gateway")
 
 
+def _fail(*_: object, **__: object) -> None:
+    raise StoreError("the disk is full")
+
+
 def opened(path: Path, clock: FakeClock, retention: float = 90 * DAY) -> SQLiteStore:
     return SQLiteStore(path, clock, retention)
 
@@ -701,6 +705,48 @@ class TestLeftBehind:
         store = reopened(store, clock)
         assert [one.venue.id for one in store.venues()] == [VENUE.id]
         assert [one.venue.id for one in reopened(store, clock).venues()] == [VENUE.id]
+
+    def test_the_venue_of_a_brand_whose_list_was_never_readable_is_kept(self, path: Path, clock: FakeClock) -> None:
+        store = opened(path, clock)
+        store.commit(BrandState("tandir", outage=OUTAGE), state(clock, GRILL))
+        assert [one.venue.id for one in reopened(store, clock).venues()] == [VENUE.id]
+
+    def test_events_that_were_not_emitted_are_not_passed_over_where_the_file_cannot_be_read_for_once(
+        self, path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store = opened(path, clock)
+        store.commit(changes=[touched(clock)] * 3)
+        store = reopened(store, clock)
+        store.commit(changes=[touched(clock)])
+
+        def too_many_files(*_: object) -> None:
+            raise StoreError("unable to open database file")
+
+        with monkeypatch.context() as patch:
+            patch.setattr("exporter.store.sqlite.read_entries_after", too_many_files)
+            assert not store.entries_after(0, 10)
+        assert [entry.id for entry in store.entries_after(0, 10)] == [1, 2, 3, 4]
+
+    def test_a_message_that_is_sent_while_the_file_comes_back_is_not_taken_for_another(
+        self, path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        incident = Incident(IncidentKind.VENUE_NO_ACTIVE_STATION, Severity.CRITICAL, "tandir", 5.0, VENUE, fired_at=9.0)
+        firing = Change(Event.INCIDENT_FIRING, "tandir", 10.0, incident=incident)
+        earlier = opened(path, clock)
+        earlier.routes = [Route("shift")]
+        earlier.commit(changes=[firing])
+        earlier.close()
+        with monkeypatch.context() as patch:
+            patch.setattr("exporter.store.sqlite.StateFile", _fail)
+            store = opened(path, clock)
+        store.routes = [Route("shift")]
+        other = replace(firing, incident=replace(incident, fired_at=10.0))
+        store.commit(changes=[other])
+        [sending] = store.deliveries("shift")
+        clock.forward(RETRY_SECONDS)
+        store.commit(BrandState("tandir"))
+        store.update_deliveries([replace(sending, state=DeliveryState.DONE)])
+        assert [delivery.change for delivery in store.deliveries("shift")] == [firing, other]
 
     def test_events_that_were_not_emitted_are_there_for_the_next_process(
         self, path: Path, clock: FakeClock, tmp_path: Path
