@@ -22,7 +22,8 @@ from exporter.incidents import BrandFacts, BrandIncidents, Decision
 from exporter.model import (
     BrandState,
     Change,
-    Event,
+    Discovery,
+    Ended,
     Failure,
     Incident,
     LoggedIn,
@@ -86,7 +87,6 @@ class BrandMonitor:
         self._rules = BrandRules(settings, intervals, self.loop)
         self._venue_ids: set[str] = set()
         self._firing: dict[str, tuple[Incident, ...]] = {}
-        self._facts = BrandFacts()
         self._incidents = BrandIncidents(
             self._rules.incidents, self._rules.brand_incidents(), self._venue_state, services.clock.now()
         )
@@ -147,19 +147,18 @@ class BrandMonitor:
             state, changes = advance_brand(
                 self._state(), outcome, confirming_seconds=min(CONFIRMING_SECONDS, self.intervals.discovery / 2)
             )
-            removed = [
-                change.venue.key
-                for change in changes
-                if change.event is Event.VENUE_REMOVED and change.venue is not None
-            ]
-            self._facts = self._read_facts()
-            decision = self._incidents.after_discovery(state, self._services.clock.now(), self._facts)
-            self._commit(decision, state, changes, removed)
-            venues = state.venues
-            if isinstance(outcome, Failure):
-                venues = venues or outcome.fallback
-            new = [venue for venue in venues or () if venue.id not in self._venue_ids]
-            self._venue_ids = {venue.id for venue in venues or ()}
+            gone = self._no_longer_polled(state)
+            # One that the configuration no longer lists may well be there in Clopos.
+            listed = isinstance(outcome, Discovery) and outcome.listed
+            ended = Ended.IGNORED if listed else Ended.REMOVED
+            decision = self._incidents.after_discovery(
+                state, self._services.clock.now(), self._read_facts(), gone=gone, ended=ended
+            )
+            self._commit(decision, state, changes, [venue.venue.key for venue in gone])
+            venues = outcome.fallback if isinstance(outcome, Failure) else state.venues or ()
+            new = [venue for venue in venues if venue.id not in self._venue_ids]
+            kept = self._venue_ids if isinstance(outcome, Failure) else set()
+            self._venue_ids = kept | {venue.id for venue in venues}
             # Seen from now on as not read yet: nobody counts fewer venues than there are.
             self._publish(map(self._services.store.venue, new))
         if isinstance(outcome, Failure):
@@ -217,6 +216,14 @@ class BrandMonitor:
             interval=loop.interval,
             sunset_at=self.client.sunset,
         )
+
+    def _no_longer_polled(self, brand: BrandState) -> list[VenueState]:
+        """Return the states of venues that a working discovery does not list, the fallback of a refused one too."""
+        if brand.venues is None:
+            return []
+        stored = (state.venue.id for state in self._services.store.venues(brand.brand))
+        ids = {*self._venue_ids, *stored} - {venue.id for venue in brand.venues}
+        return [self._venue_state(id_) for id_ in sorted(ids)]
 
     @property
     def _may_go_on(self) -> bool:

@@ -21,7 +21,11 @@ class Ledger:
 
     def __init__(self, incidents: Mapping[str, Incident], brand: str, wall: float) -> None:
         self.wall = wall
-        self.now = dict(incidents)
+        # Where the clock was set back, what is pending must not wait until it has caught up.
+        self.now = {
+            key: replace(one, began_at=wall) if one.began_at > wall and not one.firing else one
+            for key, one in incidents.items()
+        }
         self.changes: list[Change] = []
         self.look_again_at = inf
         self._before, self._brand = incidents, brand
@@ -39,7 +43,8 @@ class Ledger:
         """Return the incident of a condition that holds, pending from now on where it is new."""
         incident = self.now.get(key)
         if incident is None:
-            incident = Incident(kind, kind.severity, self._brand, **{"began_at": self.wall, **rest})
+            began_at = min(rest.pop("began_at", self.wall), self.wall)
+            incident = Incident(kind, kind.severity, self._brand, began_at, **rest)
             self.now[key] = incident
         return incident
 

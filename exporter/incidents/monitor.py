@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from heapq import heapify, heappop, heappush
 from math import inf
 from typing import NamedTuple
 
 from exporter.incidents.brand import BrandTally, assess_brand
+from exporter.incidents.ledger import Ledger
 from exporter.incidents.records import count_open
 from exporter.incidents.values import BrandFacts, BrandSituation, IncidentRules
 from exporter.incidents.venue import VenueAssessment, assess_venue
-from exporter.model import BrandState, Change, Incident, Instant, Outage, StationRecord, StationState, Venue, VenueState
+from exporter.model import (
+    BrandState,
+    Change,
+    Ended,
+    Incident,
+    Instant,
+    Outage,
+    StationRecord,
+    StationState,
+    Venue,
+    VenueState,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +48,13 @@ class _Assessed(NamedTuple):
     partial_since: float | None
     is_open: bool
     stale_after: float
+    assessed_at: float
     look_again_at: float
 
     def holds_for(self, state: VenueState, now: Instant) -> bool:
         """Return whether assessing a state again would come to the same."""
         return (
-            now.wall < self.look_again_at
+            self.assessed_at <= now.wall < self.look_again_at  # before: the clock was set back
             and state.stations is self.stations
             and state.incidents is self.incidents
             and state.records is self.records
@@ -73,7 +86,7 @@ class BrandIncidents:
         self._facts = BrandFacts()
         self._assessed: dict[str, _Assessed] = {}
         self._queue: list[tuple[float, str]] = []
-        self._brand_look_again_at = inf
+        self._brand_assessed_at, self._brand_look_again_at = now.wall, inf
         self.situation = BrandSituation(reachable_since=now.wall)
         self.look_again_at = inf
 
@@ -87,13 +100,30 @@ class BrandIncidents:
             return Decision((count_open(state, now, is_open=known.is_open, most=known.stale_after),))
         return self._decide(brand, {state.venue.id: (state, changes)}, now, polled=state.venue.id)
 
-    def after_discovery(self, brand: BrandState, now: Instant, facts: BrandFacts | None = None) -> Decision:
-        """Decide after a login or a discovery, or when the facts about a brand changed."""
+    def after_discovery(
+        self,
+        brand: BrandState,
+        now: Instant,
+        facts: BrandFacts | None = None,
+        *,
+        gone: Iterable[VenueState] = (),
+        ended: Ended = Ended.REMOVED,
+    ) -> Decision:
+        """Decide after a login or a discovery, or when the facts about a brand changed.
+
+        `gone` are the venues that are no longer polled: their incidents end as `ended`.
+        """
         self._facts = facts or self._facts
-        for venue_id in self._tally.summaries.keys() - {venue.id for venue in brand.venues or ()}:
-            self._assessed.pop(venue_id, None)
-            self._tally.update(venue_id, None)
-        return self._decide(brand, {}, now, brand_too=True)
+        transitions: list[Change] = []
+        for state in gone:
+            self._assessed.pop(state.venue.id, None)
+            self._tally.update(state.venue.id, None)
+            ledger = Ledger(state.incidents, brand.brand, now.wall)
+            for key in state.incidents:
+                ledger.end(key, ended)
+            transitions += ledger.changes
+        decision = self._decide(brand, {}, now, brand_too=True)
+        return replace(decision, changes=(*transitions, *decision.changes)) if transitions else decision
 
     def due(self, brand: BrandState, now: Instant) -> Decision:
         """Decide what time alone brings by now."""
@@ -120,6 +150,9 @@ class BrandIncidents:
         brand_too: bool = False,
         polled: str | None = None,
     ) -> Decision:
+        if now.wall < self._brand_assessed_at:  # The clock was set back.
+            brand_too = True
+            self.situation = replace(self.situation, reachable_since=min(self.situation.reachable_since, now.wall))
         # Whether a station fires alone depends on the brand, and the brand on its venues: they are summed up first.
         first = {venue_id: self._assess(state, changes, now) for venue_id, (state, changes) in venues.items()}
         for venue_id, assessment in first.items():
@@ -127,6 +160,7 @@ class BrandIncidents:
         transitions: list[Change] = []
         new_brand, before, todo = brand, self.situation, dict(venues)
         if brand_too:
+            self._brand_assessed_at = now.wall
             assessed = assess_brand(brand, self._tally, self._brand_rules, now, facts=self._facts, situation=before)
             new_brand, self.situation, self._brand_look_again_at = (
                 assessed.state,
@@ -140,7 +174,7 @@ class BrandIncidents:
         for venue_id, (state, changes) in todo.items():
             again = self.situation is not before or venue_id not in first
             assessment = self._assess(state, changes, now) if again else first[venue_id]
-            if self._keep(venue_id, assessment):
+            if self._keep(venue_id, assessment, now):
                 self._brand_look_again_at = min(self._brand_look_again_at, now.wall)
             transitions += assessment.changes
             if venue_id == polled or assessment.state is not state:
@@ -163,7 +197,7 @@ class BrandIncidents:
                 if (was and was.firing) != (now and now.firing):
                     yield venue_id
 
-    def _keep(self, venue_id: str, assessment: VenueAssessment) -> bool:
+    def _keep(self, venue_id: str, assessment: VenueAssessment, now: Instant) -> bool:
         """Remember what a venue was like, and return whether that is new to the brand."""
         state, at = assessment.state, assessment.look_again_at
         self._assessed[venue_id] = _Assessed(
@@ -176,6 +210,7 @@ class BrandIncidents:
             state.partial_since,
             assessment.summary.is_open,
             self._rules(state.venue).stale_after,
+            now.wall,
             at,
         )
         if at < inf:

@@ -168,6 +168,58 @@ def test_a_venue_that_is_gone_is_removed_from_everywhere_after_two_discoveries(
     assert {labels[-1] for labels in samples(work, "clopos_venue_up")} == {"1"}
 
 
+def test_an_incident_of_a_venue_that_is_gone_ends_with_it(work: Work, simulator: Simulator) -> None:
+    work.run(5)
+    switch_off(simulator, "2")
+    work.run(200)
+    simulator.world.remove_venue(BRAND, "2")
+    work.run(700)
+    of_stations = [found for found in work.incidents() if found[1] == "kitchen_station_inactive"]
+    assert [event for event, _ in of_stations] == ["incident.firing", "incident.resolved"]
+    assert work.store.entries_after(0, 1000)[-1].details["ended"] == "removed"
+    assert work.brand.incidents() == []
+
+
+def test_an_incident_of_a_venue_that_the_configuration_no_longer_lists_is_left_out(
+    work: Work, simulator: Simulator
+) -> None:
+    work.run(5)
+    switch_off(simulator, "2")
+    work.run(200)
+    work.brand.reconfigure(settings(simulator, venues=["1"]).brands[0], work.brand.intervals)
+    work.run(5)
+    assert work.events() == ["station.deactivated", "venue.removed"]
+    *_, resolved = work.store.entries_after(0, 1000)
+    assert (resolved.event, resolved.details["ended"]) == ("incident.resolved", "ignored")
+
+
+def test_the_default_venue_gives_way_to_the_listed_ones_once_the_list_is_readable(
+    start: Callable[..., Work], simulator: Simulator
+) -> None:
+    with simulator.faults.during("forbidden", endpoint="venues"):
+        work = start()
+        work.run(100)
+        assert {labels[-1] for labels in samples(work, "clopos_venue_up")} == {"default"}
+    work.run(700)
+    assert {labels[-1] for labels in samples(work, "clopos_venue_up")} == {"1", "2"}
+    assert [state.venue.id for state in work.store.venues()] == ["1", "2"]
+
+
+def test_the_default_venue_is_polled_on_while_the_list_fails_for_another_reason(
+    start: Callable[..., Work], simulator: Simulator
+) -> None:
+    with simulator.faults.during("forbidden", endpoint="venues"):
+        work = start()
+        work.run(100)
+    default = venue("default", brand=BRAND)
+    with simulator.faults.during("unavailable", endpoint="venues"):
+        work.brand.loop.discover_now()
+        work.run(100)
+        polls = work.store.venue(default).polls
+        work.run(100)
+        assert work.store.venue(default).polls > polls
+
+
 def test_a_new_venue_is_reported_and_polled(work: Work, simulator: Simulator) -> None:
     work.run(5)
     simulator.world.add_venue(BRAND, "New")

@@ -125,6 +125,10 @@ class History:
 
     # What the exporter does
 
+    def set_clock(self, seconds: float) -> None:
+        """Put the wall clock forward or back."""
+        self.now = Instant(self.now.wall + seconds, self.now.monotonic)
+
     def poll(self, venue: str = "1") -> None:
         if venue in self.failing:
             outcome: Snapshot | Failure = Failure(Reason.TIMEOUT, "no complete answer in time", self.now)
@@ -136,7 +140,9 @@ class History:
     def discover(self, outcome: Discovery | LoggedIn | Failure | None = None, facts: BrandFacts | None = None) -> None:
         venues = tuple(state.venue for state in self.states.values())
         self.brand, _ = advance_brand(self.brand, outcome or Discovery(venues, self.now))
-        self.take(self.judge.after_discovery(self.brand, self.now, facts))
+        ids = None if self.brand.venues is None else {venue.id for venue in self.brand.venues}
+        gone = [self.states.pop(id_) for id_ in sorted(self.states) if ids is not None and id_ not in ids]
+        self.take(self.judge.after_discovery(self.brand, self.now, facts, gone=gone))
 
     def fail_login(self) -> None:
         self.discover(Failure(Reason.CREDENTIALS, "Invalid credentials", self.now, brand_wide=True))

@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from history import History, firing, resolved, wall
+from history import SOON, History, firing, resolved, wall
 
 from exporter.hours import IgnoreRule
 from exporter.incidents import IncidentRules
@@ -28,6 +28,19 @@ def test_a_kitchen_station_that_is_inactive_for_two_minutes_fires_until_it_is_ac
     history.run(60)
     assert history.said() == [resolved(KITCHEN, "1/k", "active again")]
     assert history.incidents() == []
+
+
+def test_a_station_fires_in_time_where_the_clock_is_set_back_meanwhile() -> None:
+    history = History()
+    history.run(60)
+    history.off("k")
+    history.run(60)
+    history.set_clock(-3600)
+    history.run(SOON + 60)
+    assert history.said() == [firing(KITCHEN, "1/k")]
+    history.on("k")
+    history.run(60)
+    assert history.said() == [resolved(KITCHEN, "1/k", "active again")]
 
 
 def test_another_station_fires_three_minutes_later() -> None:
