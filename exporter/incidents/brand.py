@@ -124,7 +124,12 @@ def _unreachable(
     else:
         ledger.end(_UNREACHABLE, Ended.RECOVERED)
         return False
-    ledger.hold(_UNREACHABLE, kind, began_at=outage.since)
+    began_at = outage.since
+    if incident is not None and incident.kind is IncidentKind.LOGIN_FAILING and kind is not incident.kind:
+        # The login works again. Whether the venues do is not known before their next polls.
+        ledger.end(_UNREACHABLE, Ended.RECOVERED)
+        began_at = ledger.wall
+    ledger.hold(_UNREACHABLE, kind, began_at=began_at)
     ledger.become(_UNREACHABLE, kind)
     details = {"reason": outage.reason.value, "message": outage.message, "remedy": outage.reason.remedy}
     incident = ledger.update(_UNREACHABLE, details=details)

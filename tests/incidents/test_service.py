@@ -99,6 +99,16 @@ def test_a_brand_that_cannot_be_reached_is_one_incident_and_holds_back_the_rest(
     assert history.incidents() == []
 
 
+def test_a_brand_fires_in_time_where_the_clock_is_set_back_meanwhile() -> None:
+    history = History(venues=4)
+    history.run(60)
+    history.lose()
+    history.run(60)
+    history.set_clock(-3600)
+    history.run(400)
+    assert history.said() == [firing(UNREACHABLE, BRAND)]
+
+
 def test_a_short_outage_is_nobodys_business() -> None:
     history = History(venues=20)
     history.run(60)
@@ -223,7 +233,6 @@ def test_a_brand_without_venues_is_not_unreachable() -> None:
     history.run(60)
     history.lose()
     history.run(600)
-    history.states = {}
     history.discover(Discovery((), history.now, listed=True))
     assert history.said() == [firing(UNREACHABLE, BRAND), resolved(UNREACHABLE, BRAND, "recovered")]
 
@@ -244,9 +253,20 @@ def test_a_login_that_is_refused_is_one_incident_with_its_remedy() -> None:
     history.find()
     history.discover(LoggedIn(history.now))
     history.run(600)
-    said = history.said()
-    assert said[0] == resolved(LOGIN, BRAND, "replaced")
-    assert said[1:] == [firing(UNREACHABLE, BRAND), resolved(UNREACHABLE, BRAND, "recovered")]
+    assert history.said() == [resolved(LOGIN, BRAND, "recovered")]
+
+
+def test_venues_that_stay_lost_when_the_login_works_again_are_a_brand_that_cannot_be_reached() -> None:
+    history = History(venues=4)
+    history.run(60)
+    history.lose()
+    history.fail_login()
+    history.run(600)
+    history.discover(LoggedIn(history.now))
+    history.run(200)
+    assert history.said() == [firing(LOGIN, BRAND), resolved(LOGIN, BRAND, "recovered")]
+    history.run(200)
+    assert history.said() == [firing(UNREACHABLE, BRAND)]
 
 
 def test_a_login_that_works_again_at_once_is_nobodys_business() -> None:
