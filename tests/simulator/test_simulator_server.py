@@ -184,7 +184,8 @@ def test_the_world_changes_by_itself_at_the_rate_asked_for() -> None:
             time.sleep(0.01)
     changes = world.mutations()
     assert len(changes) >= 50
-    assert 20 < changes[49].at - changes[0].at < 120, "50 changes take about 50 simulated seconds"
+    # A machine that stands still for half a second lets 300 s of this clock pass.
+    assert 20 < changes[49].at - changes[0].at < 400, "50 changes take about 50 simulated seconds"
     time.sleep(0.05)
     assert len(world.mutations()) == len(changes), "a stopped world rests"
 
