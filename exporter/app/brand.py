@@ -118,7 +118,7 @@ class BrandMonitor:
         """
         if not self._may_go_on:
             raise Stopped
-        outcome = self._fetch(lambda: self.client.poll(venue, self.loop.interval))
+        outcome = self._fetch(lambda: self.client.poll(venue, self.loop.round_robin.interval))
         with self._lock:
             if not self._may_go_on or venue.id not in self._venue_ids:
                 raise Stopped
@@ -205,15 +205,15 @@ class BrandMonitor:
 
     def view(self) -> BrandView:
         """Return the brand as readers see it."""
-        quota, loop = self.client.quota, self.loop
+        quota, round_robin = self.client.quota, self.loop.round_robin
         return BrandView(
             state=self._state(),
             quota_limit=quota.limit,
             quota_remaining=quota.remaining,
             token_expires_at=self.client.login.expires_at,
-            poll_lag=loop.lag,
-            polls_skipped=loop.skipped,
-            interval=loop.interval,
+            poll_lag=round_robin.lag,
+            polls_skipped=round_robin.skipped,
+            interval=round_robin.interval,
             sunset_at=self.client.sunset,
         )
 
@@ -287,9 +287,9 @@ class BrandMonitor:
             else:
                 self._firing.pop(state.venue.id, None)
             opening = self._rules.opening(state.venue, now.wall)
-            self.loop.set_weight(state.venue.id, weight(state, opening, now.wall))
+            self.loop.round_robin.set_weight(state.venue.id, weight(state, opening, now.wall))
         self._services.registry.publish(
-            VenueView.at(state, self._rules.venue(state.venue), self.loop.interval_of(state.venue.id), now)
+            VenueView.at(state, self._rules.venue(state.venue), self.loop.round_robin.interval_of(state.venue.id), now)
             for state in states
         )
 

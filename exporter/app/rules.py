@@ -39,12 +39,12 @@ class BrandRules:
     def incidents(self, venue: Venue) -> IncidentRules:
         """Return when something is an incident of a venue."""
         rules = self.venue(venue)
-        stale_after = stale_after_in_force(rules.stale_after, self._loop.interval_of(venue.id))
+        stale_after = stale_after_in_force(rules.stale_after, self._loop.round_robin.interval_of(venue.id))
         return IncidentRules(rules.hours, rules.ignore, self._intervals.incident_delay, stale_after)
 
     def brand_incidents(self) -> IncidentRules:
         """Return when something is an incident of the brand."""
         return IncidentRules(
             delay=self._intervals.incident_delay,
-            stale_after=stale_after_in_force(self._intervals.stale_after, self._loop.interval),
+            stale_after=stale_after_in_force(self._intervals.stale_after, self._loop.round_robin.interval),
         )

@@ -48,7 +48,7 @@ class PollLoop:
         offset: float = 1.0,
     ) -> None:
         self.brand = brand
-        self._round = RoundRobin(clock, limiter, poll_interval, stale_after=stale_after, offset=offset)
+        self.round_robin = RoundRobin(clock, limiter, poll_interval, stale_after=stale_after, offset=offset)
         self._scheduler, self._pool, self._clock, self._limiter = scheduler, pool, clock, limiter
         self._poll, self._discover = poll, discover
         self._poll_interval, self._discovery_interval = poll_interval, discovery_interval
@@ -65,32 +65,9 @@ class PollLoop:
         self._log_from = clock.monotonic()
         self._log = structlog.get_logger(__name__)
 
-    @property
-    def interval(self) -> float:
-        """Return the poll interval in force where all venues have the same weight, seconds."""
-        return self._round.interval
-
-    def interval_of(self, venue_id: str) -> float:
-        """Return the poll interval in force for a venue, seconds."""
-        return self._round.interval_of(venue_id)
-
-    @property
-    def lag(self) -> float:
-        """Return how late the newest poll started, seconds."""
-        return self._round.lag
-
-    @property
-    def skipped(self) -> int:
-        """Return how many slots found their venue still being polled."""
-        return self._round.skipped
-
-    def set_weight(self, venue_id: str, weight: float) -> None:
-        """Set the weight of a venue, as `weights.weight` computes it."""
-        self._round.set_weight(venue_id, weight)
-
     def start(self, known: Iterable[Venue] = ()) -> None:
         """Begin: venues that are known from before are polled while the first discovery is under way."""
-        self._round.set_venues(known)
+        self.round_robin.set_venues(known)
         # Not under our lock: the scheduler's thread waits for that while it holds its own.
         self._scheduler.schedule(self._discovery_job, lambda: self._discover_at, self._start_discovery)
         self._scheduler.schedule(self._poll_job, self._next_poll, self._start_poll)
@@ -125,7 +102,7 @@ class PollLoop:
 
     def update(self, poll_interval: float, discovery_interval: float, stale_after: float = inf) -> None:
         """Apply settings; every venue keeps its slot."""
-        self._round.configure(poll_interval, stale_after)
+        self.round_robin.configure(poll_interval, stale_after)
         with self._lock:
             self._poll_interval, self._discovery_interval = poll_interval, discovery_interval
             if not self._discovering:
@@ -137,23 +114,23 @@ class PollLoop:
 
     def _next_poll(self) -> float:
         if self._pool.free(self.brand):
-            return self._round.next_at()
+            return self.round_robin.next_at()
         self._waits_for_thread = True
         return self._clock.monotonic() + RETRY_SECONDS
 
     def _start_poll(self) -> None:
         if self._stopped or not self._pool.free(self.brand):
             return
-        venue = self._round.take()
+        venue = self.round_robin.take()
         if venue is not None and not self._pool.submit(self.brand, lambda: self._run_poll(venue)):
-            self._round.give_back(venue, RETRY_SECONDS)
+            self.round_robin.give_back(venue, RETRY_SECONDS)
 
     def _run_poll(self, venue: Venue) -> None:
         requests = None
         try:
             requests = self._poll(venue)
         finally:
-            self._round.done(venue, requests)
+            self.round_robin.done(venue, requests)
             if self._waits_for_thread:
                 self._waits_for_thread = False
                 self._scheduler.reschedule(self._poll_job)
@@ -178,7 +155,7 @@ class PollLoop:
         finally:
             self._end_discovery(worked=venues is not None)
         if venues is not None:
-            self._round.set_venues(venues)
+            self.round_robin.set_venues(venues)
             self._scheduler.reschedule(self._poll_job)
             self._log_interval()
 
@@ -201,7 +178,7 @@ class PollLoop:
 
     def _log_interval(self) -> None:
         """Log that the interval in force is another, once a minute while it goes on changing."""
-        interval, now = self._round.interval, self._clock.monotonic()
+        interval, now = self.round_robin.interval, self._clock.monotonic()
         if now >= self._log_from and abs(interval - self._logged_interval) > _LOGGED_CHANGE * self._logged_interval:
             self._logged_interval, self._log_from = interval, now + _LOGGED_EVERY
             self._log.info(
@@ -209,6 +186,6 @@ class PollLoop:
                 brand=self.brand,
                 seconds=round(interval, 1),
                 configured_seconds=self._poll_interval,
-                venues=len(self._round.venues),
+                venues=len(self.round_robin.venues),
                 why="stretched to stay within the API quota" if interval > self._poll_interval else "as configured",
             )

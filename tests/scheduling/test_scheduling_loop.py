@@ -187,7 +187,7 @@ def test_a_poll_that_fails_or_crashes_can_be_polled_again(
     with capture_logs():
         scheduler.run(95)
     assert clopos.ids()[:9] == ["0", "1", "2"] * 3
-    assert loop.skipped == 0
+    assert loop.round_robin.skipped == 0
 
 
 def test_a_venue_that_hangs_delays_nobody(loop: PollLoop, scheduler: ManualScheduler, clopos: Clopos) -> None:
@@ -198,7 +198,7 @@ def test_a_venue_that_hangs_delays_nobody(loop: PollLoop, scheduler: ManualSched
     scheduler.run(60.5)
     go.set()
     assert clopos.ids() == ["0", "1", "2", "1", "2", "1"]
-    assert loop.skipped == 2
+    assert loop.round_robin.skipped == 2
 
 
 def test_when_all_workers_hang_nothing_is_taken_until_one_is_free(
@@ -215,7 +215,7 @@ def test_when_all_workers_hang_nothing_is_taken_until_one_is_free(
     scheduler.run(3)
     loop.join(0.05)
     assert len(clopos.polled) == MAX_PER_OWNER
-    assert loop.skipped == 0
+    assert loop.round_robin.skipped == 0
     go.set()
     loop.join(5)
     scheduler.after_jobs = lambda: loop.join(5)
@@ -314,7 +314,7 @@ def test_where_no_thread_starts_no_venue_and_no_discovery_is_lost(
     scheduler.run(32)
     assert len(clopos.discovered) == 1
     assert set(clopos.ids()) == {str(id_) for id_ in range(60)}
-    assert loop.skipped == 0
+    assert loop.round_robin.skipped == 0
 
 
 def test_a_discovery_finds_a_thread_while_all_polls_hang(
