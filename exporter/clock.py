@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from threading import Event
 
 from exporter.model import Instant
@@ -46,6 +46,12 @@ _YEAR_1, _YEAR_9999 = -62135596800.0, 253402300799.0
 def in_utc(at: float) -> datetime:
     """Return epoch seconds as a time in UTC, clamped to the years 1 to 9999, which every reader can hold."""
     return datetime.fromtimestamp(min(max(at, _YEAR_1), _YEAR_9999), UTC)
+
+
+def in_zone(at: float, zone: tzinfo | None) -> datetime:
+    """Return epoch seconds as a time in a time zone, UTC for None; clamped to what lies within the years everywhere."""
+    day = 86400.0
+    return in_utc(min(max(at, _YEAR_1 + day), _YEAR_9999 - day)).astimezone(zone or UTC)
 
 
 def iso(at: float, timespec: str = "microseconds") -> str:

@@ -6,13 +6,13 @@ compiled before a wheel, an sdist or a checkout works.
 
 from __future__ import annotations
 
-from datetime import UTC, tzinfo
+from datetime import tzinfo
 from functools import cache
 from gettext import GNUTranslations, NullTranslations
 from importlib.resources import files
 from io import BytesIO
 
-from exporter.clock import in_utc
+from exporter.clock import in_zone
 
 LANGUAGES = ("en", "az", "ru", "uz")
 """English is the language of the source and has no catalogue."""
@@ -41,7 +41,7 @@ def time_of_day(at: float, now: float, zone: tzinfo | None, language: str) -> st
     """Write the time of day in a time zone, UTC where there is none, with the date unless it is today's."""
     from babel.dates import format_skeleton  # noqa: PLC0415 - as above
 
-    moment, today = (in_utc(wall).astimezone(zone or UTC) for wall in (at, now))
+    moment, today = (in_zone(wall, zone) for wall in (at, now))
     time = moment.strftime("%H:%M") + ("" if zone else " UTC")
     if moment.date() == today.date():
         return time

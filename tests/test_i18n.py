@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from string import Formatter
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from babel.messages.catalog import Catalog, Message
@@ -13,7 +14,7 @@ from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
 
 import exporter
-from exporter.i18n import DOMAIN, LANGUAGES, translations
+from exporter.i18n import DOMAIN, LANGUAGES, time_of_day, translations
 
 PACKAGE = Path(exporter.__file__).parent
 TRANSLATED = [language for language in LANGUAGES if language != "en"]
@@ -81,3 +82,11 @@ def test_english_is_what_the_code_says() -> None:
 def test_russian_has_its_plurals(count: int, text: str) -> None:
     ngettext = translations("ru").ngettext
     assert ngettext("{count} new problem", "{count} new problems", count).format(count=count) == text
+
+
+@pytest.mark.parametrize(
+    ("at", "zone", "text"),
+    [(-62135596800.0, "America/New_York", "Jan 1, 1"), (253402300799.0, "Asia/Baku", "Dec 31, 9999")],
+)
+def test_an_edit_time_at_the_end_of_all_years_is_written_in_every_time_zone(at: float, zone: str, text: str) -> None:
+    assert time_of_day(at, 1_800_000_000.0, ZoneInfo(zone), "en").startswith(text)

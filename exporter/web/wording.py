@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, tzinfo
+from datetime import tzinfo
 from functools import cache, lru_cache
 from typing import Any
 
@@ -11,7 +11,7 @@ from babel.numbers import format_decimal, format_percent
 from babel.units import format_unit
 from markupsafe import Markup
 
-from exporter.clock import in_utc
+from exporter.clock import in_zone
 from exporter.i18n import time_of_day, translations
 from exporter.model import Event, IncidentKind, Kind, Reason
 from exporter.texts import N_
@@ -148,14 +148,14 @@ class Wording:
 
     def mark(self, wall: float, span: str, zone: tzinfo | None) -> str:
         """Write a mark of the time axis of a day, a week or a month."""
-        at = in_utc(wall).astimezone(zone or UTC)
+        at = in_zone(wall, zone)
         if span == "day":
             return at.strftime("%H:%M")
         return str(format_skeleton("E" if span == "week" else "MMMd", at, locale=self.language))
 
     def day(self, wall: float, zone: tzinfo | None) -> str:
         """Write the day of a moment in a time zone, UTC where there is none."""
-        return str(format_skeleton("yMMMEd", in_utc(wall).astimezone(zone or UTC), locale=self.language))
+        return str(format_skeleton("yMMMEd", in_zone(wall, zone), locale=self.language))
 
     def reason(self, value: Any) -> Markup:
         """Return why a poll failed."""
