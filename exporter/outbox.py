@@ -99,11 +99,36 @@ def key(incident: Incident) -> IncidentKey:
     )
 
 
-def route(changes: Iterable[Change], routes: Sequence[Route]) -> list[tuple[str, Change]]:
-    """Return the incident transitions among the changes, each with the name of a channel that has to know."""
-    return [
-        (found.name, change) for change in changes if change.incident for found in _wanting(change.incident, routes)
-    ]
+def route(
+    changes: Iterable[Change], routes: Sequence[Route], deliveries: Collection[Delivery]
+) -> list[tuple[str, Change]]:
+    """Return the incident transitions among the changes, each with the name of a channel that has to know.
+
+    Of an end, those who have a delivery of the beginning have to know, even where the routes are others by now.
+    """
+    routed: list[tuple[str, Change]] = []
+    for change in changes:
+        incident = change.incident
+        if incident is None:
+            continue
+        if change.event is Event.INCIDENT_RESOLVED:
+            known = [*((row.channel, row.change) for row in deliveries), *routed]
+            channels = dict.fromkeys(channel for channel, begun in known if _begins(begun, incident))
+        else:
+            channels = dict.fromkeys(found.name for found in _wanting(incident, routes))
+        routed += [(channel, change) for channel in channels]
+    return routed
+
+
+def _begins(change: Change, incident: Incident) -> bool:
+    """Return whether a transition is the beginning of an incident; the times are compared first, as that is cheap."""
+    begun = change.incident
+    return (
+        begun is not None
+        and begun.fired_at == incident.fired_at
+        and change.event is Event.INCIDENT_FIRING
+        and key(begun) == key(incident)
+    )
 
 
 def _wanting(incident: Incident, routes: Sequence[Route]) -> list[Route]:

@@ -154,7 +154,7 @@ class MemoryStore:
             for change in changes:
                 self._last_id += 1
                 self._entries.append(Entry.of(self._last_id, change))
-            for channel, change in route(changes, self.routes):
+            for channel, change in route(changes, self.routes, self._deliveries.values()):
                 self._last_delivery += 1
                 delivery = Delivery(self._last_delivery, channel, change, change.observed_at)
                 self._deliveries[delivery.id] = delivery

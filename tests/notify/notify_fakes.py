@@ -52,7 +52,7 @@ class MemoryOutbox:
     def record(self, changes: Sequence[Change], now: float) -> None:
         """Take in changes as the store does."""
         with self._lock:
-            for channel, change in route(changes, self.routes):
+            for channel, change in route(changes, self.routes, [row for row, _ in self._rows.values()]):
                 row = Delivery(next(self._ids), channel, change, now)
                 self._rows[row.id] = (row, encode(change))
 

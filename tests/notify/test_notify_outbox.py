@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from notify_fakes import firing, incident, resolved
 
 from exporter.model import Change, Event, Incident, IncidentKind, Kind, Severity, Topic, Venue
-from exporter.outbox import Route, decode, encode, key, route
+from exporter.outbox import Delivery, Route, decode, encode, key, route
 
 SERVICE = frozenset({Topic.SERVICE})
 text = st.text(st.characters(codec=None))
@@ -17,7 +17,7 @@ instants = st.floats(allow_nan=False, allow_infinity=False)
 
 
 def channels(*routes: Route, of: Incident) -> list[str]:
-    return [name for name, _ in route([firing(of)], routes)]
+    return [name for name, _ in route([firing(of)], routes, [])]
 
 
 def test_a_channel_gets_the_stations_of_every_brand_by_default() -> None:
@@ -58,7 +58,15 @@ def test_a_channel_that_is_down_is_reported_on_any_other_where_none_is_for_the_s
 
 
 def test_only_incident_transitions_are_routed() -> None:
-    assert route([Change(Event.VENUE_ADDED, "tandir-group", NOON, venue())], [Route("a", frozenset(Topic))]) == []
+    assert route([Change(Event.VENUE_ADDED, "tandir-group", NOON, venue())], [Route("a", frozenset(Topic))], []) == []
+
+
+def test_an_end_reaches_those_who_know_of_the_beginning_whatever_the_routes_say_by_now() -> None:
+    began, other = incident(), incident(seconds=1.0)
+    known = [Delivery(1, "old", firing(began), NOON), Delivery(2, "new", firing(other), NOON)]
+    ended = resolved(began, NOON)
+    assert route([ended], [Route("new")], known) == [("old", ended)]
+    assert route([firing(began), ended], [Route("new")], []) == [("new", firing(began)), ("new", ended)]
 
 
 def test_an_end_has_the_key_of_its_beginning_and_no_other_firing_has() -> None:
