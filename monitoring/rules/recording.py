@@ -56,8 +56,8 @@ STATIONS = (
         """
         max by (brand, venue_id, station_id, kind) (clopos_station_active) >= 0
         and on (brand, venue_id) venue:clopos_venue_open:current == 1
-        unless on (brand, venue_id, station_id) clopos_station_ignored == 1
-        unless on (brand, venue_id, station_id) time() - clopos_station_inactive_since_timestamp_seconds > 1209600
+        unless on (brand, venue_id, station_id)
+        (clopos_station_ignored == 1 or clopos_station_inactive_since_timestamp_seconds < time() - 1209600)
         """,
         "For dashboards: 1 active, 0 inactive, in opening hours, without stations that are ignored, or inactive for "
         "14 days. Its average over time is the availability.",

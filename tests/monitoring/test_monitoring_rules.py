@@ -87,6 +87,28 @@ def test_the_watchdog_fires_in_an_empty_world(tmp_path: Path, program: Program) 
     run(program("promtool"), "test", "rules", write([test], tmp_path))
 
 
+def test_what_counts_for_availability_leaves_out_what_is_closed_ignored_or_off_for_two_weeks(
+    tmp_path: Path, program: Program
+) -> None:
+    world = World().station("3", "Oven", active=0).station("4", "Test", active=0, ignored=1)
+    world.station("5", "Old", active=0).station("6", "Unclear", active="nan")
+    world.venue("8", "Old Town", opened=0).station("7", "Grill", active=0, venue_id="8", venue="Old Town")
+    [since] = [name for name in world.series if "inactive_since" in name and 'station="Old"' in name]
+    world.series[since] = ["-1300000"] * world.minutes
+    series, at = "station:clopos_station_active:open", {"brand": "tandir", "venue_id": "7"}
+    expected = [("1", "kitchen", 1), ("2", "other", 1), ("3", "kitchen", 0)]
+    samples = [
+        {"labels": labels_of(series, **at, station_id=id_, kind=kind), "value": value} for id_, kind, value in expected
+    ]
+    asked = {"expr": series, "eval_time": "10m", "exp_samples": samples}
+    test: dict[str, object] = {"interval": "1m", "input_series": world.input_series(20), "promql_expr_test": [asked]}
+    run(program("promtool"), "test", "rules", write([test], tmp_path))
+
+
+def labels_of(name: str, **labels: str) -> str:
+    return name + "{" + ",".join(f'{key}="{value}"' for key, value in labels.items()) + "}"
+
+
 @pytest.mark.parametrize("kind", IncidentKind)
 def test_every_kind_of_incident_has_an_alert_of_its_severity_and_audience(kind: IncidentKind) -> None:
     name = PROCESS_KINDS.get(kind) or BY_KIND[kind].split()[0]
