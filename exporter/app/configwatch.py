@@ -7,7 +7,11 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from threading import Thread
 
+import structlog
+
 from exporter.document import stamps
+
+LOG = structlog.get_logger()
 
 
 class ConfigWatch:
@@ -37,4 +41,7 @@ class ConfigWatch:
     def _run(self) -> None:
         while True:
             time.sleep(self._interval)
-            self.look()
+            try:
+                self.look()
+            except Exception:  # without this thread no change would be taken over any more: the next look tries again
+                LOG.exception("config.watch_crashed")

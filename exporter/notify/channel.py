@@ -79,6 +79,11 @@ class ChannelWorker:
         """Begin to deliver on a thread of its own."""
         self._thread.start()
 
+    @property
+    def is_running(self) -> bool:
+        """Return whether its thread runs; it does not where the system had no thread for it."""
+        return self._thread.is_alive()
+
     def wake(self) -> None:
         """Let it look at the outbox now."""
         self._wake.set()
@@ -156,14 +161,15 @@ class ChannelWorker:
         self._sending_since = self._clock.monotonic()
         try:
             if self._transport is None:
-                self._transport = self._make_transport(self.settings.url)
+                try:
+                    self._transport = self._make_transport(self.settings.url)
+                except ValueError as error:
+                    return Outcome(accepted=False, problem=f"the URL cannot be used: {error}"), ""
             length = self._transport.message_length
             message: Message = self.settings.renderer.render(due.notices, wall, length)
             if not all(self._owns(notice.incident.brand) for notice in due.notices):
                 return None, ""  # The process was stopped in between: another may have sent this by now, and its end.
             return self._transport.send(message), message.title
-        except ValueError as error:
-            return Outcome(accepted=False, problem=f"the URL cannot be used: {error}"), ""
         finally:
             self._sending_since = None
 

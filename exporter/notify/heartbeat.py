@@ -77,5 +77,8 @@ class Heartbeat:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            self.beat()
+            try:
+                self.beat()
+            except Exception:  # a fault of ours must not be taken for the end of the process
+                LOG.exception("heartbeat.crashed")
             self._clock.wait(self._stopping, self._interval)

@@ -39,7 +39,11 @@ class Notifier:
     def apply(self, channels: Sequence[ChannelSettings]) -> None:
         """Let these channels be in force: start, replace and stop workers. What waits for a removed one is dropped."""
         wanted = {channel.name: channel for channel in channels}
-        kept = {name: worker for name, worker in self._workers.items() if wanted.get(name) == worker.settings}
+        kept = {
+            name: worker
+            for name, worker in self._workers.items()
+            if wanted.get(name) == worker.settings and worker.is_running
+        }
         self._end(worker for name, worker in self._workers.items() if name not in kept)
         self._outbox.retain_channels(wanted)
         new = {name: self._worker(channel) for name, channel in wanted.items() if name not in kept}

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from exporter.app.configwatch import ConfigWatch
 
@@ -90,3 +91,21 @@ def test_a_mount_of_kubernetes_is_replaced_by_moving_a_link(tmp_path: Path) -> N
     watch.look()
     watch.look()
     assert len(reloads) == 1
+
+
+def test_a_reload_that_crashes_is_tried_again(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    class EndError(BaseException):
+        """The end of the test's loop."""
+
+    faults: list[BaseException] = [RuntimeError("can't start new thread"), EndError()]
+
+    def crash() -> None:
+        raise faults.pop(0)
+
+    watched.meanwhile = crash
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    watched.secret.write_text("the second")
+    with pytest.raises(EndError), capture_logs() as logs:
+        watched._watch._run()
+    assert watched.reloads == 2
+    assert [log["event"] for log in logs] == ["config.watch_crashed"]

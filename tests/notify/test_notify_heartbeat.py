@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from fakes import FakeClock
+from fakes import FakeClock, until
 from receivers import Answer, Service
 from structlog.testing import capture_logs
 
@@ -61,3 +61,19 @@ def test_it_goes_on_by_itself_until_it_is_stopped(service: Service) -> None:
         assert time.monotonic() < end
         time.sleep(0.01)
     beat.stop()
+
+
+def test_it_goes_on_after_a_fault_of_ours(service: Service) -> None:
+    faults = [ZeroDivisionError()]
+
+    def problems() -> list[str]:
+        if faults:
+            raise faults.pop()
+        return []
+
+    beat = Heartbeat(f"http://{service.address}{PATH}", 10.0, problems, Clock(speed=200.0))
+    with capture_logs() as logs:
+        beat.start()
+        until(lambda: service.paths)
+        beat.stop()
+    assert logs[0]["event"] == "heartbeat.crashed"

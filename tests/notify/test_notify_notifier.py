@@ -146,3 +146,18 @@ def test_a_fault_of_ours_in_a_message_does_not_end_the_notifications(process: Pr
     process.apply(it="json://it")
     process.happens(firing(incident()))
     until(lambda: len(process.services["json://it"].accepted) == 1)
+
+
+def test_a_channel_for_which_there_was_no_thread_gets_one_with_the_next_reload(
+    process: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_thread(_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("exporter.notify.channel.Thread.start", no_thread)
+        with pytest.raises(RuntimeError, match="new thread"):
+            process.apply(shift="json://shift")
+    process.apply(shift="json://shift")
+    process.happens(firing(incident()))
+    until(lambda: process.services["json://shift"].accepted)
