@@ -147,13 +147,15 @@ def _readers(small: Exporter, large: Exporter) -> Iterator[Figure]:
     pages = [Getter(process.port, "/", Accept_Encoding="gzip") for process in (small, large)]
     took = [[page() for page in pages] for _ in range(7)]
     yield _ratio("/, p50", *(statistics.median(seconds) for seconds in zip(*took, strict=True)))
-    lists = [Getter(process.port, "/api/v1/stations") for process in (small, large)]
-    took = [[page() for page in lists] for _ in range(21)]
+    firsts = [Getter(process.port, "/api/v1/stations") for process in (small, large)]
+    took = [[page() for page in firsts] for _ in range(21)]
     few, many = (statistics.median(seconds) for seconds in zip(*took, strict=True))
     yield Figure.at_most("/api/v1/stations, a page of 200 rows, p50", many * 1e3, 20, "{:.1f} ms")
     yield _ratio("/api/v1/stations, a page of 200 rows", few, many, 1.5)
-    yield _ratio("/api/v1/stations, all pages", *(timed(partial(_list, process)) for process in (small, large)))
-    yield _ratio("/api/v1/venues, all pages", *(timed(partial(_list, process, "venues")) for process in (small, large)))
+    for name in ("stations", "venues"):
+        lists = [partial(_list, process, name) for process in (small, large)]
+        took = [[timed(pages) for pages in lists] for _ in range(3)]
+        yield _ratio(f"/api/v1/{name}, all pages", *map(statistics.median, zip(*took, strict=True)))
     for process, name, limit in ((small, "2,000", 50), (large, "10,000", 150)):
         delayed = max(_delay(process, path) for path in ("/", "/api/v1/stations?limit=1000", "/api/v1/incidents"))
         what = f"longest that a page or list delays a scrape of {name} venues"
