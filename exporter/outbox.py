@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Protocol
 
-from exporter.model import Change, Event, Incident, IncidentKind, Kind, Severity, Topic, Venue
+from exporter.model import Change, Event, Incident, IncidentKind, Topic
 
 IncidentKey = tuple[str, ...]
 """What identifies one firing of an incident."""
@@ -137,48 +136,3 @@ def _wanting(incident: Incident, routes: Sequence[Route]) -> list[Route]:
     others = [found for found in routes if found.name != incident.details.get("channel")]
     # Somebody has to hear of it, and the channel itself cannot: without one for the service, all others do.
     return [found for found in others if found.wants(incident)] or others
-
-
-def encode(change: Change) -> str:
-    """Write an incident transition as JSON."""
-    incident = change.incident
-    if incident is None:
-        raise ValueError(f"{change.event} is no incident transition")
-    fields: dict[str, Any] = {
-        "event": change.event.value,
-        "observed_at": change.observed_at,
-        "details": dict(change.details),
-        "kind": incident.kind.value,
-        "severity": incident.severity.value,
-        "brand": incident.brand,
-        "began_at": incident.began_at,
-        "fired_at": incident.fired_at,
-        "venue": [incident.venue.id, incident.venue.name] if incident.venue else None,
-        "station_id": incident.station_id,
-        "station": incident.station,
-        "station_kind": incident.station_kind,
-        "members": incident.members,
-        "incident_details": dict(incident.details),
-    }
-    # ASCII, because a name may hold half characters, which no encoding of a database has.
-    return json.dumps(fields, separators=(",", ":"))
-
-
-def decode(text: str) -> Change:
-    """Read what `encode` wrote. Raises ValueError, KeyError or TypeError for anything else."""
-    fields = json.loads(text)
-    brand, venue, station_kind = fields["brand"], fields["venue"], fields["station_kind"]
-    incident = Incident(
-        kind=IncidentKind(fields["kind"]),
-        severity=Severity(fields["severity"]),
-        brand=brand,
-        began_at=fields["began_at"],
-        venue=Venue(brand, *venue) if venue else None,
-        station_id=fields["station_id"],
-        station=fields["station"],
-        station_kind=Kind(station_kind) if station_kind else None,
-        fired_at=fields["fired_at"],
-        members=tuple((venue, station) for venue, station in fields["members"]),
-        details=fields["incident_details"],
-    )
-    return Change(Event(fields["event"]), brand, fields["observed_at"], details=fields["details"], incident=incident)

@@ -8,12 +8,12 @@ from threading import Event
 
 from exporter import hours
 from exporter.clock import Clock
-from exporter.clopos.client import DEFAULT_VENUE, Client
+from exporter.clopos.client import Client
 from exporter.clopos.limits import IpLimits
 from exporter.clopos.login import Credentials
 from exporter.clopos.transport import Observe
 from exporter.config import Brand
-from exporter.model import Venue
+from exporter.model import DEFAULT_VENUE, Venue
 from exporter.scheduling.pool import MAX_PER_OWNER
 from exporter.views import VenueRules
 

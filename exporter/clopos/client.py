@@ -18,10 +18,7 @@ from exporter.clopos.limits import BrandQuota, IpLimits, RetryBudget
 from exporter.clopos.login import Credentials, Login
 from exporter.clopos.transport import Observe, Transport
 from exporter.errors import CloposError, Stopped
-from exporter.model import Discovery, Failure, Reason, Snapshot, Station, Venue
-
-DEFAULT_VENUE = "default"
-"""Id of the venue that the token itself stands for: requests for it name none."""
+from exporter.model import DEFAULT_VENUE, Discovery, Failure, Reason, Snapshot, Station, Venue
 
 PAGE_SIZE = 200
 MIN_PAGE_SIZE = 20

@@ -33,16 +33,13 @@ from exporter.config.values import (
     WebURL,
 )
 from exporter.document import Section, shown
-from exporter.model import EMPTY, Topic
+from exporter.model import DEFAULT_VENUE, EMPTY, Topic
 
 _Item = TypeVar("_Item")
 _SHORTEST_TOKEN = 20
 
 FROM_FILE = ("client_id", "client_secret", "integrator_id", "token")
 """Keys of a brand that may be kept in a file of their own: `<key>_file` is its path. Elsewhere `url` may."""
-
-DEFAULT_VENUE = "default"
-"""Id of the venue that a token belongs to, asked without an id."""
 
 CLOPOS_REQUESTS_PER_MINUTE = 300
 """What Clopos allows a brand for everything together."""

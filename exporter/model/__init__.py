@@ -2,6 +2,7 @@
 
 from exporter.model.change import Change, Event
 from exporter.model.clopos import (
+    DEFAULT_VENUE,
     EMPTY,
     Discovery,
     Failure,
@@ -18,6 +19,7 @@ from exporter.model.incident import Ended, Incident, IncidentKind, Severity, Top
 from exporter.model.state import Absence, BrandState, Opening, Outage, StationRecord, StationState, VenueState
 
 __all__ = [
+    "DEFAULT_VENUE",
     "EMPTY",
     "Absence",
     "BrandState",

@@ -14,6 +14,10 @@ VenueKey = tuple[str, str]
 """Brand and venue id: what makes a venue unique across everything that is watched."""
 
 
+DEFAULT_VENUE = "default"
+"""Id of the venue that a token belongs to: requests for it name none."""
+
+
 class Instant(NamedTuple):
     """One moment on both clocks: `wall` is epoch seconds for people, `monotonic` is monotonic seconds for ages."""
 

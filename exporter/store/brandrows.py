@@ -6,10 +6,9 @@ import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from exporter import outbox
 from exporter.journal import Entry
 from exporter.model import BrandState, Instant, VenueState
-from exporter.outbox import Delivery, DeliveryState
+from exporter.outbox import Delivery
 from exporter.store import rows
 from exporter.store.database import DatabaseConnection
 from exporter.store.memory import FORGET_SECONDS
@@ -55,10 +54,7 @@ def read_brand(connection: DatabaseConnection, brand: str, now: Instant, most_en
         next(rows.read_brands(connection, brand), None),
         list(rows.read_venues(connection, now, brand)),
         rows.entries(pending),
-        [
-            Delivery(id_, channel, outbox.decode(change), created_at, DeliveryState(state), accepted_at)
-            for id_, channel, change, created_at, state, accepted_at in deliveries
-        ],
+        rows.deliveries(deliveries),
         last_id,
     )
 
@@ -107,11 +103,7 @@ def write_deliveries(connection: DatabaseConnection, deliveries: Mapping[Key, De
         if delivery is None:
             connection.execute("DELETE FROM deliveries WHERE brand = ? AND id = ?", key)
         else:
-            change = outbox.encode(delivery.change)
-            connection.execute(
-                _UPSERT_DELIVERY,
-                (*key, delivery.channel, change, delivery.created_at, delivery.state.value, delivery.accepted_at),
-            )
+            connection.execute(_UPSERT_DELIVERY, (*key, *rows.delivery_row(delivery)))
 
 
 def prune(connection: DatabaseConnection, retention: float) -> None:

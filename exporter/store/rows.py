@@ -10,12 +10,12 @@ from typing import Any, Protocol, TypeVar
 
 from pydantic import TypeAdapter
 
-from exporter import outbox
 from exporter.journal import Entry, JournalQuery
 from exporter.model import (
     EMPTY,
     Absence,
     BrandState,
+    Change,
     Event,
     Incident,
     Instant,
@@ -35,7 +35,7 @@ Row = tuple[Any, ...]
 
 _REASONS = frozenset(Reason)
 
-Values = TypeVar("Values")
+Value = TypeVar("Value")
 
 
 class SqlConnection(Protocol):
@@ -77,22 +77,28 @@ _UPSERT_BRAND = upsert(
 
 INCIDENTS = TypeAdapter(dict[str, Incident])
 RECORDS = TypeAdapter(dict[str, StationRecord])
+CHANGE = TypeAdapter(Change)
 
 
-def _to_json(values: Mapping[str, Incident] | Mapping[str, StationRecord]) -> str:
-    # ASCII, because a name may hold half characters, which no encoding of a database has.
-    return json.dumps(dict(values), default=_plain)
+def encode(value: object) -> str:
+    """Write dataclasses and mappings as JSON: in ASCII, as a name may hold half characters, which no database has."""
+    return json.dumps(value, default=_plain, separators=(",", ":"))
+
+
+def decode(values: TypeAdapter[Value], text: str) -> Value:
+    """Read what `encode` wrote. Raises ValueError for anything else."""
+    return values.validate_python(json.loads(text))
 
 
 def _plain(value: Any) -> dict[str, Any]:
-    """Return a dataclass or an immutable mapping as a dict."""
     if isinstance(value, Mapping):
         return dict(value)
     return {field.name: getattr(value, field.name) for field in fields(value)}
 
 
-def _from_json(values: TypeAdapter[dict[str, Values]], text: str) -> Mapping[str, Values]:
-    return EMPTY if text == "{}" else values.validate_python(json.loads(text))
+def _by_key(values: TypeAdapter[dict[str, Value]], text: str) -> Mapping[str, Value]:
+    found: dict[str, Value] = {} if text == "{}" else decode(values, text)
+    return found or EMPTY
 
 
 def write_venue(connection: SqlConnection, old: VenueState | None, new: VenueState) -> None:
@@ -106,8 +112,8 @@ def write_venue(connection: SqlConnection, old: VenueState | None, new: VenueSta
             new.last_success,
             new.requests,
             *_outage_row(new.outage),
-            _to_json(new.incidents),
-            _to_json(new.records),
+            encode(new.incidents),
+            encode(new.records),
             new.open_seconds,
             new.partial_since,
         ),
@@ -152,7 +158,7 @@ def write_brand(connection: SqlConnection, state: BrandState) -> None:
             json.dumps(dict(state.missing)),
             *_outage_row(state.login_outage),
             *_outage_row(state.outage),
-            _to_json(state.incidents),
+            encode(state.incidents),
         ),
     )
 
@@ -203,29 +209,32 @@ def read_cursors(connection: SqlConnection) -> dict[str, int]:
     return dict(connection.execute("SELECT consumer, id FROM cursors"))
 
 
+def delivery_row(delivery: Delivery) -> Row:
+    """Return a delivery as a row, without the columns of its key."""
+    return (delivery.channel, encode(delivery.change), delivery.created_at, delivery.state.value, delivery.accepted_at)
+
+
+def deliveries(rows: Iterable[Row]) -> list[Delivery]:
+    """Return deliveries from rows, which begin with the id."""
+    return [
+        Delivery(id_, channel, decode(CHANGE, change), created_at, DeliveryState(state), accepted_at)
+        for id_, channel, change, created_at, state, accepted_at in rows
+    ]
+
+
 def write_deliveries(connection: SqlConnection, deliveries: Mapping[int, Delivery | None]) -> None:
     """Write deliveries, and delete those that are done."""
     for id_, delivery in deliveries.items():
         if delivery is None:
             connection.execute("DELETE FROM deliveries WHERE id = ?", (id_,))
         else:
-            connection.execute(
-                "INSERT OR REPLACE INTO deliveries VALUES (?, ?, ?, ?, ?, ?)",
-                (
-                    id_,
-                    delivery.channel,
-                    outbox.encode(delivery.change),
-                    delivery.created_at,
-                    delivery.state.value,
-                    delivery.accepted_at,
-                ),
-            )
+            row = (id_, *delivery_row(delivery))
+            connection.execute("INSERT OR REPLACE INTO deliveries VALUES (?, ?, ?, ?, ?, ?)", row)
 
 
-def read_deliveries(connection: SqlConnection) -> Iterator[Delivery]:
+def read_deliveries(connection: SqlConnection) -> list[Delivery]:
     """Read the deliveries that are not done."""
-    for id_, channel, change, created_at, state, accepted_at in connection.execute("SELECT * FROM deliveries"):
-        yield Delivery(id_, channel, outbox.decode(change), created_at, DeliveryState(state), accepted_at)
+    return deliveries(connection.execute("SELECT * FROM deliveries"))
 
 
 def last_id(connection: SqlConnection) -> int:
@@ -254,8 +263,8 @@ def read_venues(connection: SqlConnection, now: Instant, brand: str | None = Non
             outage=_outage(rest[:3]),
             restored=True,
             partial_since=partial_since,
-            incidents=_from_json(INCIDENTS, incidents),
-            records=_from_json(RECORDS, records),
+            incidents=_by_key(INCIDENTS, incidents),
+            records=_by_key(RECORDS, records),
             open_seconds=open_seconds,
         )
         if last_success is not None:
@@ -281,7 +290,7 @@ def read_brands(connection: SqlConnection, brand: str | None = None) -> Iterator
             login_outage=_outage(outages[:3]),
             outage=_outage(outages[3:6]),
             restored=True,
-            incidents=_from_json(INCIDENTS, outages[6]),
+            incidents=_by_key(INCIDENTS, outages[6]),
         )
 
 

@@ -12,10 +12,10 @@ from clopos_fakes import (
 )
 from fakes import FakeClock, venue
 
-from exporter.clopos.client import DEFAULT_VENUE, Client
+from exporter.clopos.client import Client
 from exporter.clopos.login import Credentials
 from exporter.clopos.transport import ApiResponse
-from exporter.model import Discovery, Failure, Reason, Snapshot, Venue
+from exporter.model import DEFAULT_VENUE, Discovery, Failure, Reason, Snapshot, Venue
 
 VENUE = venue()
 

@@ -19,10 +19,10 @@ from fakes import FakeClock, at, venue
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.clopos.client import DEFAULT_VENUE, MAX_PAGES, PAGE_SIZE
+from exporter.clopos.client import MAX_PAGES, PAGE_SIZE
 from exporter.clopos.transport import ApiResponse
 from exporter.errors import CloposError
-from exporter.model import Reason, Snapshot, Venue
+from exporter.model import DEFAULT_VENUE, Reason, Snapshot, Venue
 
 VENUE = venue()
 

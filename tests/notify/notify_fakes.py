@@ -12,7 +12,8 @@ from fakes import NOON, venue
 
 from exporter.model import Change, Event, Incident, IncidentKind, Kind, Severity
 from exporter.notify.transport import Message, Outcome
-from exporter.outbox import Delivery, DeliveryState, Route, decode, encode, route
+from exporter.outbox import Delivery, DeliveryState, Route, route
+from exporter.store.rows import CHANGE, decode, encode
 
 
 def incident(
@@ -58,7 +59,9 @@ class MemoryOutbox:
 
     def deliveries(self, channel: str) -> Sequence[Delivery]:
         with self._lock:
-            return [replace(row, change=decode(text)) for row, text in self._rows.values() if row.channel == channel]
+            return [
+                replace(row, change=decode(CHANGE, text)) for row, text in self._rows.values() if row.channel == channel
+            ]
 
     def update_deliveries(self, deliveries: Sequence[Delivery]) -> None:
         with self._lock:
