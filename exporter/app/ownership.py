@@ -117,13 +117,34 @@ class Ownership:
             and self._cluster.owners.get(brand) in (None, self._store.member)
             and chosen(brand, self._cluster) == self._store.member
         ]
-        taken = self._store.acquire(wanted[:MOST_MOVES]) if wanted else []
+        taken = self._leases_of(wanted[:MOST_MOVES]) if wanted else []
+        failed = []
         for brand in taken:
             if self._stopping.is_set():
                 return False
             self._log.info("brand.owned", brand=brand, taken_over=self._store.taken_over(brand))
-            self._take(brand)
+            try:
+                self._take(brand)
+            except Exception:  # noqa: BLE001 - it must keep no other brand from being polled
+                self._log.exception("brand.not_taken", brand=brand)
+                failed.append(brand)
+        if failed:
+            # Kept, their leases would be renewed for ever and nobody would poll them.
+            self._give_up(failed)
+            self._store.release(failed)
         return bool(taken) and len(wanted) > MOST_MOVES
+
+    def _leases_of(self, brands: Sequence[str]) -> list[str]:
+        """Take leases, and return which: one brand whose rows cannot be understood keeps no other from being taken."""
+        try:
+            return self._store.acquire(brands)
+        except StoreError:
+            raise
+        except Exception:  # noqa: BLE001 - as above
+            if len(brands) == 1:
+                self._log.exception("brand.not_taken", brand=brands[0])
+                return []
+            return [taken for brand in brands for taken in self._leases_of([brand])]
 
     def _run(self) -> None:
         while not self._stopping.is_set():

@@ -142,3 +142,34 @@ def test_brands_spread_evenly_and_a_process_more_moves_no_others() -> None:
     before, after = ({brand: chosen(brand, cluster) for brand in many} for cluster in (three, four))
     assert all(150 < count < 250 for count in Counter(before.values()).values())
     assert {after[brand] for brand in many if after[brand] != before[brand]} == {"d"}
+
+
+def test_a_brand_that_cannot_be_polled_is_not_kept_and_keeps_no_other() -> None:
+    member = Member(["a", "b", "c"])
+
+    def take(brand: str) -> None:
+        if brand == "a":
+            raise ZeroDivisionError
+        member.polled.add(brand)
+
+    member.ownership._take = take
+    with capture_logs() as logged:
+        member.review()
+    assert member.polled == member.store.mine == {"b", "c"}
+    assert [(line["event"], line["brand"]) for line in logged if "exc_info" in line] == [("brand.not_taken", "a")]
+
+
+def test_a_brand_whose_rows_cannot_be_understood_keeps_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    member = Member(["a", "b", "c"])
+    acquire = member.store.acquire
+
+    def acquire_all_but_a(brands: Collection[str]) -> list[str]:
+        if "a" in brands:
+            raise ValueError("an incident of a later release")
+        return acquire(brands)
+
+    monkeypatch.setattr(member.store, "acquire", acquire_all_but_a)
+    with capture_logs() as logged:
+        member.review()
+    assert member.polled == {"b", "c"}
+    assert [(line["event"], line["brand"]) for line in logged if "exc_info" in line] == [("brand.not_taken", "a")]
