@@ -1,4 +1,4 @@
-"""The process itself: its own incidents, and the clock that drives everybody's."""
+"""The incidents of the process itself, and the thread that reviews those of all brands as time passes."""
 
 from __future__ import annotations
 

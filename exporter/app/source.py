@@ -1,4 +1,4 @@
-"""What the running process answers to whoever reads: scrapes, pages and JSON."""
+"""What readers ask of the running process: scrapes, pages and JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the file and the database have in common: all in memory, and what changed written before a poll is over."""
+"""What file and database share: everything is in memory, and what a poll changed is written before it ends."""
 
 from __future__ import annotations
 

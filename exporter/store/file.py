@@ -15,7 +15,7 @@ from exporter.errors import StoreError
 from exporter.journal import Entry, JournalQuery
 from exporter.model import BrandState, Instant, VenueKey, VenueState
 from exporter.outbox import Delivery
-from exporter.store import rows, schema
+from exporter.store import file_schema, rows
 
 JOURNAL_ROWS = 500_000
 """Entries kept in the file, whatever their age: some 150 MB."""
@@ -145,13 +145,13 @@ class StateFile:
         connect = sqlite3.connect(self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         with closing(connect) as opened:
             with _translated(), _understood(), opened as connection:
-                schema.version(connection)
+                file_schema.version(connection)
                 # WAL: readers and the writer do not wait for each other. NORMAL: what is committed is with the system
                 # and outlives this process; a power cut may cost the last commits, whose changes are then found again.
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = NORMAL")
                 connection.execute("BEGIN IMMEDIATE")
-                schema.migrate(connection)
+                file_schema.migrate(connection)
                 self.unread = rows.read_brands_of_venues(connection)
                 self.brands = {state.brand: state for state in rows.read_brands(connection)}
                 self.cursors = rows.read_cursors(connection)
@@ -186,10 +186,10 @@ def _read(path: Path, query: Callable[[sqlite3.Connection], list[Entry]]) -> lis
 
 def _read_from(uri: str, query: Callable[[sqlite3.Connection], list[Entry]]) -> list[Entry]:
     with closing(sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS)) as connection:
-        version = schema.version(connection)
+        version = file_schema.version(connection)
         if not version:
             raise StoreError("the file is empty: no exporter has written to it yet")
-        if version != schema.VERSION:
+        if version != file_schema.VERSION:
             raise StoreError("the file is older than this exporter, which brings it up to date when it next starts")
         try:
             return query(connection)

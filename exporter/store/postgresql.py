@@ -21,9 +21,9 @@ from exporter.outbox import Delivery
 from exporter.store import brandrows, rows
 from exporter.store.brandrows import Key, StoredBrand
 from exporter.store.database import OPERATION_SECONDS, Database, DatabaseConnection
+from exporter.store.database_schema import migrate
 from exporter.store.durable import FRESHNESS_SECONDS, DurableStore, is_same
 from exporter.store.leases import Cluster, Lease, Leases
-from exporter.store.tables import migrate
 
 LOG = get_logger()
 

@@ -1,4 +1,4 @@
-"""What a reader asks the pages for, from the query of an address; what makes no sense is left aside."""
+"""The search and the filters of the pages, parsed from an address; what is invalid is ignored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Under which names and which path the exporter is reached, as `--web.external-url` and its kin say."""
+"""The names and the path under which the exporter is reached, from `--web.external-url` and related flags."""
 
 from __future__ import annotations
 

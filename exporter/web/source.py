@@ -1,4 +1,4 @@
-"""Where pages and JSON take what they show: whoever wires them passes something of this shape in."""
+"""What pages and JSON read from: an interface that `exporter.app.source` implements."""
 
 from __future__ import annotations
 

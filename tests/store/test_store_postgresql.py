@@ -18,11 +18,11 @@ from exporter.errors import StoreError
 from exporter.journal import JournalQuery
 from exporter.model import BrandState, Event, StationState, Topic, VenueState
 from exporter.outbox import DeliveryState, Route
-from exporter.store import schema
+from exporter.store import file_schema
 from exporter.store.database import Database
+from exporter.store.database_schema import VERSION, migrate
 from exporter.store.leases import LEASE_SECONDS
 from exporter.store.postgresql import PRUNE_SECONDS, PostgreSQLStore
-from exporter.store.tables import VERSION, migrate
 
 BRAND = VENUE.brand
 TOUCHED = change(Event.STATION_TOUCHED, 10.0)
@@ -425,7 +425,7 @@ def test_a_backup_as_documented_brings_everything_back(open_one: Open, postgresq
 
 class TestMigrations:
     def test_the_version_is_that_of_the_state_file(self) -> None:
-        assert schema.VERSION == VERSION
+        assert file_schema.VERSION == VERSION
 
     def test_an_empty_database_gets_the_tables_and_a_second_process_finds_them(self, postgresql: PostgreSQL) -> None:
         url = postgresql.drop()

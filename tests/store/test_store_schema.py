@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from exporter.journal import JournalQuery
 from exporter.model import Change, Event, Incident, IncidentKind, Severity, Venue, VenueState
 from exporter.outbox import Route
-from exporter.store import schema
+from exporter.store import file_schema
 from exporter.store.sqlite import SQLiteStore
 
 VENUE = Venue("tandir", "7", "Tandir Port")
@@ -25,7 +25,7 @@ FIRING = Change(
 def file_of(path: Path, version: int) -> None:
     """Make the file that an exporter with that schema version would have left behind."""
     connection = sqlite3.connect(path)
-    for statements in schema.MIGRATIONS[:version]:
+    for statements in file_schema.MIGRATIONS[:version]:
         for statement in statements:
             connection.execute(statement)
     if version:
@@ -35,13 +35,13 @@ def file_of(path: Path, version: int) -> None:
         connection.execute(
             "INSERT INTO stations VALUES ('tandir', '7', '1', 'Grill', 'kitchen', 0, 1, 1.0, 2.0, 0, 1, 3.0, NULL, 0)"
         )
-        connection.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
+        connection.execute(f"PRAGMA application_id = {file_schema.APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {version}")
     connection.commit()
     connection.close()
 
 
-@pytest.mark.parametrize("version", range(schema.VERSION + 1))
+@pytest.mark.parametrize("version", range(file_schema.VERSION + 1))
 def test_a_file_of_each_version_grows_into_the_current_one(path: Path, clock: FakeClock, version: int) -> None:
     file_of(path, version)
     store = SQLiteStore(path, clock, 1e10)
@@ -57,7 +57,7 @@ def test_a_file_of_each_version_grows_into_the_current_one(path: Path, clock: Fa
     assert [delivery.change for delivery in again.deliveries("shift")] == [FIRING]
     again.close()
     connection = sqlite3.connect(path)
-    assert connection.execute("PRAGMA user_version").fetchone() == (schema.VERSION,)
+    assert connection.execute("PRAGMA user_version").fetchone() == (file_schema.VERSION,)
     connection.close()
 
 
@@ -76,7 +76,7 @@ def test_a_grown_file_has_the_tables_of_a_new_one(tmp_path: Path, clock: FakeClo
 def test_a_newer_file_is_left_alone(path: Path, clock: FakeClock) -> None:
     SQLiteStore(path, clock, 1e10).close()
     connection = sqlite3.connect(path)
-    connection.execute(f"PRAGMA user_version = {schema.VERSION + 1}")
+    connection.execute(f"PRAGMA user_version = {file_schema.VERSION + 1}")
     connection.close()
     before = path.read_bytes()
     with capture_logs() as logs:
@@ -84,5 +84,5 @@ def test_a_newer_file_is_left_alone(path: Path, clock: FakeClock) -> None:
     store.commit(VenueState(VENUE))
     store.close()
     assert store.up is False
-    assert f"versions up to {schema.VERSION}" in logs[0]["problem"]
+    assert f"versions up to {file_schema.VERSION}" in logs[0]["problem"]
     assert path.read_bytes() == before

@@ -1,4 +1,4 @@
-"""The tables of the state file, and how older ones grow into them."""
+"""The tables of the state file, and how older files are brought to the current version."""
 
 from __future__ import annotations
 
