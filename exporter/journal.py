@@ -70,7 +70,7 @@ class Entry:
             station=name,
             kind=kind,
             updated_at=station.updated_at if station else None,
-            details={**_described(incident), **change.details} if incident else change.details,
+            details=with_times({**_described(incident), **change.details}) if incident else change.details,
         )
 
     @property
@@ -92,6 +92,20 @@ class Entry:
             "updated_at": None if self.updated_at is None else iso(self.updated_at),
         }
         return {**{name: value for name, value in fields.items() if value is not None}, **self.details}
+
+
+_TIMES = frozenset({"active_since", "edited_at", "expires_at", "from", "narrowed_at", "since", "since_at_least", "to"})
+
+
+def with_times(details: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the details of an incident with its times, epoch seconds, as ISO 8601 in UTC."""
+    return {name: _time(value) if name in _TIMES else value for name, value in details.items()}
+
+
+def _time(value: Any) -> Any:
+    if isinstance(value, Mapping):  # by the ids of stations
+        return {key: _time(one) for key, one in value.items()}
+    return iso(value) if isinstance(value, float) else value
 
 
 def _described(incident: Incident) -> dict[str, Any]:

@@ -113,3 +113,26 @@ def test_fields_are_json_values() -> None:
     for event in Event:
         fields = record(Change(event, "tandir-group", 0.0, VENUE, STATION, {"previous": None}))
         assert json.loads(json.dumps(fields, allow_nan=False)) == fields
+
+
+def test_the_times_of_an_incident_are_written_as_all_others() -> None:
+    details = {"since": 0.0, "edited_at": 60.0, "reason": "timeout", "seconds": 61.0}
+    incident = Incident(IncidentKind.STATION_INACTIVE, Severity.WARNING, "tandir-group", 0.0, VENUE, details=details)
+    change = Change(Event.INCIDENT_RESOLVED, "tandir-group", 300.0, details={"active_since": 120.0}, incident=incident)
+    entry = Entry.of(1, change)
+    found = {name: entry.details[name] for name in ("since", "edited_at", "active_since", "reason", "seconds")}
+    assert found == {
+        "since": "1970-01-01T00:00:00.000000Z",
+        "edited_at": "1970-01-01T00:01:00.000000Z",
+        "active_since": "1970-01-01T00:02:00.000000Z",
+        "reason": "timeout",
+        "seconds": 61.0,
+    }
+
+
+def test_the_times_of_unclear_stations_are_written_by_their_ids() -> None:
+    incident = Incident(
+        IncidentKind.STATION_UNCLEAR, Severity.WARNING, "tandir-group", 0.0, VENUE, details={"since": {"3": 0.0}}
+    )
+    change = Change(Event.INCIDENT_FIRING, "tandir-group", 300.0, incident=incident)
+    assert Entry.of(1, change).details["since"] == {"3": "1970-01-01T00:00:00.000000Z"}

@@ -8,6 +8,7 @@ from math import inf
 from typing import Any, NamedTuple, TypeVar
 
 from exporter.clock import in_utc
+from exporter.journal import with_times
 from exporter.model import Event, Incident, IncidentKind, Kind, Severity, StationState, Topic
 from exporter.views import VenueView
 from exporter.web.api_queries import IncidentStatus, StationStatus, VenueStatus
@@ -111,7 +112,7 @@ INCIDENT: Fields[Incident] = {
     "fired_at": (datetime | None, lambda row: _time(row.fired_at)),
     "members": (list[tuple[str, str]], lambda row: row.members),
     "covered": (bool, lambda row: row.covered),
-    "details": (dict[str, Any], lambda row: dict(row.details)),
+    "details": (dict[str, Any], lambda row: with_times(row.details)),
 }
 
 CHANGE: Fields[Entry] = {
