@@ -54,7 +54,7 @@ class StateFile:
         self.deliveries: dict[int, Delivery] = {}
         self.last_delivery = 0
         self.last_id = 0
-        self._path = path
+        self._path, self._opened = path, now
         self._retention = journal_retention
         self.kept: Path | None = None
         with ExitStack() as stack, _translated():
@@ -96,7 +96,7 @@ class StateFile:
         entries: Sequence[Entry],
         cursors: Mapping[str, int],
         deliveries: Mapping[int, Delivery | None],
-        wall: float,
+        now: Instant,
     ) -> None:
         """Write states and deliveries (None: delete it), entries and cursors in one transaction; prune the journal."""
         last_id = entries[-1].id if entries else self.last_id
@@ -116,6 +116,8 @@ class StateFile:
             rows.write_entries(connection, entries)
             rows.write_cursors(connection, cursors)
             rows.write_deliveries(connection, deliveries)
+            # By the time since the file was opened: a clock that is set forward by mistake must not cost the journal.
+            wall = min(now.wall, self._opened.wall + now.monotonic - self._opened.monotonic)
             rows.prune_entries(connection, oldest=wall - self._retention, last_gone=last_id - JOURNAL_ROWS)
         _merge(self.venues, venues)
         _merge(self.brands, brands)

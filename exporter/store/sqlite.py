@@ -126,7 +126,7 @@ class SQLiteStore(DurableStore):
                 entries = list(takewhile(lambda entry: entry.id > file.last_id, reversed(self._entries)))[::-1]
                 cursors = dict(self._cursors) if self._cursors_due else {}
                 deliveries = {id_: self._deliveries.get(id_) for id_ in self._deliveries_due}
-            file.write(venues, brands, entries=entries, cursors=cursors, deliveries=deliveries, wall=now.wall)
+            file.write(venues, brands, entries=entries, cursors=cursors, deliveries=deliveries, now=now)
         except StoreError as error:
             self._lose(error)
             return

@@ -706,6 +706,13 @@ class TestLeftBehind:
         assert [one.venue.id for one in store.venues()] == [VENUE.id]
         assert [one.venue.id for one in reopened(store, clock).venues()] == [VENUE.id]
 
+    def test_a_clock_that_is_set_forward_by_mistake_costs_no_entries(self, path: Path, clock: FakeClock) -> None:
+        store = opened(path, clock)
+        store.commit(changes=[touched(clock)])
+        clock.set_wall(clock.wall() + 365 * DAY)
+        store.commit(changes=[touched(clock)])
+        assert len(store.journal(JournalQuery())) == 2
+
     def test_the_venue_of_a_brand_whose_list_was_never_readable_is_kept(self, path: Path, clock: FakeClock) -> None:
         store = opened(path, clock)
         store.commit(BrandState("tandir", outage=OUTAGE), state(clock, GRILL))
