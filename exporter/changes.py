@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from exporter.model import (
+    DEFAULT_VENUE,
     EMPTY,
     Absence,
     BrandState,
@@ -133,13 +134,16 @@ def advance_brand(
         changes.append(_brand_recovered(Event.BRAND_DISCOVERY_RECOVERED, state, state.outage, at))
     listed = {venue.id: venue for venue in outcome.venues}
     known = {venue.id: venue for venue in state.venues or ()}
-    absent = {id_: _absent_again(state.missing.get(id_), at.wall) for id_ in known if id_ not in listed}
+    # Clopos lists the token's own venue under its real id: the other one goes with the first list.
+    gone = {id_ for id_ in known.keys() - listed.keys() if outcome.listed or (listed and id_ == DEFAULT_VENUE)}
+    unlisted = [id_ for id_ in known if id_ not in listed and id_ not in gone]
+    absent = {id_: _absent_again(state.missing.get(id_), at.wall) for id_ in unlisted}
     most = 2 * len(absent) > len(known)
     needed = CONFIRMING_MOST if most else Absence(CONFIRMING, confirming_seconds)
-    removed = {
+    removed = gone | {
         id_
         for id_, absence in absent.items()
-        if outcome.listed or (absence.times >= needed.times and at.wall - absence.since >= needed.since)
+        if absence.times >= needed.times and at.wall - absence.since >= needed.since
     }
     noted = {"detected": AFTER_RESTART} if state.restored else EMPTY
     if state.venues is not None:

@@ -99,6 +99,14 @@ def test_a_venue_that_the_configuration_no_longer_lists_is_removed_at_once() -> 
     assert [one.id for one in state.venues or ()] == ["1"]
 
 
+def test_the_tokens_own_venue_gives_way_to_a_list_at_once_and_is_no_loss() -> None:
+    state = brand_after(discovered("default"))
+    state, changes = advance_brand(state, discovered("1", "2", seconds=1.0))
+    assert [change.event for change in changes] == [Event.VENUE_ADDED, Event.VENUE_ADDED, Event.VENUE_REMOVED]
+    assert [one.id for one in state.venues or ()] == ["1", "2"]
+    assert not state.missing
+
+
 def test_a_venue_that_came_back_has_to_be_missing_twice_again() -> None:
     both = discovered("1", "2")
     assert brand_events(brand_after(both, discovered("1"), both), discovered("1")) == []
