@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from exporter.simulator import Simulator
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("page")]
 
 PICTURES: dict[str, tuple[str, tuple[int, int], Literal["dark", "light"]]] = {
     "overview-desktop": ("/", (1280, 860), "light"),

@@ -21,7 +21,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from exporter.i18n import LANGUAGES
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("page states")]
 
 WIDTHS = (320, 390, 640, 768, 1280)
 """CSS pixels; 640 is a screen of 1280 at 200 %."""

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from exporter.model import Event, Kind, Opening, Reason
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pages")]
 
 PHONE = {"width": 320, "height": 640}
 DESKTOP = {"width": 1280, "height": 900}
