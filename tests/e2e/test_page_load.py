@@ -14,7 +14,7 @@ from past import lived_through
 
 from exporter.simulator import Simulator
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("page load")]
 
 DELAY = 0.050
 """Seconds that a page may hold a scrape up."""
