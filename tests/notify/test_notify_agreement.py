@@ -107,7 +107,7 @@ class Notified:
 
 
 @pytest.mark.parametrize("faulty", [0.0, 0.6])
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_a_channel_gets_what_the_incidents_say(seed: int, faulty: float) -> None:
     notified = Notified(seed, faulty)
     notified.live(60)
