@@ -20,6 +20,7 @@ from exporter.config import Brand
 from exporter.errors import Stopped
 from exporter.incidents import BrandFacts, BrandIncidents, Decision
 from exporter.model import (
+    DEFAULT_VENUE,
     BrandState,
     Change,
     Discovery,
@@ -151,8 +152,9 @@ class BrandMonitor:
             # One that the configuration no longer lists may well be there in Clopos.
             listed = isinstance(outcome, Discovery) and outcome.listed
             ended = Ended.IGNORED if listed else Ended.REMOVED
+            ending = [(one, Ended.REPLACED if one.venue.id == DEFAULT_VENUE else ended) for one in gone]
             decision = self._incidents.after_discovery(
-                state, self._services.clock.now(), self._read_facts(), gone=gone, ended=ended
+                state, self._services.clock.now(), self._read_facts(), gone=ending
             )
             self._commit(decision, state, changes, [venue.venue.key for venue in gone])
             venues = outcome.fallback if isinstance(outcome, Failure) else state.venues or ()

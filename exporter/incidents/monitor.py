@@ -106,16 +106,15 @@ class BrandIncidents:
         now: Instant,
         facts: BrandFacts | None = None,
         *,
-        gone: Iterable[VenueState] = (),
-        ended: Ended = Ended.REMOVED,
+        gone: Iterable[tuple[VenueState, Ended]] = (),
     ) -> Decision:
         """Decide after a login or a discovery, or when the facts about a brand changed.
 
-        `gone` are the venues that are no longer polled: their incidents end as `ended`.
+        `gone` are the venues that are no longer polled, each with how its incidents end.
         """
         self._facts = facts or self._facts
         transitions: list[Change] = []
-        for state in gone:
+        for state, ended in gone:
             self._assessed.pop(state.venue.id, None)
             self._tally.update(state.venue.id, None)
             ledger = Ledger(state.incidents, brand.brand, now.wall)

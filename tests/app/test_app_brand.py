@@ -196,11 +196,16 @@ def test_an_incident_of_a_venue_that_the_configuration_no_longer_lists_is_left_o
 def test_the_default_venue_gives_way_to_the_listed_ones_once_the_list_is_readable(
     start: Callable[..., Work], simulator: Simulator
 ) -> None:
+    switch_off(simulator)
     with simulator.faults.during("forbidden", endpoint="venues"):
         work = start()
-        work.run(100)
+        work.run(300)
         assert {labels[-1] for labels in samples(work, "clopos_venue_up")} == {"default"}
+        assert [labels[-1] for labels in samples(work, "clopos_incident")] == ["default"]
     work.run(700)
+    assert [labels[-1] for labels in samples(work, "clopos_incident")] == ["1"]
+    entries = work.store.entries_after(0, 1000)
+    assert [entry.details["ended"] for entry in entries if "ended" in entry.details] == ["replaced"]
     assert {labels[-1] for labels in samples(work, "clopos_venue_up")} == {"1", "2"}
     assert [state.venue.id for state in work.store.venues()] == ["1", "2"]
 

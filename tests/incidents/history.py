@@ -16,6 +16,7 @@ from exporter.model import (
     BrandState,
     Change,
     Discovery,
+    Ended,
     Event,
     Failure,
     Incident,
@@ -141,7 +142,9 @@ class History:
         venues = tuple(state.venue for state in self.states.values())
         self.brand, _ = advance_brand(self.brand, outcome or Discovery(venues, self.now))
         ids = None if self.brand.venues is None else {venue.id for venue in self.brand.venues}
-        gone = [self.states.pop(id_) for id_ in sorted(self.states) if ids is not None and id_ not in ids]
+        gone = [
+            (self.states.pop(id_), Ended.REMOVED) for id_ in sorted(self.states) if ids is not None and id_ not in ids
+        ]
         self.take(self.judge.after_discovery(self.brand, self.now, facts, gone=gone))
 
     def fail_login(self) -> None:
