@@ -1,9 +1,9 @@
-"""Is a venue open, and which of its stations does the configuration leave out of the alerts: pure, time passed in."""
+"""Is a venue open: opening hours, pure, time passed in."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from itertools import groupby
 from math import inf
@@ -11,7 +11,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-from exporter.model import Opening, StationState
+from exporter.model import Opening
 
 if TYPE_CHECKING:
     from opening_hours import OpeningHours
@@ -251,30 +251,3 @@ def _place(text: str, error: str) -> str:
     found = re.search(r"--> 1:(\d+)", error)
     rest = text[int(found[1]) - 1 :].strip() if found else ""
     return f", from {rest!r} on" if rest else ""
-
-
-class IgnoreRule(NamedTuple):
-    """A station, by id or by name, to be left out of the alerts until an epoch second."""
-
-    station: str
-    until: float = inf
-
-
-def end_of(day: date, time_zone: str | None) -> float:
-    """Return the epoch second at which a day ends in a time zone, which is when an `until` date is over."""
-    return datetime.combine(day + timedelta(days=1), time(), zone(time_zone)).timestamp()
-
-
-def ignored(stations: Mapping[str, StationState], rules: Iterable[IgnoreRule], wall: float) -> frozenset[str]:
-    """Return the ids of the stations that a rule names now, by id or by the name they have now."""
-    named = {rule.station for rule in rules if wall < rule.until}
-    if not named:
-        return frozenset()
-    return frozenset(
-        key for key, station_state in stations.items() if key in named or station_state.station.name in named
-    )
-
-
-def next_ignore_change(rules: Iterable[IgnoreRule], wall: float) -> float:
-    """Return the epoch second at which the next rule ends, infinity where none does."""
-    return min((rule.until for rule in rules if wall < rule.until), default=inf)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import tzinfo
 from typing import NamedTuple
 
-from exporter.hours import Hours, IgnoreRule, expires, ignored, next_ignore_change
+from exporter.hours import Hours, expires
+from exporter.ignoring import IgnoreRule, ignored, next_ignore_change
 from exporter.model import BrandState, Instant, Kind, Opening, StationState, VenueState
 
 NEVER = float("inf")

@@ -1,10 +1,9 @@
 from __future__ import annotations
 
 import re
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from math import inf
 from random import Random
-from types import MappingProxyType
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -12,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from opening_hours import OpeningHours
 
-from exporter.hours import IgnoreRule, end_of, expires, ignored, next_ignore_change, parse
-from exporter.model import Kind, Opening, Station, StationState
+from exporter.hours import expires, parse
+from exporter.model import Opening
 
 WEEKDAYS = ("Mo", "Tu", "We", "Th", "Fr", "Sa", "Su")
 
@@ -284,30 +283,3 @@ def test_an_answer_is_looked_up_once_and_a_clock_set_back_asks_anew() -> None:
 
 def test_hours_know_no_holiday_of_their_own() -> None:
     assert parse("Mo-Su 10:00-22:00", "Asia/Baku").at(at("2026-01-01T12:00")).is_open
-
-
-def _station_state(key: str, name: str) -> StationState:
-    return StationState(Station(key, name, Kind.KITCHEN, True, True, None, None), True, True, 0.0)  # noqa: FBT003
-
-
-STATIONS = MappingProxyType({"1": _station_state("1", "Kitchen"), "2": _station_state("2", "Test printer")})
-
-
-def test_stations_are_ignored_by_id_or_name() -> None:
-    assert ignored(STATIONS, [IgnoreRule("Test printer")], 0) == {"2"}
-    assert ignored(STATIONS, [IgnoreRule("1"), IgnoreRule("gone")], 0) == {"1"}
-    assert ignored(STATIONS, [], 0) == frozenset()
-
-
-def test_an_ignored_station_counts_again_when_its_last_day_is_over() -> None:
-    rules = [IgnoreRule("1", end_of(date(2026, 12, 31), "Asia/Baku"))]
-    midnight = at("2027-01-01T00:00")
-    assert next_ignore_change(rules, midnight - 1) == midnight
-    assert ignored(STATIONS, rules, midnight - 1) == {"1"}
-    assert ignored(STATIONS, rules, midnight) == frozenset()
-    assert next_ignore_change(rules, midnight) == inf
-
-
-def test_a_day_ends_an_hour_late_when_the_clock_goes_back() -> None:
-    begin = end_of(date(2026, 10, 24), "Europe/Berlin")
-    assert end_of(date(2026, 10, 25), "Europe/Berlin") - begin == timedelta(hours=25).total_seconds()

@@ -6,7 +6,7 @@ from fakes import at, snapshot, station, venue
 
 from exporter import hours
 from exporter.changes import advance
-from exporter.hours import IgnoreRule
+from exporter.ignoring import IgnoreRule
 from exporter.model import Kind, VenueState
 from exporter.views import NEVER, KindCount, VenueRules, VenueView, count_kinds
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from threading import Event
 
-from exporter import hours
+from exporter import hours, ignoring
 from exporter.clock import Clock
 from exporter.clopos.client import Client
 from exporter.clopos.limits import IpLimits
@@ -38,9 +38,9 @@ def rules(brand: Brand, venue_id: str, stale_after: float) -> VenueRules:
     """Return what the configuration says of how a venue is shown."""
     settings = brand.venue(venue_id)
     ignore = tuple(
-        hours.IgnoreRule(item.station, hours.end_of(item.until, settings.time_zone))
+        ignoring.IgnoreRule(item.station, ignoring.end_of(item.until, hours.zone(settings.time_zone)))
         if item.until is not None
-        else hours.IgnoreRule(item.station)
+        else ignoring.IgnoreRule(item.station)
         for item in settings.ignore_stations
     )
     opening = hours.parse(settings.opening_hours, settings.time_zone) if settings.opening_hours else None

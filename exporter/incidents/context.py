@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from exporter.hours import ignored
+from exporter.ignoring import ignored
 from exporter.incidents.ledger import Ledger
 from exporter.incidents.values import BrandSituation, IncidentRules
 from exporter.model import EMPTY, Ended, IncidentKind, Instant, Opening, StationState, VenueState

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import NamedTuple
 
-from exporter.hours import Hours, IgnoreRule
+from exporter.hours import Hours
+from exporter.ignoring import IgnoreRule
 from exporter.model import EMPTY, Ended, Outage
 
 

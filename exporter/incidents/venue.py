@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from math import inf
 from typing import NamedTuple
 
-from exporter.hours import expires, next_ignore_change
+from exporter.hours import expires
+from exporter.ignoring import next_ignore_change
 from exporter.incidents import conditions
 from exporter.incidents.context import (
     FLAPPING,

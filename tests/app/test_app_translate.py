@@ -7,7 +7,7 @@ from fakes import NOON, venue
 from exporter.app import translate
 from exporter.clopos.login import Credentials
 from exporter.config.settings import Brand
-from exporter.hours import IgnoreRule
+from exporter.ignoring import IgnoreRule
 
 
 def brand(**rest: Any) -> Brand:

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from exporter.changes import advance, advance_brand
-from exporter.hours import Hours, IgnoreRule, parse
+from exporter.hours import Hours, parse
+from exporter.ignoring import IgnoreRule
 from exporter.incidents import BrandFacts, BrandIncidents, Decision, IncidentRules, ServiceFacts, assess_service
 from exporter.model import (
     EMPTY,

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from history import History, firing, resolved
 
-from exporter.hours import IgnoreRule
+from exporter.ignoring import IgnoreRule
 from exporter.model import Kind
 
 PRINTING, FLAPPING, REMOVED, UNCLEAR = "printing_disabled", "station_flapping", "station_removed", "station_unclear"

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from history import SOON, History, firing, resolved, wall
 
-from exporter.hours import IgnoreRule
+from exporter.ignoring import IgnoreRule
 from exporter.incidents import IncidentRules
 from exporter.model import Kind
 from exporter.outbox import key

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from exporter import outbox
-from exporter.hours import IgnoreRule
+from exporter.ignoring import IgnoreRule
 from exporter.incidents import IncidentRules, assess_venue, inactive_open_seconds
 from exporter.model import Event, Kind
 

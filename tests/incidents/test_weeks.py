@@ -20,7 +20,8 @@ from typing import NamedTuple
 import pytest
 from history import History
 
-from exporter.hours import IgnoreRule, parse
+from exporter.hours import parse
+from exporter.ignoring import IgnoreRule
 from exporter.incidents import IncidentRules
 from exporter.model import Change, Ended, Event, IncidentKind, Instant
 

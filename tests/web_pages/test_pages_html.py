@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from pages_fakes import MONOTONIC, NOW, Answer, FakeSource, brand_view, get, incident, outage, station_state, venue_view
 
-from exporter.hours import IgnoreRule
+from exporter.ignoring import IgnoreRule
 from exporter.model import BrandState, Event, IncidentKind, Kind, Opening, Reason, Venue, VenueState
 from exporter.views import BrandView, VenueRules, VenueView
 from exporter.web.filters import TOPICS

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pages_fakes import NOW, brand_view, incident, outage, station_state, venue_view
 
-from exporter.hours import IgnoreRule
+from exporter.ignoring import IgnoreRule
 from exporter.model import IncidentKind, Kind, Opening, Reason, StationRecord
 from exporter.views import VenueRules
 from exporter.web.troubles import Level, Quiet, data_outages, level, venue_troubles
