@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import importlib
 import os
 import platform
@@ -39,7 +40,14 @@ class Commands(click.Group):
         """Import the command of a name, None where there is no such."""
         del ctx
         module = COMMANDS.get(cmd_name)
-        return None if module is None else importlib.import_module(module).command
+        if module is None:
+            return None
+        gc.disable()  # What modules make is there to stay: collections would look through it in vain.
+        try:
+            command: click.Command = importlib.import_module(module).command
+        finally:
+            gc.enable()
+        return command
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; what a person can fix ends in clear lines and exit code 1, not in a trace."""

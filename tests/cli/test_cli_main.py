@@ -120,3 +120,16 @@ finally:
     print(sorted(heavy & sys.modules.keys()))
 """
     assert python("-c", code).stdout.splitlines()[-1] == "[]"
+
+
+def test_nothing_is_collected_while_the_modules_of_a_command_are_imported() -> None:
+    script = """
+import gc
+from exporter.cli import main
+collections = []
+gc.callbacks.append(lambda phase, info: collections.append(info))
+main.get_command(None, "serve")
+print(len(collections), gc.isenabled())
+"""
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    assert result.stdout.split() == ["0", "True"]
