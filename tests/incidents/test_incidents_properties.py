@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from exporter import outbox
 from exporter.ignoring import IgnoreRule
 from exporter.incidents import IncidentRules, assess_venue, inactive_open_seconds
-from exporter.model import Event, Kind
+from exporter.model import Discovery, Event, Kind
 
 STATIONS, VENUES = st.sampled_from("kb"), st.sampled_from("123456")
 
@@ -23,15 +23,23 @@ def everywhere(history: History, active: bool) -> None:  # noqa: FBT001 - what h
 
 
 def remove(history: History, id_: str, venue: str) -> None:
-    history.rows[venue].pop(id_, None)
+    history.rows.get(venue, {}).pop(id_, None)
 
 
 def add(history: History, id_: str, venue: str) -> None:
-    history.rows[venue].setdefault(id_, history.station(id_, "Tandir"))
+    if venue in history.rows:
+        history.rows[venue].setdefault(id_, history.station(id_, "Tandir"))
+
+
+def close_down(history: History, venue: str) -> None:
+    """Let Clopos list a venue no longer."""
+    history.rows.pop(venue, None)
+    venues = tuple(state.venue for id_, state in history.states.items() if id_ in history.rows)
+    history.discover(Discovery(venues, history.now, listed=True))
 
 
 def edit(history: History, id_: str, venue: str, name: str, value: object) -> None:
-    if id_ in history.rows[venue]:
+    if id_ in history.rows.get(venue, {}):
         history.edit(id_, venue, **{name: value})
 
 
@@ -68,6 +76,8 @@ def acts() -> st.SearchStrategy[Act]:
         st.builds(lambda a: lambda h: partial(h, a), st.booleans()),
         st.builds(lambda s: lambda h: h.restart(s), st.sampled_from([10.0, 4000.0])),
         st.builds(lambda n: lambda h: ignore(h, *n), st.lists(STATIONS, max_size=1)),
+        st.builds(lambda s: lambda h: h.set_clock(s), st.sampled_from([-4000.0, -200.0, 4000.0])),
+        st.builds(lambda v: lambda h: close_down(h, v), st.sampled_from("456")),
         st.just(lambda h: h.fail_login()),
         st.just(lambda h: h.discover()),
     )
