@@ -79,6 +79,9 @@ class TimedService(Service):
 class Process(Exporter):
     """One of the processes: its log is timed where it comes out, and its wall clock can jump."""
 
+    STOP_SECONDS = 20.0
+    """How soon a process has to end is tested where nothing else wears the machine out."""
+
     def __init__(self, folder: Path, config: Mapping[str, Any], proxy: Proxy, lines: list[Line]) -> None:
         library = faketime()
         self.clock_file = folder / "clock"

@@ -107,6 +107,7 @@ class Exporter:
     """
 
     PROGRAM: Sequence[str] = ("-m", "exporter")
+    STOP_SECONDS = STOP_SECONDS
 
     def __init__(
         self,
@@ -194,7 +195,7 @@ class Exporter:
         """Let it end, as the contract says: in time, with exit code 0 and nothing of a crash; return the seconds."""
         began = time.monotonic()
         self.send(number)
-        code = self.wait(STOP_SECONDS)
+        code = self.wait(self.STOP_SECONDS)
         took = time.monotonic() - began
         assert code == 0, self._story(f"exit code {code}")
         assert not self.errors, self._story("something on standard error")
