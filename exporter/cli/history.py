@@ -57,7 +57,7 @@ def _moment(_ctx: click.Context, _parameter: click.Parameter, value: str | None)
     multiple=True,
     type=click.Choice([event.value for event in Event]),
     metavar="NAME",
-    help="Only events of this name, such as station.deactivated; repeatable.",
+    help="Only events of this name, such as station.deactivated; can be repeated.",
 )
 @click.option("--since", callback=_moment, metavar="WHEN", help="Only from then on: 12h, 7d or 2026-11-20T19:30 (UTC).")
 @click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="Print only the newest ones.")

@@ -33,7 +33,9 @@ def _explain_faults(ctx: click.Context, _parameter: click.Parameter, wanted: obj
 @click.option("--inactive", type=click.FloatRange(0, 1), help="Share of the stations that start inactive.")
 @click.option("--changes-per-minute", type=click.FloatRange(0), help="How often something changes by itself.")
 @click.option("--seed", default=1, show_default=True, help="The same seed makes the same world and changes.")
-@click.option("--fault", "faults", multiple=True, metavar="FAULT", help="Add a fault; repeatable. See --list-faults.")
+@click.option(
+    "--fault", "faults", multiple=True, metavar="FAULT", help="Add a fault; can be repeated. See --list-faults."
+)
 @click.option(
     "--list-faults",
     is_flag=True,

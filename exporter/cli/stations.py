@@ -30,8 +30,8 @@ _STATUS = {True: "active", False: "INACTIVE", None: "?"}
 
 @click.command(name="stations")
 @options.config_file
-@click.option("--brand", "brands", multiple=True, help="Only this brand; repeatable.")
-@click.option("--venue", "venues", multiple=True, metavar="ID", help="Only this venue (x-venue); repeatable.")
+@click.option("--brand", "brands", multiple=True, help="Only this brand; can be repeated.")
+@click.option("--venue", "venues", multiple=True, metavar="ID", help="Only this venue (x-venue); can be repeated.")
 @click.option("--status", type=click.Choice(["1", "0", "active", "inactive"]), help="Only stations of this status.")
 @click.option("--kind", type=click.Choice([kind.value for kind in Kind]), help="Only stations of this kind.")
 @click.option("--can-print", type=bool, metavar="BOOL", help="Only stations that can print, or cannot.")
