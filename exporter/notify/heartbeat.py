@@ -13,7 +13,8 @@ from exporter.clock import Clock
 LOG = structlog.get_logger()
 
 TIMEOUT_SECONDS = 10.0
-_OK = range(200, 400)
+_OK = range(200, 300)
+"""A redirect is not followed, and whoever waits for the request behind it has not got it."""
 
 
 class Heartbeat:

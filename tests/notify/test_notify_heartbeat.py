@@ -40,7 +40,8 @@ def test_the_url_is_left_alone_while_something_is_wrong_and_that_is_logged_once(
 
 
 @pytest.mark.parametrize(
-    ("answer", "why"), [((500, {}), "HTTP 500"), ("hang", "ReadTimeout"), ("close", "ConnectionError")]
+    ("answer", "why"),
+    [((500, {}), "HTTP 500"), ((301, {}), "HTTP 301"), ("hang", "ReadTimeout"), ("close", "ConnectionError")],
 )
 def test_a_url_that_does_not_answer_well_is_logged_once_and_not_shown(
     service: Service, answer: Answer, why: str
