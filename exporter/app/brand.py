@@ -148,15 +148,14 @@ class BrandMonitor:
             state, changes = advance_brand(
                 self._state(), outcome, confirming_seconds=min(CONFIRMING_SECONDS, self.intervals.discovery / 2)
             )
-            gone = self._no_longer_polled(state)
-            # One that the configuration no longer lists may well be there in Clopos.
-            listed = isinstance(outcome, Discovery) and outcome.listed
-            ended = Ended.IGNORED if listed else Ended.REMOVED
-            ending = [(one, Ended.REPLACED if one.venue.id == DEFAULT_VENUE else ended) for one in gone]
+            gone = {} if isinstance(outcome, Failure) else self._no_longer_polled(outcome, state)
             decision = self._incidents.after_discovery(
-                state, self._services.clock.now(), self._read_facts(), gone=ending
+                state,
+                self._services.clock.now(),
+                self._read_facts(),
+                gone=[(self._venue_state(id_), ended) for id_, ended in gone.items()],
             )
-            self._commit(decision, state, changes, [venue.venue.key for venue in gone])
+            self._commit(decision, state, changes, [(state.brand, id_) for id_ in gone])
             venues = outcome.fallback if isinstance(outcome, Failure) else state.venues or ()
             new = [venue for venue in venues if venue.id not in self._venue_ids]
             kept = self._venue_ids if isinstance(outcome, Failure) else set()
@@ -219,13 +218,13 @@ class BrandMonitor:
             sunset_at=self.client.sunset,
         )
 
-    def _no_longer_polled(self, brand: BrandState) -> list[VenueState]:
-        """Return the states of venues that a working discovery does not list, the fallback of a refused one too."""
-        if brand.venues is None:
-            return []
+    def _no_longer_polled(self, outcome: Discovery, brand: BrandState) -> dict[str, Ended]:
+        """Return the ids of venues that are known and not listed any more, each with how its incidents end."""
         stored = (state.venue.id for state in self._services.store.venues(brand.brand))
-        ids = {*self._venue_ids, *stored} - {venue.id for venue in brand.venues}
-        return [self._venue_state(id_) for id_ in sorted(ids)]
+        ids = {*self._venue_ids, *stored} - {venue.id for venue in brand.venues or ()}
+        # One that the configuration no longer lists may well be there in Clopos.
+        ended = Ended.IGNORED if outcome.listed else Ended.REMOVED
+        return {id_: Ended.REPLACED if id_ == DEFAULT_VENUE else ended for id_ in sorted(ids)}
 
     @property
     def _may_go_on(self) -> bool:

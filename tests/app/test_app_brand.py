@@ -210,6 +210,19 @@ def test_the_default_venue_gives_way_to_the_listed_ones_once_the_list_is_readabl
     assert [state.venue.id for state in work.store.venues()] == ["1", "2"]
 
 
+def test_what_is_known_of_the_default_venue_is_kept_while_a_list_that_was_empty_is_refused(
+    start: Callable[..., Work], simulator: Simulator
+) -> None:
+    for id_ in ("1", "2"):
+        simulator.world.remove_venue(BRAND, id_)
+    work = start()
+    work.run(5)
+    with simulator.faults.during("forbidden", endpoint="venues"):
+        work.brand.loop.discover_now()
+        work.run(700)
+    assert work.store.venue(venue("default", brand=BRAND)).polls >= 12
+
+
 def test_the_default_venue_is_polled_on_while_the_list_fails_for_another_reason(
     start: Callable[..., Work], simulator: Simulator
 ) -> None:
