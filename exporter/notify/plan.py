@@ -88,7 +88,8 @@ def plan(
             news.append((row, end))
         elif timing.repeat_interval is not None and row.accepted_at is not None:
             left = row.accepted_at + timing.repeat_interval - now
-            if left > 0.0:
+            # Where the clock was set back by more than that, the next one does not wait until it has caught up.
+            if 0.0 < left <= 2 * timing.repeat_interval:
                 wait = min(wait, left)
             elif still_firing(row.incident):
                 reminders.append(row)

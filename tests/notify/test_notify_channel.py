@@ -185,6 +185,15 @@ def test_a_firing_incident_is_repeated_only_where_that_is_configured() -> None:
     assert world.titles[3:] == [ACTIVE]
 
 
+def test_a_clock_that_is_set_back_holds_back_no_reminder_for_longer_than_another_interval() -> None:
+    world = World(timing=Timing(repeat_interval=HOUR))
+    world.happens(firing(incident()))
+    world.run(60)
+    world.clock.set_wall(world.clock.wall() - 24 * HOUR)
+    world.run(1.5 * HOUR)
+    assert [title.partition(":")[0] for title in world.titles[1:]] == ["Reminder", "Reminder"]
+
+
 def test_what_is_not_known_to_go_on_is_not_repeated() -> None:
     known = [False]
     world = World(timing=Timing(repeat_interval=HOUR), still_firing=lambda _: known[0])
