@@ -266,7 +266,7 @@ class Kubelet(threading.Thread):
         self.join()
 
     def run(self) -> None:
-        while not self._stopping.wait(0.2):
+        while not self._stopping.wait(0.4):
             try:
                 for pod in self._api.list("v1", "Pod"):
                     self._tend(pod)
