@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
+from math import inf
 from typing import Any, NamedTuple
 
 from test_notifications import ACTIVE, INACTIVE, WAS, notices
@@ -229,6 +230,9 @@ class Heard(NamedTuple):
     is_sure: bool
 
 
+_Way = tuple[float, ...]
+
+
 def heard_differently(
     lines: Sequence[Line],
     accepted: Sequence[Accepted],
@@ -272,58 +276,51 @@ def heard_differently(
 def _compare(logged: Sequence[Transition], heard: Sequence[Heard], handovers: Sequence[float]) -> str:
     """Find a way in which what was heard follows from what was logged; say where there is none.
 
-    A way is how many transitions people know of. Where the brand gets another owner, that number may fall back to
-    before what was sent shortly before.
+    A way is when people heard of each transition that they know of. Where the brand gets another owner, what was sent
+    shortly before may be sent again.
     """
-    ways = {0}
-    known_at: dict[int, float] = {}
+    ways: set[_Way] = {()}
     for one in heard:
-        now = set()
+        now: set[_Way] = set()
         for way in _skip(logged, ways):
-            back = [
-                number - 1 for number in range(1, way + 1) if _may_be_repeated(known_at.get(number), one, handovers)
-            ]
+            back = [way[:number] for number in range(len(way)) if _may_be_repeated(way[number:], one, handovers)]
             for start in (way, *back):
-                for end in _ends(logged, start, one.what):
-                    now.add(end)
+                now.update(_after(logged, start, one.at, one.what))
         if not one.is_sure:
             now |= ways
         if not now:
             return f"nothing explains {_short(one)}"
-        for way in now:
-            for number in range(1, way + 1):
-                known_at.setdefault(number, one.at)
         ways = now
-    ways = _skip(logged, ways)
-    return "" if len(logged) in ways else f"nobody heard of {_short(logged[max(ways)])}"
+    furthest = max(map(len, _skip(logged, ways)))
+    return "" if furthest == len(logged) else f"nobody heard of {_short(logged[furthest])}"
 
 
-def _may_be_repeated(known_at: float | None, one: Heard, handovers: Iterable[float]) -> bool:
-    if known_at is None:
-        return False
-    end = min(known_at + NOT_MARKED_SECONDS, one.at + HANDOVER_SECONDS)
-    return any(known_at - 1.0 < at < end for at in handovers)
+def _may_be_repeated(known_at: _Way, one: Heard, handovers: Iterable[float]) -> bool:
+    end = min(known_at[0] + NOT_MARKED_SECONDS, one.at + HANDOVER_SECONDS)
+    return any(max(known_at) - 1.0 < at < end for at in handovers)
 
 
-def _ends(logged: Sequence[Transition], start: int, what: str) -> Iterator[int]:
-    """Yield how many transitions are known after a notice, when so many were before."""
-    if what != WAS:
-        if start < len(logged) and logged[start].what == what:
-            yield start + 1
-        return
-    for begun in _ends(logged, start, INACTIVE):
-        for way in _skip(logged, {begun}):
-            yield from _ends(logged, way, ACTIVE)
+def _after(logged: Sequence[Transition], way: _Way, at: float, what: str) -> Iterator[_Way]:
+    """Yield what is known after a notice."""
+    if what == WAS:
+        for begun in _after(logged, way, at, INACTIVE):
+            for known in _skip(logged, {begun}):
+                yield from _after(logged, known, at, ACTIVE)
+    elif len(way) < len(logged):
+        following = logged[len(way)]
+        # The next owner may have to log what the last one had sent.
+        if following.what == what and following.at < at + UNOWNED_SECONDS:
+            yield (*way, at)
 
 
-def _skip(logged: Sequence[Transition], ways: Collection[int]) -> set[int]:
+def _skip(logged: Sequence[Transition], ways: Collection[_Way]) -> set[_Way]:
     """Leave out what was perhaps never stored."""
     found, ahead = set(ways), list(ways)
     while ahead:
         way = ahead.pop()
-        if way < len(logged) and not logged[way].is_sure:
-            found.add(way + 1)
-            ahead.append(way + 1)
+        if len(way) < len(logged) and not logged[len(way)].is_sure:
+            found.add((*way, -inf))
+            ahead.append((*way, -inf))
     return found
 
 

@@ -151,6 +151,15 @@ def test_what_a_process_emitted_without_its_database_may_be_forgotten() -> None:
     assert not heard_differently(lines, messages, unwritten=[Trouble("cut", "p1", 9.0, 30.0)])
 
 
+def test_what_is_excused_once_does_not_hide_when_people_heard_of_the_rest() -> None:
+    lines = [*BEGUN_AND_OVER, incident(60.0, "p1", "firing"), owned(63.0, "p2"), incident(70.0, "p2", "resolved")]
+    first = [sent(6.0, "p1", INACTIVE), sent(11.0, "p1", ACTIVE)]
+    second = [sent(58.0, "p1", INACTIVE), sent(65.0, "p2", INACTIVE), sent(71.0, "p2", ACTIVE)]
+    unwritten = [Trouble("restart", "", 0.0, 62.0)]
+    assert not heard_differently(lines, [*first, *second], unwritten=unwritten)
+    assert heard_differently(lines, [*first, *second[:-1]], unwritten=unwritten)
+
+
 def test_a_message_that_leaves_something_out_is_not_taken_for_all() -> None:
     message = sent(11.0, "p1", INACTIVE, ACTIVE)
     message.body["message"] += "\nand 3 more"
