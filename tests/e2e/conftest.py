@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import Exporter, configuration
+from harness import Exporter, Start, configuration
 
 from exporter.simulator import Simulator, World
-
-Start = Callable[..., Exporter]
 
 
 @pytest.fixture

@@ -332,6 +332,10 @@ class Exporter:
         return f"{what}\n--- standard error\n{self.errors}\n--- end of the log\n{log}"
 
 
+Start = Callable[..., Exporter]
+"""A function that starts exporters: the fixture `start`."""
+
+
 def run(
     *arguments: str, env: Mapping[str, str] | None = None, cwd: Path | None = None
 ) -> subprocess.CompletedProcess[str]:

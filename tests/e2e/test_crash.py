@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
-from conftest import Start
-from harness import Exporter, configuration, run
+from harness import Exporter, Start, configuration, run
 from witness import List, Witness
 
 from exporter.model import Event

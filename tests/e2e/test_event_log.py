@@ -12,8 +12,7 @@ from pathlib import Path
 from threading import Event, Thread
 
 import pytest
-from conftest import Start
-from harness import ENVIRONMENT, Exporter, configuration
+from harness import ENVIRONMENT, Exporter, Start, configuration
 
 from exporter.simulator import Simulator
 

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Start
-from harness import Exporter, configuration, run
+from harness import Exporter, Start, configuration, run
 from receivers import OK, Service, Telegram, error
 from shared_clock import SharedClock
 

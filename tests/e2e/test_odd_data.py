@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Start
-from harness import Exporter, Samples, configuration
+from harness import Exporter, Samples, Start, configuration
 
 from exporter.simulator import SCENARIOS, Simulator, World, simulate
 

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 from alerting import Prometheus
-from conftest import Start
-from harness import station_labels
+from harness import Start, station_labels
 from test_odd_data import NAMES
 
 from exporter.simulator import Simulator

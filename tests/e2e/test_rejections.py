@@ -6,8 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import Start
-from harness import Exporter, brand_section, configuration
+from harness import Exporter, Start, brand_section, configuration
 from trials import world_of
 
 from exporter.clock import Clock

@@ -7,8 +7,7 @@ import time
 from typing import Any
 
 import pytest
-from conftest import Start
-from harness import Exporter, Samples, brand_section, configuration
+from harness import Exporter, Samples, Start, brand_section, configuration
 
 from exporter.simulator import Simulator
 

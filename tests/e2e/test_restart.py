@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from conftest import Start
-from harness import run
+from harness import Start, run
 
 from exporter.simulator import Simulator
 

@@ -10,8 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Start
-from harness import Exporter, Samples, brand_section, configuration, run, station_labels
+from harness import Exporter, Samples, Start, brand_section, configuration, run, station_labels
 
 from exporter.simulator import Simulator, World
 

@@ -10,8 +10,7 @@ from urllib.parse import urlsplit
 
 import bcrypt
 import pytest
-from conftest import Start
-from harness import Exporter
+from harness import Exporter, Start
 
 FLOOD = "&".join(map(str, range(13_000)))[:60_000]
 QUICK = 2.0
