@@ -355,7 +355,7 @@ BRAND_FAMILIES: tuple[Family[BrandView], ...] = (
         "counter",
         "Polls that were skipped because the venue was still being polled.",
         BRAND,
-        _brand(lambda view: view.polls_skipped),
+        _brand(lambda view: view.polls_skipped if view.owned else None),
     ),
     Family(
         "clopos_exporter_brand_owned",

@@ -190,6 +190,11 @@ def test_what_is_not_known_of_a_brand_is_absent() -> None:
     ]
 
 
+def test_of_a_brand_that_another_process_polls_there_is_only_that_it_does() -> None:
+    other = BrandView(BrandState("b"), owned=False)
+    assert [family.name for family in BRAND_FAMILIES if rendered(family.name, other)] == ["clopos_exporter_brand_owned"]
+
+
 def test_label_values_are_escaped_as_the_format_asks() -> None:
     odd = view(of=Venue('a"b', "7", "C:\\new\nline"), polls=1)
     assert rendered("clopos_venue_polls_total", odd) == r'{brand="a\"b",venue="C:\\new\nline",venue_id="7"} 1.0'
