@@ -123,7 +123,11 @@ def advance_brand(
             changes = [] if state.outage else [_brand_failed(Event.BRAND_DISCOVERY_FAILED, state, outcome)]
             return replace(state, outage=state.outage or outage, seen=True), changes
         changes = [] if state.login_outage else [_brand_failed(Event.BRAND_LOGIN_FAILED, state, outcome)]
-        return replace(state, login_outage=state.login_outage or outage, seen=True), changes
+        outage = state.login_outage or outage
+        if outcome.reason.is_configuration and not outage.reason.is_configuration:
+            # An answer at last: what a person has to mend says more than that there was none.
+            outage = replace(outage, reason=outcome.reason, message=outcome.message)
+        return replace(state, login_outage=outage, seen=True), changes
     login_outage, changes = state.login_outage, []
     if login_outage is not None and _is_newer(outcome, login_outage):
         changes.append(_brand_recovered(Event.BRAND_LOGIN_RECOVERED, state, login_outage, at))

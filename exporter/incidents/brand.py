@@ -71,6 +71,14 @@ class BrandTally:
         """Return the outages by venue."""
         return {venue_id: one.outage for venue_id, one in self.summaries.items() if one.outage is not None}
 
+    def failing_since(self, outage: Outage) -> float:
+        """Return since when the brand fails, epoch seconds, with an outage of it or of a venue that is part of that.
+
+        A venue that was stale before has an outage of its own.
+        """
+        mine = (one.outage.since for one in self.summaries.values() if one.outage is not None and not one.is_stale)
+        return min((outage.since, *mine))
+
 
 class BrandAssessment(NamedTuple):
     """What is decided about a brand; it has to be assessed again at `look_again_at`, epoch seconds."""
@@ -110,13 +118,16 @@ def _unreachable(
 ) -> bool:
     incident = ledger.now.get(_UNREACHABLE)
     most_fail = tally.failing >= MANY_FAILING and tally.failing > tally.read
-    # A single venue shows that the brand is lost only as its list fails too; by then that may have been said of it.
+    # By the time a single venue shows that the brand is lost, that may have been said of the venue.
+    is_said = tally.stale > 0 and tally.failing <= tally.stale
     nothing_works = state.outage is not None and tally.failing > tally.stale and not tally.read
-    if state.login_outage is not None:
-        kind, delay, outage = IncidentKind.LOGIN_FAILING, LOGIN_SECONDS, state.login_outage
-    elif most_fail or nothing_works:
-        outage = state.outage or next(iter(tally.outages().values()))
-        kind, delay = IncidentKind.BRAND_UNREACHABLE, stale_after
+    login = state.login_outage
+    if login is not None and login.reason.is_configuration:
+        kind, delay, outage, began_at = IncidentKind.LOGIN_FAILING, LOGIN_SECONDS, login, login.since
+    elif most_fail or nothing_works or (login is not None and not is_said):
+        # A login that nobody answers is part of the outage, however it is noticed first.
+        outage = login or state.outage or next(iter(tally.outages().values()))
+        kind, delay, began_at = IncidentKind.BRAND_UNREACHABLE, stale_after, tally.failing_since(outage)
     elif (
         incident is not None and incident.kind is IncidentKind.BRAND_UNREACHABLE and not tally.read and tally.summaries
     ):
@@ -124,7 +135,6 @@ def _unreachable(
     else:
         ledger.end(_UNREACHABLE, Ended.RECOVERED)
         return False
-    began_at = outage.since
     if incident is not None and incident.kind is IncidentKind.LOGIN_FAILING and kind is not incident.kind:
         # The login works again. Whether the venues do is not known before their next polls.
         ledger.end(_UNREACHABLE, Ended.RECOVERED)

@@ -148,8 +148,8 @@ class History:
         ]
         self.take(self.judge.after_discovery(self.brand, self.now, facts, gone=gone))
 
-    def fail_login(self) -> None:
-        self.discover(Failure(Reason.CREDENTIALS, "Invalid credentials", self.now, brand_wide=True))
+    def fail_login(self, reason: Reason = Reason.CREDENTIALS, message: str = "Invalid credentials") -> None:
+        self.discover(Failure(reason, message, self.now, brand_wide=True))
 
     def restart(self, seconds: float = 60.0) -> None:
         """Let the process be away for a while, and begin again with what is stored."""

@@ -7,7 +7,7 @@ import pytest
 from history import History, Service, firing, resolved
 
 from exporter.incidents import BrandFacts
-from exporter.model import Discovery, Failure, LoggedIn, Reason, VenueState
+from exporter.model import BrandState, Discovery, Failure, LoggedIn, Reason, VenueState
 
 STALE, UNREACHABLE, LOGIN = "venue_data_stale", "brand_unreachable", "login_failing"
 BRAND = "tandir-group"
@@ -277,6 +277,62 @@ def test_a_login_that_works_again_at_once_is_nobodys_business() -> None:
     history.discover(LoggedIn(history.now))
     history.run(600)
     assert history.said() == []
+
+
+@pytest.mark.parametrize("venues", [1, 4])
+def test_an_outage_in_which_the_token_runs_out_is_one_brand_that_cannot_be_reached(venues: int) -> None:
+    history = History(venues)
+    history.run(60)
+    lost_at = history.now.wall
+    history.lose()
+    history.run(120)
+    history.fail_login(Reason.GATEWAY, "Service unavailable")
+    history.run(400)
+    assert history.said() == [firing(UNREACHABLE, BRAND)]
+    [incident] = history.brand.incidents.values()
+    assert incident.began_at == lost_at
+    assert incident.details["reason"] == "gateway"
+    history.discover(LoggedIn(history.now))
+    assert history.said() == []
+    history.find()
+    history.run(60)
+    assert history.said() == [resolved(UNREACHABLE, BRAND, "recovered")]
+    assert history.incidents() == []
+
+
+def test_an_outage_at_the_start_is_a_brand_that_cannot_be_reached() -> None:
+    history = History()
+    history.brand, history.states = BrandState(BRAND), {}
+    history.fail_login(Reason.CONNECTION, "Connection refused")
+    history.wait(400)
+    assert history.said() == [firing(UNREACHABLE, BRAND)]
+
+
+def test_a_stale_only_venue_stays_the_one_incident_as_the_token_runs_out() -> None:
+    history = History()
+    history.run(60)
+    history.lose()
+    history.run(400)
+    history.fail_login(Reason.TIMEOUT, "no answer in time")
+    history.run(600)
+    assert history.said() == [firing(STALE, "1")]
+
+
+def test_credentials_that_are_refused_after_an_outage_are_a_login_that_fails() -> None:
+    history = History(venues=4)
+    history.run(60)
+    history.lose()
+    history.fail_login(Reason.GATEWAY, "Service unavailable")
+    history.run(400)
+    history.fail_login()
+    history.run(400)
+    assert [(said.event, said.kind) for said in history.said()] == [
+        ("firing", UNREACHABLE),
+        ("resolved", UNREACHABLE),
+        ("firing", LOGIN),
+    ]
+    [incident] = history.brand.incidents.values()
+    assert incident.details["remedy"] == Reason.CREDENTIALS.remedy
 
 
 # Token and clock
