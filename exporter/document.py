@@ -115,6 +115,12 @@ class Document:
         return ConfigProblem(f"{name}:{line}: {way.removeprefix('.')}" if line else name, message)
 
 
+def reading_order(fault: ConfigProblem) -> list[str]:
+    """Return a key that sorts faults by file and line."""
+    # Filled up rather than made numbers of: Python refuses to for those of thousands of digits.
+    return [part.zfill(9) if part.isdecimal() else part for part in re.split(r"(\d+)", str(fault))]
+
+
 def stamps(files: Iterable[Path]) -> Stamps:
     """Return the stamp of each file; a link is followed, as Kubernetes replaces mounted files by moving one."""
     return {path: _stamp(path) for path in files}

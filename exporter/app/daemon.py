@@ -14,7 +14,7 @@ import structlog
 from exporter import __version__
 from exporter.app import translate
 from exporter.app.monitors import STOP_SECONDS, BrandMonitors
-from exporter.app.notifications import StationNames, channel_settings, check_channels, goes_on, problems, routes
+from exporter.app.notifications import StationNames, channel_settings, goes_on, problems, routes
 from exporter.app.registry import ViewRegistry
 from exporter.app.service import SERVICE, ServiceMonitor
 from exporter.app.services import Intervals, Services
@@ -64,7 +64,7 @@ class Daemon:
 
     def __init__(self, load: Callable[[], Settings], output: Output, clock: Clock, *, revision: str = "") -> None:
         self._load, self._output, self._clock = load, output, clock
-        self.settings = self._load_checked()
+        self.settings = self._load()
         self._log = structlog.get_logger(__name__)
         self._reloading = Lock()
         self._starting = True
@@ -237,7 +237,7 @@ class Daemon:
             if self._stopping.is_set():
                 return None
             try:
-                settings = self._load_checked()
+                settings = self._load()
                 self._refuse_what_needs_a_restart(settings)
             except ConfigError as error:
                 self._reload_successful = False
@@ -252,11 +252,6 @@ class Daemon:
             self.exposition.expire_telemetry()
             self._log.info("config.reloaded", brands=[monitor.settings.brand for monitor in self._monitors])
             return None
-
-    def _load_checked(self) -> Settings:
-        settings = self._load()
-        check_channels(settings)
-        return settings
 
     def _refuse_what_needs_a_restart(self, settings: Settings) -> None:
         now = self.settings

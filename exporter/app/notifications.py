@@ -8,14 +8,11 @@ from datetime import tzinfo
 from zoneinfo import ZoneInfo
 
 from exporter.config import Settings
-from exporter.config.environment import UNNAMED
 from exporter.config.settings import Brand, Channel
-from exporter.errors import ConfigError, ConfigProblem
 from exporter.model import Incident, IncidentKind, Venue
 from exporter.notify.channel import ChannelSettings
 from exporter.notify.messages import Renderer
 from exporter.notify.plan import Timing
-from exporter.notify.transport import problem_of
 from exporter.outbox import Route, key
 from exporter.store import Store
 from exporter.views import BrandView, ChannelState, VenueView
@@ -90,17 +87,6 @@ def routes(settings: Settings) -> list[Route]:
     ]
 
 
-def check_channels(settings: Settings) -> None:
-    """Raise ConfigError with every channel whose URL no message can be sent to; nothing is sent."""
-    faults = [
-        ConfigProblem(_place(index, channel), f"channel {channel.name}: {problem}")
-        for index, channel in enumerate(settings.notifications.channels)
-        if (problem := problem_of(channel.url.get_secret_value()))
-    ]
-    if faults:
-        raise ConfigError(faults)
-
-
 def goes_on(incident: Incident, firing: Iterable[Incident]) -> bool:
     """Return whether an incident is known to go on, so that people may be reminded of it.
 
@@ -130,12 +116,6 @@ def problems(
             yield f"brand {brand.state.brand}: login or venue list fails"
     for name in sorted({view.state.venue.brand for view in venues if view.stale}):
         yield f"brand {name}: data is too old"
-
-
-def _place(index: int, channel: Channel) -> str:
-    """Return where the URL of a channel is configured: that of the unnamed one is usually in the environment."""
-    place = f"notifications.channels[{index}].url"
-    return f"CLOPOS_NOTIFY_URL, or {place}" if channel.name == UNNAMED else place
 
 
 def _brands(settings: Settings, channel: Channel) -> list[str]:

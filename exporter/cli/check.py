@@ -9,13 +9,13 @@ from pathlib import Path
 
 import click
 
-from exporter.app.notifications import check_channels
 from exporter.cli import fetch, options
 from exporter.clock import format_duration
 from exporter.clopos.client import Client, Listing
 from exporter.config import Brand, Ignored, Settings
 from exporter.errors import CloposError, ConfigError, ConfigProblem
 from exporter.masking import escape_controls
+from exporter.notify.transport import problem_of
 from exporter.web.webconfig_file import load as load_web_config
 
 
@@ -30,10 +30,9 @@ def command(*, config_file: Path | None, web_config_file: Path | None, offline: 
     anything failed.
     """
     with options.every_fault() as collect:
-        settings = collect(lambda: options.settings(config_file, on_warning=_warn))
+        settings = collect(lambda: options.settings(config_file, problem_of_channel=problem_of, on_warning=_warn))
         collect(lambda: load_web_config(web_config_file) if web_config_file else None)
         if settings:
-            collect(lambda: check_channels(settings))
             collect(lambda: _check_state(settings.state.path))
     assert settings is not None  # noqa: S101 - or every_fault would have raised
     click.echo(f"configuration  ok: {_count(len(settings.brands), 'brand')}")

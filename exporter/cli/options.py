@@ -52,7 +52,7 @@ config_file = flag(
     "config.file",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Configuration in YAML; one brand needs none, see the CLOPOS_* variables in the README.",
+    help="Configuration in YAML; one brand needs none, see the CLOPOS_* variables in docs/configuration.md.",
 )
 auto_reload_interval = flag(
     "config.auto-reload-interval",
@@ -123,6 +123,7 @@ def settings(
     *,
     shard: int | None = None,
     total_shards: int | None = None,
+    problem_of_channel: Callable[[str], str | None] = lambda _url: None,
     on_warning: Callable[[ConfigProblem], None] = lambda _fault: None,
     on_file: Callable[[Path], None] = lambda _path: None,
 ) -> Settings:
@@ -135,6 +136,7 @@ def settings(
         take_secrets(os.environ) if environ is None else environ,
         {"shard": shard, "total_shards": total_shards},
         flag_variables=VARIABLES,
+        problem_of_channel=problem_of_channel,
         on_warning=on_warning,
         on_file=on_file,
     )

@@ -20,6 +20,7 @@ from exporter.cli import options
 from exporter.clock import Clock
 from exporter.config import Settings, take_secrets
 from exporter.errors import ConfigProblem
+from exporter.notify.transport import problem_of
 from exporter.scheduling.pool import raise_open_files_limit
 from exporter.web.addresses import Address, listen, parse_address
 from exporter.web.endpoints import create_app
@@ -88,6 +89,7 @@ def command(
                 environ,
                 shard=shard,
                 total_shards=total_shards,
+                problem_of_channel=problem_of,
                 on_warning=on_warning,
                 on_file=found.append,
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import date
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 
 from exporter.config.settings import CLOPOS_REQUESTS_PER_MINUTE, FROM_FILE, Ignored, Settings
 from exporter.config.sharding import ordinal
-from exporter.config.values import is_insecure
+from exporter.config.values import is_apprise_url, is_insecure
 from exporter.document import Document, Keys, Origin, shown
 
 _LARGEST_FILE = 64 * 1024
@@ -75,6 +75,14 @@ def check(document: Document) -> None:
     if isinstance(state, dict) and state.get("path") is not None and state.get("url") is not None:
         document.fault(("state", "url"), "path is given as well: keep one of the two")
     _check_shard(document)
+
+
+def check_urls_of_channels(document: Document, problem_of: Callable[[str], str | None]) -> None:
+    """Note as faults the URLs of channels that no message can be sent to; nothing is sent."""
+    for keys, channel in _mappings(document, "notifications", "channels"):
+        url = channel.get("url")
+        if isinstance(url, str) and url != _UNREAD_URL and is_apprise_url(url) and (problem := problem_of(url)):
+            document.fault((*keys, "url"), problem)
 
 
 def warn(document: Document, settings: Settings, today: date) -> None:

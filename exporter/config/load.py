@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Callable, Collection, Mapping
 from datetime import date
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from exporter.config import environment
-from exporter.config.checks import check, resolve, warn, warn_of_readers
+from exporter.config.checks import check, check_urls_of_channels, resolve, warn, warn_of_readers
 from exporter.config.settings import (
     FROM_FILE,
     Brand,
@@ -26,7 +25,7 @@ from exporter.config.settings import (
     State,
     VenueSettings,
 )
-from exporter.document import SENTENCES, Document, Keys, Origin, read
+from exporter.document import SENTENCES, Document, Keys, Origin, read, reading_order
 from exporter.errors import ConfigError, ConfigProblem
 from exporter.model import EMPTY
 
@@ -71,6 +70,7 @@ def load(
     flags: Mapping[str, Any] = EMPTY,
     *,
     flag_variables: Collection[str] = (),
+    problem_of_channel: Callable[[str], str | None] = lambda _url: None,
     on_warning: Callable[[ConfigProblem], None] = lambda _fault: None,
     on_file: Callable[[Path], None] = lambda _path: None,
 ) -> Settings:
@@ -78,7 +78,8 @@ def load(
 
     `flags` maps the path of a setting, as `state.path`, to a value. Relative paths begin at the file's folder, those of
     the environment and the flags at the working directory. `flag_variables` are the environment variables that stand
-    for flags, so that a misspelt one is noticed. `on_warning` gets what is accepted and probably not meant, `on_file`
+    for flags, so that a misspelt one is noticed. `problem_of_channel` returns what is wrong with the URL of a channel,
+    None for nothing. `on_warning` gets what is accepted and probably not meant, `on_file`
     each file that is read. Raises ConfigError with every fault.
     """
     if path:
@@ -91,6 +92,7 @@ def load(
     for file in document.files:
         on_file(file)
     check(document)
+    check_urls_of_channels(document, problem_of_channel)
     try:
         settings = Settings.model_validate(document.data)
     except ValidationError as error:
@@ -98,9 +100,9 @@ def load(
             keys = tuple(key for key in found["loc"] if key != "[key]")
             document.fault(keys, _message(keys, found, guess=number < MOST_GUESSES))
     if document.faults:
-        raise ConfigError(sorted(set(document.faults), key=_reading_order))
+        raise ConfigError(sorted(set(document.faults), key=reading_order))
     warn(document, settings, date.today())  # noqa: DTZ011 - a day more or less does not matter to a warning
-    for fault in sorted(document.warnings, key=_reading_order):
+    for fault in sorted(document.warnings, key=reading_order):
         on_warning(fault)
     return settings
 
@@ -137,8 +139,3 @@ def from_file(section: str) -> tuple[str, ...]:
     if section == "brands":
         return FROM_FILE
     return ("url",) if "url" in SECTIONS[section][0].model_fields else ()
-
-
-def _reading_order(fault: ConfigProblem) -> list[str]:
-    # Filled up rather than made numbers of: Python refuses to for those of thousands of digits.
-    return [part.zfill(9) if part.isdecimal() else part for part in re.split(r"(\d+)", str(fault))]

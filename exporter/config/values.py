@@ -115,8 +115,13 @@ def is_insecure(address: str) -> bool:
         return name.removesuffix(".") != "localhost"
 
 
+def is_apprise_url(text: str) -> bool:
+    """Return whether a text has the form of an Apprise URL."""
+    return re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*://[!-~]+", text) is not None
+
+
 def _channel_url(url: Secret) -> Secret:
-    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*://[!-~]+", url.get_secret_value()):
+    if not is_apprise_url(url.get_secret_value()):
         raise ValueError("must be an Apprise URL, such as tgram://token/chat")
     return url
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import re
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -18,6 +19,7 @@ from exporter.web.webconfig import ALWAYS_ON, CIPHERS, CLIENT_AUTH, CURVES, DEFA
 
 _VERSION, _UTC_TIME, _LONG = 0xA0, 0x17, 0x80  # the tags of a certificate's version and times; long lengths of DER
 
+_NO_KEY = "holds no private key in PEM form without a pass phrase"
 _VERSIONS = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}
 
 
@@ -48,6 +50,31 @@ def make_context(tls: TLSServer) -> ssl.SSLContext:
     _load_client_ca(context, tls)
     context.verify_mode = CLIENT_AUTH[tls.client_auth_type]
     return context
+
+
+def problems(tls: TLSServer) -> Iterator[UnusableError]:
+    """Yield why the files and texts that the section names cannot be used, as far as it names any."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    # Where both are given, that is the fault.
+    has_cert, has_key = (
+        (tls.cert is None) is not (tls.cert_file is None),
+        (tls.key is None) is not (tls.key_file is None),
+    )
+    alone = [*([_certificate] if has_cert else []), *([_private_key] if has_key else [])]
+    found = list(_raised(alone, tls))
+    yield from found
+    if has_cert and has_key and not found:
+        yield from _raised([partial(_load_certificate, context)], tls)
+    if tls.client_ca is None or tls.client_ca_file is None:
+        yield from _raised([partial(_load_client_ca, context)], tls)
+
+
+def _raised(checks: Iterable[Callable[[TLSServer], object]], tls: TLSServer) -> Iterator[UnusableError]:
+    for check in checks:
+        try:
+            check(tls)
+        except UnusableError as error:
+            yield error
 
 
 def client_ca(tls: TLSServer) -> str:
@@ -113,11 +140,22 @@ def _plain(kind: str, name: str) -> str:
     return str(ip_address(name)) if kind == "IP Address" else name
 
 
-def _load_certificate(context: ssl.SSLContext, tls: TLSServer) -> None:
-    certificate = _text("cert", tls.cert, tls.cert_file)
-    key = _text("key", None if tls.key is None else tls.key.get_secret_value(), tls.key_file)
-    if not _holds_certificate(certificate):
+def _certificate(tls: TLSServer) -> str:
+    text = _text("cert", tls.cert, tls.cert_file)
+    if not _holds_certificate(text):
         raise UnusableError(_given("cert", tls.cert), "holds no certificate in PEM form")
+    return text
+
+
+def _private_key(tls: TLSServer) -> str:
+    text = _text("key", None if tls.key is None else tls.key.get_secret_value(), tls.key_file)
+    if "PRIVATE KEY-----" not in text:
+        raise UnusableError(_given("key", tls.key), _NO_KEY)
+    return text
+
+
+def _load_certificate(context: ssl.SSLContext, tls: TLSServer) -> None:
+    certificate, key = _certificate(tls), _private_key(tls)
     try:
         with _as_file(certificate) as certificate_path, _as_file(key) as key_path:
             # Without a password OpenSSL would ask for one on the terminal.
@@ -125,7 +163,7 @@ def _load_certificate(context: ssl.SSLContext, tls: TLSServer) -> None:
     except ssl.SSLError as error:
         if error.reason == "KEY_VALUES_MISMATCH":
             raise UnusableError(_given("key", tls.key), "does not belong to the certificate") from None
-        raise UnusableError(_given("key", tls.key), "holds no private key in PEM form without a pass phrase") from None
+        raise UnusableError(_given("key", tls.key), _NO_KEY) from None
 
 
 def _load_client_ca(context: ssl.SSLContext, tls: TLSServer) -> None:

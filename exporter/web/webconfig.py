@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 import ssl
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Annotated, Self, TypeVar
+from typing import Annotated
 
 import bcrypt
 from pydantic import (
@@ -20,9 +20,7 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationInfo,
-    model_validator,
 )
-from pydantic_core import PydanticCustomError
 
 from exporter.clock import parse_duration
 from exporter.document import Section, shown
@@ -69,16 +67,6 @@ _NO_PATH = re.compile("[\0\ud800-\udfff]")
 _GO_LONGEST = 2**63 / 1e9
 """Seconds of the longest duration that exporter-toolkit can read."""
 _BCRYPT = re.compile(r"\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{53}")
-
-
-_S = TypeVar("_S", bound=Section)
-
-
-def _without_faults(section: _S, faults: Iterable[tuple[str, str]]) -> _S:
-    """Return the section, or raise every fault of it, each with its key."""
-    if found := dict(faults):
-        raise PydanticCustomError("together", "does not fit together", {"faults": found})
-    return section
 
 
 def _in_folder(path: Path, info: ValidationInfo) -> Path:
@@ -152,6 +140,12 @@ def _interval(value: object) -> object:
     return seconds
 
 
+def _burst(burst: int, info: ValidationInfo) -> int:
+    if info.data.get("interval") and not burst:
+        raise ValueError("must be 1 or more: a limit with burst 0 refuses every request")
+    return burst
+
+
 def _bcrypt_hash(secret: SecretStr) -> SecretStr:
     text = secret.get_secret_value()
     match = _BCRYPT.fullmatch(text)
@@ -191,27 +185,24 @@ class TLSServer(Section):
     prefer_server_cipher_suites: bool = True
     curve_preferences: Annotated[tuple[Curve, ...], AfterValidator(_one_curve)] = ()
 
-    @model_validator(mode="after")
-    def _check_what_belongs_together(self) -> Self:
-        return _without_faults(self, self._faults())
-
-    def _faults(self) -> Iterator[tuple[str, str]]:
+    def contradictions(self, faulty: Collection[str] = ()) -> Iterator[tuple[str, str]]:
+        """Yield what does not fit together, each with its key; `faulty` keys are given too, with unusable values."""
+        given = self.model_fields_set.union(faulty)
         for inline in ("cert", "key", "client_ca"):
-            if self._has(inline) and self._has(f"{inline}_file"):
+            if given >= {inline, f"{inline}_file"}:
                 yield inline, f"and {inline}_file are both given: keep one"
-            elif self.is_enabled and inline != "client_ca" and not self._has(inline, f"{inline}_file"):
+            elif given and inline != "client_ca" and given.isdisjoint({inline, f"{inline}_file"}):
                 yield f"{inline}_file", "is missing: TLS needs a certificate and its key"
         if self.min_version > self.max_version:
             yield "min_version", f"{self.min_version} is above max_version {self.max_version}"
+        if "client_auth_type" in faulty:
+            return
         if CLIENT_AUTH[self.client_auth_type] is ssl.CERT_NONE:
             for key in ("client_ca", "client_ca_file", "client_allowed_sans"):
-                if self._has(key):
+                if key in given:
                     yield key, "is of no use without client_auth_type: RequireAndVerifyClientCert"
-        elif not self._has("client_ca", "client_ca_file"):
+        elif given.isdisjoint({"client_ca", "client_ca_file"}):
             yield "client_ca_file", f"is missing: client_auth_type {self.client_auth_type} needs the CA of the clients"
-
-    def _has(self, *keys: str) -> bool:
-        return not self.model_fields_set.isdisjoint(keys)
 
     @property
     def is_enabled(self) -> bool:
@@ -230,13 +221,7 @@ class RateLimit(Section):
     """A token bucket over all requests but those to the health paths; `interval` in seconds, 0 for no limit."""
 
     interval: Annotated[float, BeforeValidator(_interval)] = 0.0
-    burst: Annotated[int, Field(ge=0)] = 0
-
-    @model_validator(mode="after")
-    def _let_somebody_in(self) -> Self:
-        if self.interval and not self.burst:
-            return _without_faults(self, [("burst", "must be 1 or more: a limit with burst 0 refuses every request")])
-        return self
+    burst: Annotated[int, Field(ge=0, validate_default=True), AfterValidator(_burst)] = 0
 
 
 def _user_names(users: dict[str, SecretStr]) -> dict[str, SecretStr]:
@@ -255,9 +240,3 @@ class WebConfig(Section):
     basic_auth_users: Annotated[dict[str, PasswordHash], AfterValidator(_user_names)] = Field(default_factory=dict)
     read_only_users: frozenset[str] = frozenset()
     """Users that may not reload: an extension, which exporter-toolkit's own format does not have."""
-
-    @model_validator(mode="after")
-    def _know_read_only_users(self) -> Self:
-        unknown = sorted(self.read_only_users - self.basic_auth_users.keys())
-        faults = [("read_only_users", f"{name!r} is not one of basic_auth_users") for name in unknown[:1]]
-        return _without_faults(self, faults)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import structlog
 from pydantic import BaseModel, ValidationError
 
-from exporter.document import SENTENCES, Document, Keys, Stamps, read, stamps
+from exporter.document import SENTENCES, Document, Keys, Stamps, read, reading_order, shown, stamps
 from exporter.errors import ConfigError, ConfigProblem
 from exporter.web import tls
 from exporter.web.webconfig import CLIENT_AUTH, HTTPServer, RateLimit, TLSServer, WebConfig
@@ -50,20 +50,18 @@ def load(path: Path) -> LoadedWebConfig:
     """
     read_from = stamps([path])
     document = read(path)
-    if document.faults:
-        raise ConfigError(document.faults)
-    try:
-        config = WebConfig.model_validate(document.data, context={"folder": path.parent})
-    except ValidationError as error:
-        _explain(error, document)
-        raise ConfigError(sorted(document.faults)) from None
-    section = config.tls_server_config
+    _check_read_only_users(document)
+    config, section = _validate(document, path.parent)
+    for error in tls.problems(section):
+        document.fault(("tls_server_config", error.key), str(error))
+    if document.faults or config is None:
+        raise ConfigError(sorted(set(document.faults), key=reading_order))
     read_from |= stamps(tls.files(section))
     try:
         context = tls.make_context(section) if section.is_enabled else None
         client_ca = tls.client_ca(section)
         expires_at = tls.certificate_expires_at(section) if section.is_enabled else None
-    except tls.UnusableError as error:
+    except tls.UnusableError as error:  # changed just now
         document.fault(("tls_server_config", error.key), str(error))
         raise ConfigError(document.faults) from None
     return LoadedWebConfig(config, context, client_ca, read_from, expires_at)
@@ -170,18 +168,45 @@ def _weaker(old: LoadedWebConfig, new: LoadedWebConfig) -> Iterator[tuple[str, s
         yield "rate_limit", "the limit is removed by a restart only"
 
 
-def _explain(error: ValidationError, document: Document) -> None:
+def _check_read_only_users(document: Document) -> None:
+    users, readers = (document.data.get(key) for key in ("basic_auth_users", "read_only_users"))
+    for index, name in enumerate(readers if isinstance(readers, list) else ()):
+        if isinstance(name, str) and not (isinstance(users, dict) and name in users):
+            document.fault(("read_only_users", index), f"{shown(name)} is not one of basic_auth_users")
+
+
+def _validate(document: Document, folder: Path) -> tuple[WebConfig | None, TLSServer]:
+    """Return the configuration, None where it has faults, and what its TLS section says apart from those."""
+    context = {"folder": folder}
+    config, section, faulty = None, TLSServer(), set[str]()
+    try:
+        config = WebConfig.model_validate(document.data, context=context)
+        section = config.tls_server_config
+    except ValidationError as error:
+        places = _explain(error, document)
+        given = document.data.get("tls_server_config")
+        if isinstance(given, dict):
+            faulty = {str(keys[1]) for keys in places if keys[0] == "tls_server_config"}
+            usable = {key: value for key, value in given.items() if key not in faulty}
+            section = TLSServer.model_validate(usable, context=context)
+    for key, message in section.contradictions(faulty & TLSServer.model_fields.keys()):
+        document.fault(("tls_server_config", key), message)
+    return config, section
+
+
+def _explain(error: ValidationError, document: Document) -> list[Keys]:
+    """Note each fault, and return their places."""
+    places: list[Keys] = []
     for problem in error.errors(include_url=False, include_input=False):
         keys: Keys = problem["loc"]
-        context = problem.get("ctx", {})
-        if problem["type"] == "together":
-            for key, message in context["faults"].items():
-                document.fault((*keys, key), message)
-        elif problem["type"] == "extra_forbidden":
+        if problem["type"] == "extra_forbidden":
             document.fault(keys, _unknown(str(keys[-1]), list(_KNOWN[keys[:-1]].model_fields)))
         else:
+            context = problem.get("ctx", {})
             message = str(context["error"]) if "error" in context else problem["msg"]
             document.fault(keys, SENTENCES.get(problem["type"], message))
+        places.append(keys)
+    return places
 
 
 def _unknown(key: str, known: list[str]) -> str:

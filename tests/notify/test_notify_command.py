@@ -114,18 +114,33 @@ def test_check_names_every_channel_that_cannot_work_and_sends_nothing(tmp_path: 
     )
     result = run("check", "--offline", "--config.file", config)
     assert result.exit_code == 1
-    assert "notifications.channels[0].url: channel shift: names no chat" in result.output
-    assert "notifications.channels[2].url: channel boss: the service 'marked-service' is not known" in result.output
+    assert "notifications.channels[0].url: names no chat" in result.output
+    assert "notifications.channels[2].url: the service 'marked-service' is not known" in result.output
     assert TOKEN not in result.output
     assert "marked-token" not in result.output
     assert service.seen == []
+
+
+@pytest.mark.parametrize("command", [("check", "--offline"), ("serve",)])
+def test_the_url_of_a_channel_is_named_with_its_line_beside_other_faults(
+    tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    path = tmp_path / "clopos.yml"
+    path.write_text(
+        "brands: [{brand: tandir-group, token: eyJ}]\n"
+        "notifications:\n  channels:\n    - name: shift\n      url: foo://bar\n      colour: red\n"
+    )
+    result = run(*command, "--config.file", str(path))
+    assert result.exit_code == 1
+    assert f"{path}:5: notifications.channels[0].url: the service 'foo' is not known" in result.output
+    assert f"{path}:6: notifications.channels[0].colour: is not known here" in result.output
 
 
 def test_check_names_the_variable_of_a_url_that_cannot_work() -> None:
     env = {f"CLOPOS_{key.upper()}": value for key, value in BRAND.items()}
     result = run("check", "--offline", env={**env, "CLOPOS_NOTIFY_URL": f"tgram://{TOKEN}"})
     assert result.exit_code == 1
-    assert "CLOPOS_NOTIFY_URL, or notifications.channels[0].url: channel default: names no chat" in result.output
+    assert "CLOPOS_NOTIFY_URL: names no chat" in result.output
 
 
 def test_settings_become_routes_and_channels(tmp_path: Path) -> None:

@@ -161,7 +161,10 @@ def test_what_can_be_honoured_is_accepted(folder: Path, text: str) -> None:
         ("junk", ": must hold keys and values"),
         ("tls_server_config: [1]", ":1: tls_server_config: must hold keys and values"),
         ("a: [", ":1: is not YAML"),
-        ("basic_auth_users: {a: 1, a: 1}", ":1: basic_auth_users.a: line 1 says it again: keep one of the two"),
+        (
+            f"basic_auth_users: {{a: {HASH}, a: {HASH}}}",
+            ":1: basic_auth_users.a: line 1 says it again: keep one of the two",
+        ),
         ("tls_server_config: {key_file: server.key}", ":1: tls_server_config.cert_file: is missing"),
         ("tls_server_config: {cert_file: server.pem}", ":1: tls_server_config.key_file: is missing"),
         (TLS + "cert: x}", ":1: tls_server_config.cert: and cert_file are both given: keep one"),
@@ -209,7 +212,7 @@ def test_what_can_be_honoured_is_accepted(folder: Path, text: str) -> None:
         (f"basic_auth_users: {{alice: $2y$31{HASH[6:]}}}", ":1: basic_auth_users.alice: has cost 31"),
         (f"basic_auth_users: {{alice: $2y$04${'.' * 21}z{'.' * 31}}}", ":1: basic_auth_users.alice: is not a bcrypt"),
         (f'basic_auth_users: {{"a:b": {HASH}}}', ":1: basic_auth_users: 'a:b' is no user name"),
-        (f"basic_auth_users: {{a: {HASH}}}\nread_only_users: [b]", ":2: read_only_users: 'b' is not one of basic_auth"),
+        (f"basic_auth_users: {{a: {HASH}}}\nread_only_users: [b]", ":2: read_only_users[0]: 'b' is not one of basic_"),
         ("rate_limit: {interval: fast, burst: 1}", ":1: rate_limit.interval: 'fast' is not a duration"),
         ("rate_limit: {interval: 1s}", ":1: rate_limit.burst: must be 1 or more"),
         ("rate_limit: {interval: 1s, burst: many}", ":1: rate_limit.burst: must be a whole number"),
@@ -233,6 +236,40 @@ def test_every_mistake_is_named_at_once(folder: Path) -> None:
           alice: secret-1
         """
     assert [fault.split(": ")[0] for fault in faults(folder, text)] == [":4", ":5", ":7", ":9"]
+
+
+def test_faults_of_values_users_and_files_are_named_at_once_in_the_order_of_the_file(folder: Path) -> None:
+    text = """\
+        tls_server_config:
+          cert_file: none.pem
+          key_file: none.key
+          client_ca_file: none-ca.pem
+          client_auth_type: RequireAndVerifyClientCert
+          min_version: TLS11
+        basic_auth_users:
+          alice: secret-1
+          alice: secret-2
+        read_only_users:
+          - zoe
+          - alice
+          - adam
+        """
+    assert [fault.partition(": ")[2].partition(" ")[0] for fault in faults(folder, text)] == [
+        "tls_server_config.cert_file:",
+        "tls_server_config.key_file:",
+        "tls_server_config.client_ca_file:",
+        "tls_server_config.min_version:",
+        "basic_auth_users.alice:",
+        "basic_auth_users.alice:",
+        "read_only_users[0]:",
+        "read_only_users[2]:",
+    ]
+
+
+def test_a_key_that_does_not_fit_is_named_beside_a_value_that_is_wrong(folder: Path) -> None:
+    text = "tls_server_config: {cert_file: server.pem, key_file: junk.pem, min_version: TLS11, client_ca: x}"
+    named = [fault.split(": ")[1] for fault in faults(folder, text)]
+    assert named == [f"tls_server_config.{key}" for key in ("client_ca", "client_ca", "key_file", "min_version")]
 
 
 def test_a_file_that_is_not_there_is_one_line(folder: Path) -> None:
