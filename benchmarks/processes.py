@@ -55,7 +55,7 @@ class Exporter:
 
     def until_read(self) -> None:
         """Wait until every venue has been polled, and what follows on that is done: a full garbage collection."""
-        while "exporter.first_round" not in self.log.read_text():
+        while b"exporter.first_round" not in self.log.read_bytes():  # The last line may be half a letter.
             time.sleep(0.2)
         time.sleep(IDLE_SECONDS)
 
@@ -145,7 +145,7 @@ def _port(text: str) -> str | None:
 def _until(output: Path, found: Callable[[str], str | None]) -> str:
     """Wait until something is found in what a program has written."""
     end = time.monotonic() + START_SECONDS
-    while (what := found(output.read_text())) is None:
+    while (what := found(output.read_text(errors="replace"))) is None:
         if time.monotonic() > end:
             raise TimeoutError(output.read_text())
         time.sleep(0.005)
