@@ -223,7 +223,7 @@ def _differences(station_state: StationState, station: Station, at: Instant) -> 
         nothing_else = False
         if station_state.status is not None:
             event = Event.STATION_ACTIVATED if station.active else Event.STATION_DEACTIVATED
-            yield event, _previous_for(station_state, at)
+            yield event, _previous_for(station_state, station.updated_at, at)
         elif not station.active:
             yield Event.STATION_FOUND_INACTIVE, {}
     if station.name != old.name:
@@ -241,10 +241,17 @@ def _differences(station_state: StationState, station: Station, at: Instant) -> 
         yield Event.STATION_TOUCHED, {}
 
 
-def _previous_for(station_state: StationState, at: Instant) -> dict[str, float]:
-    """Return how long the status before lasted: a minimum where it was there when we first looked."""
+def _previous_for(station_state: StationState, edited_at: float | None, at: Instant) -> dict[str, float]:
+    """Return how long the status before lasted: a minimum where it was there when we first looked.
+
+    `edited_at` is when Clopos says that the station was changed, epoch seconds.
+    """
     exact = station_state.last_transition == station_state.since
     seconds = _seconds(station_state.since, station_state.since_monotonic, at)
+    is_between = edited_at is not None and station_state.since <= edited_at < at.wall
+    if edited_at is not None and is_between and (not exact or station_state.since_monotonic is None):
+        # Known until the edit only: polls may have failed since, or the exporter was not running.
+        seconds = round(max(0.0, seconds - (at.wall - edited_at)), 3)
     return {"previous_for_seconds" if exact else "previous_for_at_least_seconds": seconds}
 
 

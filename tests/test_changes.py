@@ -342,6 +342,23 @@ def test_a_complete_poll_leaves_its_figures() -> None:
     assert (state.fresh_at, state.requests, state.restored) == (at(5).monotonic, 2, False)
 
 
+@pytest.mark.parametrize(
+    ("edited_after", "seconds"),
+    [(185.0, 185.0), (-60.0, 289.0), (300.0, 289.0)],
+)
+def test_after_a_restart_a_status_is_known_to_have_lasted_until_clopos_changed_it(
+    edited_after: float, seconds: float
+) -> None:
+    known = after(snapshot(station("1")))
+    assert known.stations is not None
+    stations = {"1": replace(known.stations["1"], since_monotonic=None)}
+    before = replace(known, stations=stations, restored=True)
+    row = station("1", active=False, updated_at=at(edited_after).wall)
+    assert emitted(before, snapshot(row, seconds=289)) == [
+        (Event.STATION_DEACTIVATED, {"previous_for_at_least_seconds": seconds, "detected": "after_restart"})
+    ]
+
+
 def test_changes_found_after_a_restart_say_so_until_the_first_complete_poll() -> None:
     before = replace(after(snapshot(station("1"), station("2"))), restored=True)
     waiting = after(failure(), state=before)
