@@ -76,8 +76,8 @@ class VenueContext:
         station = station_state.station
         details: Mapping[str, Any] = EMPTY
         if prefix == INACTIVE:
-            exact = station_state.last_transition == station_state.since
-            since = {"since": switched_at(station_state)} if exact else {"since_at_least": station_state.since}
+            at, is_exact = holds_since(station_state)
+            since = {"since" if is_exact else "since_at_least": at}
             edited = {} if station.updated_at is None else {"edited_at": station.updated_at}
             details = {**since, **edited}
         self.ledger.hold(
@@ -103,6 +103,13 @@ class VenueContext:
 def is_unclear(station_state: StationState) -> bool:
     """Return whether the newest poll did not say what the status is."""
     return station_state.station.active is None or station_state.missing > 0
+
+
+def holds_since(station_state: StationState) -> tuple[float, bool]:
+    """Return from when the status of a station holds, epoch seconds, and whether it began then rather than before."""
+    if station_state.last_transition == station_state.since:
+        return switched_at(station_state), True
+    return station_state.since, False
 
 
 def switched_at(station_state: StationState) -> float:

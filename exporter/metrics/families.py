@@ -310,7 +310,7 @@ INCIDENT_FAMILIES: tuple[Family[Incident], ...] = (
         "gauge",
         "When what is wrong began.",
         INCIDENT,
-        lambda incident: float(incident.began_at),
+        lambda incident: float(incident.since),
     ),
 )
 

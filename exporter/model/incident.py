@@ -110,6 +110,14 @@ class Incident:
         """Return whether people have been or are being notified of it."""
         return self.fired_at is not None
 
+    @property
+    def since(self) -> float:
+        """Return from when it holds, epoch seconds: for an inactive station, when it was switched."""
+        for key in ("since", "since_at_least"):
+            if isinstance(since := self.details.get(key), float):
+                return since
+        return self.began_at
+
 
 class Ended(StrEnum):
     """How an incident ended: the `ended` of `incident.resolved`."""

@@ -90,7 +90,7 @@ class Renderer:
 
     def _fields(self, notice: Notice, now: float) -> dict[str, str]:
         incident = notice.incident
-        gettext, since = translations(self.language).gettext, self._time(_since(incident), incident, now)
+        gettext, since = translations(self.language).gettext, self._time(incident.since, incident, now)
         if _is_since_minimum(incident):
             since = gettext("{time} or earlier").format(time=since)
         venue = _name(incident.venue.name or incident.venue.id) if incident.venue else _name(incident.brand)
@@ -114,7 +114,7 @@ class Renderer:
         if notice.form is Form.RESOLVED and notice.ended in ENDED:
             return gettext("There will be no more messages about it.")
         fields = self._fields(notice, now)
-        seconds = int((now if notice.ended_at is None else notice.ended_at) - _since(notice.incident))
+        seconds = int((now if notice.ended_at is None else notice.ended_at) - notice.incident.since)
         # With a threshold of 2, 90 minutes stay minutes instead of becoming "1 hour".
         lasted = format_timedelta(
             max(1, seconds // 60 * 60), "minute", threshold=2.0, format="short", locale=self.language
@@ -205,14 +205,6 @@ def _subject(notice: Notice) -> _Subject:
 
 def _by_urgency(notice: Notice) -> tuple[int, bool, float]:
     return (notice.form.value, notice.incident.severity is not Severity.CRITICAL, notice.incident.began_at)
-
-
-def _since(incident: Incident) -> float:
-    """Return from when it holds, epoch seconds: for an inactive station, when it was switched."""
-    for key in ("since", "since_at_least"):
-        if isinstance(since := incident.details.get(key), float):
-            return since
-    return incident.began_at
 
 
 def _is_since_minimum(incident: Incident) -> bool:

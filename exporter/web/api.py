@@ -18,6 +18,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from exporter import __version__
+from exporter.incidents import holds_since
 from exporter.model import Event, Incident, Kind
 from exporter.views import VenueView
 from exporter.web.api_queries import ChangeQuery, IncidentQuery, KeyedQuery, StationQuery, VenueQuery
@@ -192,7 +193,7 @@ def _is_wanted(row: StationItem, query: StationQuery) -> bool:
     return (
         query.status in (None, row.status)
         and query.kind in (None, row.known.station.kind)
-        and (query.since is None or row.known.since >= query.since)
+        and (query.since is None or holds_since(row.known)[0] >= query.since)
     )
 
 

@@ -8,6 +8,7 @@ from math import inf
 from typing import Any, NamedTuple, TypeVar
 
 from exporter.clock import in_utc
+from exporter.incidents import holds_since
 from exporter.journal import with_times
 from exporter.model import Event, Incident, IncidentKind, Kind, Severity, StationState, Topic
 from exporter.views import VenueView
@@ -70,8 +71,8 @@ STATION: Fields[StationItem] = {
     "kind": (Kind, lambda row: row.known.station.kind),
     "status": (StationStatus, lambda row: row.status),
     "printable": (bool | None, lambda row: row.known.station.printable),
-    "since": (datetime, lambda row: _time(row.known.since)),
-    "since_is_minimum": (bool, lambda row: row.known.last_transition != row.known.since),
+    "since": (datetime, lambda row: _time(holds_since(row.known)[0])),
+    "since_is_minimum": (bool, lambda row: not holds_since(row.known)[1]),
     "last_transition": (datetime | None, lambda row: _time(row.known.last_transition)),
     "created_at": (datetime | None, lambda row: _time(row.known.station.created_at)),
     "updated_at": (datetime | None, lambda row: _time(row.known.station.updated_at)),

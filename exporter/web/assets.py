@@ -12,13 +12,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from exporter.clock import iso
+from exporter.incidents import holds_since
 from exporter.model import Incident, Kind
 from exporter.texts import texts_of
 from exporter.web import wording
 from exporter.web.filters import venue_value
 from exporter.web.language import NAMES
 from exporter.web.responses import Endpoint, href
-from exporter.web.troubles import Level, Quiet, Trouble, switched_at
+from exporter.web.troubles import Level, Quiet, Trouble
 from exporter.web.wording import Wording, wording_for
 
 STATIC = {"page.css": "text/css", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}
@@ -51,7 +52,7 @@ def templates(telemetry_path: str, language: str) -> Environment:
         incident_texts=wording.INCIDENTS,
         remedies=wording.REMEDIES,
         advice=_advice(own),
-        switched_at=switched_at,
+        holds_since=holds_since,
         language=language,
         languages=NAMES,
         Level=Level,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import Enum, IntEnum
 from math import inf
 
+from exporter.incidents import holds_since
 from exporter.model import Incident, IncidentKind, Kind, Outage, Reason, Severity, StationState
 from exporter.views import BrandView, VenueView
 
@@ -101,13 +102,13 @@ class Trouble:
     def since(self) -> float:
         """Return from when it holds, epoch seconds."""
         if self.is_inactive and self.stations:
-            return min(switched_at(one)[0] for one in self.stations)
+            return min(holds_since(one)[0] for one in self.stations)
         return self.incident.began_at if self.incident else inf
 
     @property
     def is_since_exact(self) -> bool:
         """Return whether it began at `since` rather than before."""
-        return not self.is_inactive or all(switched_at(one)[1] for one in self.stations)
+        return not self.is_inactive or all(holds_since(one)[1] for one in self.stations)
 
     @property
     def edited_at(self) -> float | None:
@@ -134,11 +135,6 @@ class DataOutage:
     def is_silent(self) -> bool:
         """Return whether Clopos does not answer at all."""
         return self.whole and self.outage.reason in _SILENT
-
-
-def switched_at(one: StationState) -> tuple[float, bool]:
-    """Return from when the status of a station holds, epoch seconds, and whether it was seen to begin then."""
-    return one.since, one.last_transition == one.since
 
 
 def is_current(view: VenueView) -> bool:

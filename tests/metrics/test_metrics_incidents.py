@@ -61,6 +61,11 @@ def test_there_are_no_lines_without_incidents_and_none_are_left_of_those_that_en
     assert kept.columns(()) == [b"", b""]
 
 
+def test_an_incident_of_a_station_started_when_that_was_switched() -> None:
+    switched = replace(firing(1), details={"since": NOON - 100.0})
+    assert float(IncidentLines().columns([switched])[1].split()[-1]) == NOON - 100.0
+
+
 def rendered_anew(incidents: Sequence[Incident]) -> list[bytes]:
     """Return the lines as they are without anything kept."""
     by_age = sorted(incidents, key=lambda incident: incident.began_at)

@@ -59,6 +59,12 @@ class TestStations:
             "ignored": True,
         }
 
+    def test_since_is_when_clopos_switched_a_station(self) -> None:
+        row = replace(GRILL.station, updated_at=GRILL.since - 100)
+        switched = replace(GRILL, station=row, last_transition=GRILL.since)
+        shown = get(FakeSource([venue_view("7", switched)], [brand_view("tandir")]), "/api/v1/stations")
+        assert [one["since"] for one in shown.json["data"]] == ["2023-11-14T21:46:40Z"]
+
     def test_since_is_a_minimum_unless_the_change_was_seen(self, ask: Ask) -> None:
         rows = ask("stations?venue=7").json["data"]
         assert [(row["station"], row["since_is_minimum"]) for row in rows] == [("Grill", True), ("Bar", False)]

@@ -38,6 +38,16 @@ def test_an_incident_says_how_much_a_station_matters_pending_or_firing(
     assert (trouble.level, trouble.kind, trouble.quiet) == (expected, kind, None)
 
 
+def test_a_station_that_was_seen_to_be_switched_is_off_since_it_was_edited() -> None:
+    edited = replace(OFF.station, updated_at=OFF.since - 100)
+    seen = replace(OFF, station=edited, last_transition=OFF.since)
+    (trouble,) = venue_troubles(venue_view("7", seen))
+    assert (trouble.since, trouble.is_since_exact) == (OFF.since - 100, True)
+    first_seen = replace(seen, last_transition=None)
+    (trouble,) = venue_troubles(venue_view("7", first_seen))
+    assert (trouble.since, trouble.is_since_exact) == (OFF.since, False)
+
+
 def test_all_stations_at_once_are_one_trouble() -> None:
     group = incident(IncidentKind.VENUE_NO_ACTIVE_STATION, None, OFF, BAR)
     single = incident(IncidentKind.KITCHEN_STATION_INACTIVE, OFF, covered=True)
