@@ -41,6 +41,9 @@ class Freshness:
         self.outage = brand.state.login_outage or brand.state.outage
         self.venues = len(mine)
         self.answering = sum(is_current(view) for view in mine)
+        failing = bool(mine) and all(view.state.outage is not None for view in mine)
+        self.lost = failing or (not self.answering and self.outage is not None)
+        self.never_read = brand.state.venues is None
         self.oldest = oldest(mine, now)
         self.interval = max((view.interval for view in mine), default=brand.interval)
         self.late = any(is_late(view, now) or view.overdue for view in mine)

@@ -135,6 +135,8 @@ class _Pages:
             back_offices={view.state.venue.brand: view.rules.back_office_url for view in views},
             data_outages=[one for one in outages if one is not outage],
             outage=outage,
+            silent=next((one for one in outages if one.is_silent), None),
+            lost=len({view.state.venue.key for one in outages for view in one.views}),
             service=service,
             listed=LISTED,
             search=search,

@@ -136,6 +136,11 @@ class DataOutage:
         """Return whether Clopos does not answer at all."""
         return self.whole and self.outage.reason in _SILENT
 
+    @property
+    def answers_with_errors(self) -> bool:
+        """Return whether every answer of Clopos is an HTTP 5xx."""
+        return self.whole and self.outage.reason is Reason.GATEWAY
+
 
 def is_current(view: VenueView) -> bool:
     """Return whether what is known of a venue is what holds now."""

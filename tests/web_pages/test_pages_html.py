@@ -61,6 +61,25 @@ class TestOverview:
         assert "Clopos has not answered since 22:10 UTC" in text
         assert "read 3 min ago" in text
 
+    def test_an_outage_of_one_brand_leads_the_headline_before_a_station_of_another(self) -> None:
+        views = [
+            venue_view("7", GRILL, incidents=[incident(IncidentKind.KITCHEN_STATION_INACTIVE, GRILL)]),
+            venue_view("8", BAR, brand="plov", outage=outage()),
+        ]
+        text = get(source(*views, brands=(brand_view("tandir"), brand_view("plov"))), "/").text
+        headline = "Clopos does not answer for plov: 1 of 2 venues is not read; 1 kitchen station is off"
+        title = "Clopos has not answered for plov since 22:10 UTC"
+        assert text.index(headline) < text.index(title) < text.index("Grill")
+        assert "Login not known" in text
+
+    def test_a_brand_that_was_never_read_is_counted(self) -> None:
+        never = brand_view("plov", venues=None, login_outage=outage(Reason.GATEWAY))
+        views = [venue_view("7", GRILL, incidents=[incident(IncidentKind.KITCHEN_STATION_INACTIVE, GRILL)])]
+        text = get(source(*views, brands=(brand_view("tandir"), never)), "/").text
+        assert "Clopos answers with errors for plov; 1 kitchen station is off" in text
+        assert "Clopos has been answering with errors for plov since 22:10 UTC" in text
+        assert "Brands never read 1 / 2" in text
+
     def test_what_is_expected_is_folded(self) -> None:
         closed = Opening(is_open=False, next_open=NOW + 3600, next_close=None)
         text = get(source(venue_view("7", GRILL, opening=closed)), "/").text
@@ -333,6 +352,10 @@ class TestVenue:
         shown.record(Event.STATION_ACTIVATED, 9000.0, shown.views[0], GRILL, previous_for_seconds=600.0)
         shown.record(Event.STATION_DEACTIVATED, 1500.0, shown.views[0], GRILL, previous_for_seconds=7500.0)
         return shown
+
+    def test_a_share_says_of_how_much_known_time_it_is(self) -> None:
+        answer = get(self.shown(), "/venue?brand=tandir&venue_id=7")
+        assert "78.1 % active of the 2 hr 40 min known" in answer.text.replace("\N{NO-BREAK SPACE}", " ")
 
     def test_stations_with_their_last_day(self) -> None:
         answer = get(self.shown(), "/venue?brand=tandir&venue_id=7")
