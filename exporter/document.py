@@ -181,6 +181,8 @@ def _syntax(error: yaml.MarkedYAMLError) -> str:
     # token, as <scalar>, is not, nor is a single character.
     problem = re.sub(r" '(?!<|\\t')[^']{2,}'", "", error.problem or "")
     hint = ": put quotes around a value that begins with * or &" if "alias" in f"{error.context} {problem}" else ""
+    if "block end" in problem:
+        hint = ": check the indentation"
     return f"is not YAML: {' '.join(problem.split())}{hint}"
 
 

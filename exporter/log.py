@@ -333,4 +333,6 @@ def _console(_: WrappedLogger, __: str, fields: EventDict, *, colors: bool) -> s
 def _for_people(key: str, value: object) -> str:
     if key.endswith("_seconds") and isinstance(value, int | float) and math.isfinite(value):
         return f"{key.removesuffix('_seconds')}={format_duration(value)}"
+    if isinstance(value, list | tuple):
+        return f"{key}={', '.join(map(str, value))}"
     return f"{key}={value}"

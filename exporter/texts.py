@@ -139,10 +139,10 @@ TEXTS = {
     ),
     IncidentKind.RELOAD_FAILED: Texts(
         N_("The new configuration has errors and is not in force"),
-        N_("The new configuration is in force"),
+        N_("The new configuration had errors; they are corrected, and it is in force"),
         N_("The new configuration had errors from {since} to {until}"),
         N_(
-            "The command clopos-exporter check --offline names every fault. "
+            "The command clopos-exporter check --offline, with the same --config.file, names every fault. "
             "The configuration from before stays in force."
         ),
     ),

@@ -290,6 +290,13 @@ def test_the_scheduler_does_not_log_the_times_of_its_own_clock() -> None:
     assert screen.text == ""
 
 
+def test_console_writes_lists_in_plain_words() -> None:
+    screen = Screen(terminal=False)
+    log.configure("info", "console", screen)
+    structlog.get_logger().info("heartbeat.withheld", problems=("brand a: data is too old", "channel it is down"))
+    assert "problems=brand a: data is too old, channel it is down" in screen.text
+
+
 def test_console_shows_a_traceback_on_lines_that_steer_nothing() -> None:
     screen = Screen()
     log.configure("info", "console", screen)

@@ -18,7 +18,7 @@ from exporter.clopos.limits import IpLimits
 from exporter.config import Brand
 from exporter.errors import CloposError
 from exporter.masking import escape_controls
-from exporter.model import Venue
+from exporter.model import Reason, Venue
 
 SECONDS = 60.0
 """How long a person waits for one response, the rate limit included."""
@@ -65,4 +65,6 @@ def fetch_each(
 def explain(error: CloposError) -> str:
     """Return what failed and what a person should do."""
     message = escape_controls(error.message)
+    if error.reason is Reason.CONNECTION:
+        return f"{message}\n    Check base_url, the network, and the proxy if there is one."
     return f"{message}\n    {error.reason.remedy}" if error.reason.is_configuration else message

@@ -49,7 +49,10 @@ def command(
         else:
             _ask(address, path, tls=tls is not None and tls.is_enabled)
     except (OSError, http.client.HTTPException) as error:
-        hint = "" if tls or isinstance(error, ConnectionRefusedError) else _HINT
+        if isinstance(error, ConnectionRefusedError):
+            remedy = "is `clopos-exporter serve` running, with the same --web.listen-address?"
+            raise ExporterError(f"no answer from {address}: nothing listens there; {remedy}") from error
+        hint = "" if tls else _HINT
         raise ExporterError(f"no answer from {address}: {error}{hint}") from error
     click.echo("healthy")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import click
@@ -12,6 +12,7 @@ import click
 from exporter.app.notifications import channel_settings
 from exporter.cli import options
 from exporter.errors import ExporterError
+from exporter.model import Topic
 from exporter.notify.channel import ChannelSettings
 from exporter.notify.transport import AppriseTransport, Outcome
 
@@ -25,7 +26,7 @@ def command(*, config_file: Path | None, names: Sequence[str], resolved: bool) -
 
     The message is rendered and sent like that of an incident. Exit code 0, or 1 if a channel did not accept it.
     """
-    settings = options.settings(config_file)
+    settings = options.settings(config_file, needs_brand=False)
     channels = channel_settings(settings)
     if not channels:
         raise ExporterError("no channel is configured: set CLOPOS_NOTIFY_URL, or notifications.channels in a file")
@@ -33,18 +34,18 @@ def command(*, config_file: Path | None, names: Sequence[str], resolved: bool) -
     if unknown := [name for name in names if name not in known]:
         raise ExporterError(f"there is no channel {', '.join(unknown)}, only {', '.join(sorted(known))}")
     accepted = True
-    for channel in channels:
+    for channel, configured in zip(channels, settings.notifications.channels, strict=True):
         if not names or channel.name in names:
-            outcome = _send(channel, settings.brands[0].brand, resolved=resolved)
+            outcome = _send(channel, configured.topics, settings.brands[0].brand, resolved=resolved)
             accepted &= outcome.accepted
             click.echo(f"{channel.name}  {'ok: accepted' if outcome.accepted else f'failed: {outcome.problem}'}")
     if not accepted:
         sys.exit(1)
 
 
-def _send(channel: ChannelSettings, brand: str, *, resolved: bool) -> Outcome:
+def _send(channel: ChannelSettings, topics: Collection[Topic], brand: str, *, resolved: bool) -> Outcome:
     try:
         transport = AppriseTransport(channel.url)
     except ValueError as error:
         return Outcome(accepted=False, problem=str(error))
-    return transport.send(channel.renderer.test(channel.name, brand, time.time(), resolved=resolved))
+    return transport.send(channel.renderer.test(channel.name, brand, time.time(), topics, resolved=resolved))

@@ -124,6 +124,7 @@ def settings(
     shard: int | None = None,
     total_shards: int | None = None,
     problem_of_channel: Callable[[str], str | None] = lambda _url: None,
+    needs_brand: bool = True,
     on_warning: Callable[[ConfigProblem], None] = lambda _fault: None,
     on_file: Callable[[Path], None] = lambda _path: None,
 ) -> Settings:
@@ -137,6 +138,7 @@ def settings(
         {"shard": shard, "total_shards": total_shards},
         flag_variables=VARIABLES,
         problem_of_channel=problem_of_channel,
+        needs_brand=needs_brand,
         on_warning=on_warning,
         on_file=on_file,
     )

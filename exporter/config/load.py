@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from exporter.config import environment
 from exporter.config.checks import check, check_urls_of_channels, resolve, warn, warn_of_readers
+from exporter.config.environment import UNNAMED
 from exporter.config.settings import (
     FROM_FILE,
     Brand,
@@ -71,6 +72,7 @@ def load(
     *,
     flag_variables: Collection[str] = (),
     problem_of_channel: Callable[[str], str | None] = lambda _url: None,
+    needs_brand: bool = True,
     on_warning: Callable[[ConfigProblem], None] = lambda _fault: None,
     on_file: Callable[[Path], None] = lambda _path: None,
 ) -> Settings:
@@ -79,8 +81,9 @@ def load(
     `flags` maps the path of a setting, as `state.path`, to a value. Relative paths begin at the file's folder, those of
     the environment and the flags at the working directory. `flag_variables` are the environment variables that stand
     for flags, so that a misspelt one is noticed. `problem_of_channel` returns what is wrong with the URL of a channel,
-    None for nothing. `on_warning` gets what is accepted and probably not meant, `on_file`
-    each file that is read. Raises ConfigError with every fault.
+    None for nothing. Without `needs_brand`, one that polls nothing stands in where none is configured.
+    `on_warning` gets what is accepted and probably not meant, `on_file` each file that is read. Raises
+    ConfigError with every fault.
     """
     if path:
         on_file(path)  # before it turns out to be none
@@ -88,6 +91,8 @@ def load(
     if path:
         warn_of_readers(document, path)
     environment.merge(document, environ, flags, flag_variables)
+    if not needs_brand and document.data.get("brands") is None:
+        document.put(("brands",), [{"brand": UNNAMED, "token": "none"}], Origin("environment"))
     resolve(document, environ)
     for file in document.files:
         on_file(file)

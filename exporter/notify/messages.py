@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import tzinfo
 from itertools import groupby
+from typing import Literal
 
 from exporter.i18n import time_of_day, translations
-from exporter.model import Incident, IncidentKind, Severity, Venue
+from exporter.model import Incident, IncidentKind, Severity, Topic, Venue
 from exporter.notify.plan import Form, Notice
 from exporter.notify.transport import Message, Tone
 from exporter.texts import ENDED, UNREPORTED, texts_of
@@ -54,12 +55,16 @@ class Renderer:
                 break
         return _fit(replace(message, body=body), length)
 
-    def test(self, channel: str, brand: str, now: float, *, resolved: bool) -> Message:
-        """Write a message that looks like one about a station, and says that it is a test."""
+    def test(
+        self, channel: str, brand: str, now: float, topics: Collection[Topic] = (Topic.STATIONS,), *, resolved: bool
+    ) -> Message:
+        """Write a message that looks like one of the channel's topics, and says that it is a test."""
         gettext = translations(self.language).gettext
         kind = IncidentKind.KITCHEN_STATION_INACTIVE
         venue = Venue(brand, "0", gettext("Test venue"))
         incident = Incident(kind, Severity.CRITICAL, brand, now - 120.0, venue, "0", gettext("Test kitchen"))
+        if Topic.STATIONS not in topics:
+            incident = Incident(IncidentKind.BRAND_UNREACHABLE, Severity.CRITICAL, brand, now - 120.0)
         form = Form.RESOLVED if resolved else Form.FIRING
         body = gettext("This is a test of the channel {channel} by clopos-exporter. Nothing has happened.")
         return Message(
@@ -116,9 +121,9 @@ class Renderer:
         fields = self._fields(notice, now)
         seconds = int((now if notice.ended_at is None else notice.ended_at) - notice.incident.since)
         # With a threshold of 2, 90 minutes stay minutes instead of becoming "1 hour".
-        lasted = format_timedelta(
-            max(1, seconds // 60 * 60), "minute", threshold=2.0, format="short", locale=self.language
-        )
+        whole = seconds // 60 * 60 or max(1, seconds)
+        unit: Literal["minute", "second"] = "second" if whole < 60 else "minute"  # noqa: PLR2004 - a minute
+        lasted = format_timedelta(whole, unit, threshold=2.0, format="short", locale=self.language)
         duration = lasted.rstrip(".")
         if _is_since_minimum(notice.incident):
             duration = gettext("at least {duration}").format(duration=duration)

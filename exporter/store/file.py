@@ -175,7 +175,7 @@ def read_entries_after(path: Path, id_: int, limit: int) -> list[Entry]:
 
 def _read(path: Path, query: Callable[[sqlite3.Connection], list[Entry]]) -> list[Entry]:
     if not path.is_file():
-        raise StoreError(f"there is no state file {path}")
+        raise StoreError("there is no state file: `serve` makes it, when it runs with this state.path")
     with _translated():
         try:
             return _read_from(f"{path.resolve().as_uri()}?mode=ro", query)

@@ -251,20 +251,24 @@ def _endpoint(operation: Operation) -> Endpoint:
             )
             page = {} if faults else operation.answer(query)
         except ValidationError as error:
-            faults += map(_fault, error.errors(include_url=False, include_context=False, include_input=False))
+            known = sorted(operation.query.model_fields)
+            found = error.errors(include_url=False, include_context=False, include_input=False)
+            faults += [_fault(fault, known) for fault in found]
         except _AmbiguousError:
             faults.append({"parameter": "venue", "message": "several venues have this name: give brand and id"})
         if faults:
-            message = f"{len(faults)} faults of parameters: see {PREFIX}/openapi.json"
+            message = f"{len(faults)} invalid parameter{'' if len(faults) == 1 else 's'}: see {PREFIX}/openapi.json"
             page = {"error": "bad_request", "message": message, "faults": faults[:MAX_FAULTS]}
         return compressed(request, to_json(page), "application/json", status=400 if faults else 200)
 
     return endpoint
 
 
-def _fault(fault: Any) -> dict[str, str]:
+def _fault(fault: Any, known: Sequence[str]) -> dict[str, str]:
     unknown = fault["type"] == "extra_forbidden"
-    message = "is not a parameter of this path" if unknown else fault["msg"].removeprefix("Value error, ")
+    message = fault["msg"].removeprefix("Value error, ")
+    if unknown:
+        message = f"is not a parameter of this path: {', '.join(known) or 'it has none'}"
     return {"parameter": str(fault["loc"][0])[:MAX_NAME], "message": message}
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import cache, partial
 from hashlib import sha256
 from importlib.resources import files
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -23,6 +25,7 @@ from exporter.web.troubles import Level, Quiet, Trouble
 from exporter.web.wording import Wording, wording_for
 
 STATIC = {"page.css": "text/css", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}
+_COMMAND = re.compile(r"clopos-exporter [a-z]+(?: --[a-z]+)*|--config\.file")
 FOREVER = "public, max-age=31536000, immutable"
 
 
@@ -65,7 +68,8 @@ def templates(telemetry_path: str, language: str) -> Environment:
 def _advice(own: Wording) -> Callable[[Trouble | Incident], str]:
     def advice(about: Trouble | Incident) -> str:
         incident = about if isinstance(about, Incident) else about.incident
-        return own.gettext(texts_of(incident).advice) if incident else ""
+        text = escape(own.gettext(texts_of(incident).advice) if incident else "")
+        return Markup(_COMMAND.sub(r"<code>\g<0></code>", text))  # noqa: S704 - escaped above
 
     return advice
 

@@ -49,6 +49,14 @@ def test_a_daemon_below_a_path_is_asked_there(server: HTTPServer, flag: str) -> 
     assert server.asked == ["/clopos/-/healthy"]  # type: ignore[attr-defined]
 
 
+def test_a_daemon_that_is_not_there_is_said_to_be_so() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        result = run("healthcheck", "--web.listen-address", f"127.0.0.1:{unused.getsockname()[1]}")
+    assert result.exit_code == 1
+    assert "nothing listens there; is `clopos-exporter serve` running" in result.output
+
+
 @pytest.mark.parametrize("host", ["", "0.0.0.0"])  # noqa: S104 - asked, not bound
 def test_a_daemon_on_every_interface_is_asked_on_loopback(server: HTTPServer, host: str) -> None:
     assert run("healthcheck", "--web.listen-address", f"{host}:{server.server_port}").exit_code == 0

@@ -58,6 +58,17 @@ def test_every_channel_gets_a_test_message_in_its_language(
     assert service.received[0]["title"].startswith("Test: Test kitchen has been inactive since ")
 
 
+def test_a_channel_for_the_service_gets_a_test_message_about_the_service(tmp_path: Path, service: Service) -> None:
+    config = write(tmp_path, {"name": "it", "url": service.json_url, "topics": ["service"]})
+    assert run("notify", "--config.file", config).exit_code == 0
+    assert service.received[0]["title"].startswith("Test: Clopos has been unreachable since ")
+
+
+def test_no_brand_is_needed_to_try_a_channel(service: Service) -> None:
+    result = run("notify", env={"CLOPOS_NOTIFY_URL": service.json_url})
+    assert (result.output, result.exit_code) == ("default  ok: accepted\n", 0)
+
+
 def test_a_channel_can_be_chosen_and_the_end_be_tried(tmp_path: Path, service: Service, telegram: Telegram) -> None:
     config = write(tmp_path, {"name": "shift", "url": telegram.url}, {"name": "it", "url": service.json_url})
     result = run("notify", "--config.file", config, "--channel", "it", "--resolved")

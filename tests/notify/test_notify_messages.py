@@ -83,6 +83,12 @@ def test_a_resolved_incident_says_how_long_it_lasted() -> None:
     assert message == Message("Mətbəx is active again, Gəncə", "From 12:00 to 13:30: 90 min.", Tone.SUCCESS)
 
 
+@pytest.mark.parametrize(("seconds", "lasted"), [(0.0, "1 sec"), (7.0, "7 sec"), (117.0, "1 min"), (120.0, "2 min")])
+def test_a_duration_is_in_seconds_below_a_minute_and_else_rounded_down(seconds: float, lasted: str) -> None:
+    message = one(Notice(Form.RESOLVED, incident(), NOON + seconds, "active again"), now=NOON + 200.0)
+    assert message.body.endswith(f": {lasted}.")
+
+
 def test_what_was_over_before_anybody_knew_is_reported_as_past() -> None:
     message = one(Notice(Form.PAST, incident(), NOON + 1200.0, "active again"), now=NOON + 5000.0)
     assert message.title == "Mətbəx was inactive from 12:00 to 12:20, Gəncə"
