@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, IntEnum
 from math import inf
 
 from exporter.incidents import holds_since
-from exporter.model import Incident, IncidentKind, Kind, Outage, Reason, Severity, StationState
+from exporter.model import BrandState, Incident, IncidentKind, Kind, Outage, Reason, Severity, StationState
 from exporter.views import BrandView, VenueView
 
 _INACTIVE = frozenset(
@@ -234,14 +234,14 @@ def _of_brand(brand: BrandView, mine: Sequence[VenueView]) -> Iterator[DataOutag
     state, names = brand.state, [brand.state.brand]
     if state.login_outage is not None:
         # The venues' outages follow from this one.
-        yield DataOutage(names, state.login_outage, mine, len(mine), login=True, whole=True)
+        yield DataOutage(names, _as_notified(state, state.login_outage), mine, len(mine), login=True, whole=True)
         return
     lost = [view for view in mine if view.state.outage is not None]
     outages = [view.state.outage for view in lost if view.state.outage is not None]
     if outages and len(outages) == len(mine):
         (reason, _), *_ = Counter(outage.reason for outage in outages).most_common(1)
         first = min((one for one in outages if one.reason is reason), key=lambda outage: outage.since)
-        yield DataOutage(names, first, lost, len(mine), whole=True)
+        yield DataOutage(names, _as_notified(state, first), lost, len(mine), whole=True)
         return
     if state.outage is not None:
         yield DataOutage(names, state.outage, total=len(mine), whole=not mine)
@@ -249,6 +249,13 @@ def _of_brand(brand: BrandView, mine: Sequence[VenueView]) -> Iterator[DataOutag
         alike = [view for view in lost if view.state.outage is not None and view.state.outage.reason is reason]
         first = min((view.state.outage for view in alike if view.state.outage), key=lambda outage: outage.since)
         yield DataOutage(names, first, alike, len(mine))
+
+
+def _as_notified(state: BrandState, outage: Outage) -> Outage:
+    """Return an outage of a whole brand with the beginning that its incident and so the messages give."""
+    whole = (IncidentKind.BRAND_UNREACHABLE, IncidentKind.LOGIN_FAILING)
+    since = next((one.began_at for one in state.incidents.values() if one.kind in whole), outage.since)
+    return replace(outage, since=since)
 
 
 def level(view: VenueView, troubles: Sequence[Trouble], *, is_late: bool = False) -> Level:

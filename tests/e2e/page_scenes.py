@@ -380,7 +380,11 @@ SCENES: dict[str, Scene] = {
     "down-fresh": Scene(
         after=clopos_is_down,
         views=[
-            View("down-fresh", ["Clopos has not answered since", "Known before, not confirmed now"], NOW_WRONG),
+            View(
+                "down-fresh",
+                ["Clopos has been answering with errors since", "Known before, not confirmed now"],
+                NOW_WRONG,
+            ),
             View("venue-down-fresh", ["No new data since", "when it was last seen"], NOW_WRONG, VENUE),
         ],
     ),
@@ -390,7 +394,7 @@ SCENES: dict[str, Scene] = {
         views=[
             View(
                 "down-stale",
-                ["Clopos has not answered since", "Was disabled in Clopos when it was last seen"],
+                ["Clopos has been answering with errors since", "Was disabled in Clopos when it was last seen"],
                 NOW_WRONG,
             )
         ],
@@ -398,7 +402,9 @@ SCENES: dict[str, Scene] = {
     "down-from-the-start": Scene(
         read=False,
         before=lambda stage: stage.simulator.faults.add("unavailable"),
-        views=[View("down-from-the-start", ["Clopos has not answered since"], [*NOW_WRONG, "What is below"])],
+        views=[
+            View("down-from-the-start", ["Clopos has been answering with errors since"], [*NOW_WRONG, "What is below"])
+        ],
     ),
     "login-failing": Scene(
         read=False,

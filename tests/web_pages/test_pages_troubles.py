@@ -100,6 +100,13 @@ def test_a_login_that_fails_is_said_once_for_all_venues() -> None:
     assert (one.outage, one.login, one.whole, one.total) == (failing, True, True, 3)
 
 
+def test_an_outage_began_with_its_first_failure_and_not_when_the_token_ran_out() -> None:
+    unreachable = replace(incident(IncidentKind.BRAND_UNREACHABLE), began_at=NOW - 500.0)
+    brand = brand_view(login_outage=outage(Reason.GATEWAY, since=60.0), incidents={"unreachable": unreachable})
+    (one,) = data_outages([brand], [venue_view("1", outage=outage(Reason.GATEWAY, since=500.0))])
+    assert one.outage.since == NOW - 500.0
+
+
 def test_a_list_of_venues_that_cannot_be_read() -> None:
     failing = outage(Reason.FORBIDDEN)
     (one,) = data_outages([brand_view(outage=failing)], [])
