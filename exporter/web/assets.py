@@ -68,7 +68,7 @@ def templates(telemetry_path: str, language: str) -> Environment:
 def _advice(own: Wording) -> Callable[[Trouble | Incident], str]:
     def advice(about: Trouble | Incident) -> str:
         incident = about if isinstance(about, Incident) else about.incident
-        text = escape(own.gettext(texts_of(incident).advice) if incident else "")
+        text = str(escape(own.gettext(texts_of(incident).advice) if incident else ""))
         return Markup(_COMMAND.sub(r"<code>\g<0></code>", text))  # noqa: S704 - escaped above
 
     return advice

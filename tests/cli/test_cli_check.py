@@ -64,6 +64,7 @@ def test_a_server_that_is_not_there_is_said_to_be_so(tmp_path: Path, simulator: 
     result = run("check", "--config.file", config)
     assert result.exit_code == 1
     assert f"openapitest  failed: {urlsplit(simulator.url).netloc} cannot be reached: Connection" in result.output
+    assert "\n    Check base_url" in result.output
 
 
 def test_what_a_hostile_server_says_does_not_steer_the_terminal(config: str, simulator: Simulator) -> None:

@@ -138,3 +138,10 @@ def test_a_file_that_is_no_journal_is_said_to_be_none(tmp_path: Path, content: b
     assert result.exit_code == 1
     assert result.output.startswith("error: ")
     assert "state.db" in result.output
+
+
+def test_a_state_file_that_is_not_there_is_named_once_with_the_remedy(tmp_path: Path) -> None:
+    result = run("history", "--state.path", str(tmp_path / "none.db"))
+    assert result.exit_code == 1
+    assert result.output.count("none.db") == 1
+    assert "`serve` makes it" in result.output

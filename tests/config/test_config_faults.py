@@ -373,6 +373,10 @@ MISTAKES: dict[str, tuple[Any, str]] = {
         "brands: [a",
         "clopos.yml:1: is not YAML: expected ',' or ']', but got '<stream end>'",
     ),
+    "a line that is indented too little": (
+        "brands:\n  - brand: a\n   token: b",
+        "clopos.yml:3: is not YAML: expected <block end>, but found '<block mapping start>': check the indentation",
+    ),
     "two documents": (GOOD + "---\na: b", "clopos.yml:6: is not YAML: but found another document"),
     "a secret that looks like an alias": (
         GOOD.replace("s3cret-Value", "*s3cret-Value"),

@@ -8,7 +8,8 @@ from pages_fakes import NOW, FakeSource, station_state, venue_view
 
 from exporter.clock import iso
 from exporter.i18n import LANGUAGES
-from exporter.model import Event, Kind, Reason
+from exporter.model import Event, Incident, IncidentKind, Kind, Reason, Severity
+from exporter.web.assets import templates
 from exporter.web.wording import SHOWN_EVENTS, wording_for
 
 EN = wording_for("en")
@@ -94,3 +95,11 @@ def test_a_time_is_that_of_the_venue_with_the_date_unless_it_is_today() -> None:
     assert EN.clock(NOW, NOW, None) == "22:13 UTC"
     assert EN.clock(NOW, NOW, baku) == "02:13"
     assert EN.clock(NOW - 86_400, NOW, baku) == "Nov 14 02:13"
+
+
+@pytest.mark.parametrize("language", ["en", "az", "ru", "uz"])
+def test_a_command_in_an_advice_is_marked_as_code_so_that_it_is_not_broken(language: str) -> None:
+    incident = Incident(IncidentKind.RELOAD_FAILED, Severity.CRITICAL, "", 0.0)
+    advice = templates("/metrics", language).from_string("{{ advice(incident) }}").render(incident=incident)
+    assert "<code>clopos-exporter check --offline</code>" in advice
+    assert "<code>--config.file</code>" in advice
