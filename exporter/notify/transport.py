@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import re
+import warnings
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
@@ -137,6 +138,8 @@ def _problem(status: int | None) -> str:
 
 @cache
 def _apprise() -> ModuleType:
+    # Its plugins import modules that Python is going to remove, which helps nobody who reads our log.
+    warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"apprise\.")
     import apprise  # noqa: PLC0415
 
     # Its warnings name tokens, and with DEBUG it and the HTTP library below it write whole URLs. What went wrong is
