@@ -7,7 +7,7 @@ from history import SOON, History, firing, resolved, wall
 
 from exporter.ignoring import IgnoreRule
 from exporter.incidents import IncidentRules
-from exporter.model import Kind
+from exporter.model import Discovery, Kind
 from exporter.outbox import key
 
 KITCHEN, OTHER, NOT_READY = "kitchen_station_inactive", "station_inactive", "station_not_ready"
@@ -332,6 +332,18 @@ def test_a_station_that_is_removed_while_it_is_off_ends_its_incident_as_such() -
     del history.rows["1"]["k"]
     history.run(600)
     assert history.said() == [firing(KITCHEN, "1/k"), resolved(KITCHEN, "1/k", "removed")]
+
+
+def test_a_venue_that_is_no_longer_polled_ends_its_incidents() -> None:
+    history = History(venues=3)
+    history.run(60)
+    history.off("k", "2")
+    history.run(300)
+    assert history.said() == [firing(KITCHEN, "2/k")]
+    left = tuple(state.venue for id_, state in history.states.items() if id_ != "2")
+    history.discover(Discovery(left, history.now, listed=True))
+    assert history.said() == [resolved(KITCHEN, "2/k", "removed")]
+    assert history.incidents() == []
 
 
 # All stations of a venue

@@ -247,7 +247,7 @@ def test_a_message_for_a_chat_is_copied(
 def test_the_whole_card_is_the_target(
     serve: Callable[[FakeSource], str], open_page: Callable[..., Page], source: FakeSource
 ) -> None:
-    for card in (".trouble.urgent", ".tile", ".change"):
+    for card in (".trouble.urgent:has(h3 a)", ".tile", ".change"):
         page = open_page(f"{serve(source)}/", viewport=PHONE)
         box = page.locator(card).first.bounding_box()
         assert box is not None
