@@ -329,6 +329,7 @@ def fail(budget: FailureBudget, clock: FakeClock, seconds: float = 0.0) -> bool:
     return True
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("brands", [1, 8, 45])
 def test_failures_of_all_brands_stay_under_six_hundred_a_minute(clock: FakeClock, stop: Event, brands: int) -> None:
     limits = IpLimits(clock, stop)

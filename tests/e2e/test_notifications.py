@@ -119,6 +119,7 @@ def switch(simulator: Simulator, status: int, venue: str = "1", station: str = "
     simulator.world.set_status(BRAND, venue, station, status)
 
 
+@pytest.mark.slow
 def test_a_station_that_is_switched_off_is_reported_and_its_end_too(
     simulator: Simulator, start: Start, service: Service
 ) -> None:

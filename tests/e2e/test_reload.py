@@ -167,6 +167,7 @@ def test_a_setting_that_needs_a_restart_says_so(simulator: Simulator, start: Sta
     assert "state.path: cannot change while running: restart" in answer.text
 
 
+@pytest.mark.slow
 def test_a_start_with_a_bad_file_names_every_fault_and_ends(start: Start) -> None:
     exporter = start()
     exporter.stop()

@@ -182,6 +182,7 @@ def test_a_removed_station_is_reported_after_two_polls_and_its_series_go(stage: 
     assert samples.total("clopos_stations", brand=brand, venue_id=VENUE) == 3
 
 
+@pytest.mark.slow
 def test_a_station_missing_from_one_answer_was_never_gone(stage: Stage, brand: str) -> None:
     simulator, exporter, _ = stage
     rows = [row for row in simulator.world.stations(brand, VENUE) if str(row["id"]) != STATION]
@@ -210,6 +211,7 @@ def test_a_status_that_is_neither_is_nan_and_no_event(stage: Stage, brand: str) 
     assert not exporter.events("station.", brand=brand)
 
 
+@pytest.mark.slow
 def test_a_new_venue_is_found_and_reported(stage: Stage, brand: str) -> None:
     simulator, exporter, _ = stage
     with simulator.world.lock:
@@ -221,6 +223,7 @@ def test_a_new_venue_is_found_and_reported(stage: Stage, brand: str) -> None:
     assert not exporter.events("station.", brand=brand)
 
 
+@pytest.mark.slow
 def test_a_removed_venue_is_reported_after_two_discoveries_and_its_series_go(stage: Stage, brand: str) -> None:
     simulator, exporter, _ = stage
     with simulator.world.lock:
@@ -235,6 +238,7 @@ def test_a_removed_venue_is_reported_after_two_discoveries_and_its_series_go(sta
     assert not exporter.events("station.", brand=brand)
 
 
+@pytest.mark.slow
 def test_a_renamed_venue_has_its_series_under_the_new_name_alone(stage: Stage, brand: str) -> None:
     simulator, exporter, _ = stage
     labels = {"brand": brand, "venue_id": VENUE}

@@ -16,6 +16,8 @@ from targets import SECRET, configuration, web_configuration
 from exporter.config import Brand, Settings
 from exporter.web.webconfig import HTTPServer, RateLimit, TLSServer, WebConfig
 
+pytestmark = pytest.mark.slow
+
 bounded = settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 
 READERS = [configuration, web_configuration]

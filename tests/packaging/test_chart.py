@@ -307,6 +307,7 @@ def test_the_chart_is_of_the_exporters_version() -> None:
     assert f"image: clopos-exporter:{exporter.__version__}" in chart["annotations"]["artifacthub.io/images"]
 
 
+@pytest.mark.slow
 def test_helm_unittest_passes(program: Program) -> None:
     done = subprocess.run([program("helm-unittest"), "--strict", CHART], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout

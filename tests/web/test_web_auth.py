@@ -3,7 +3,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import http.client
-import statistics
 import threading
 import time
 from collections.abc import Iterator
@@ -109,7 +108,7 @@ def test_the_time_of_an_answer_does_not_reveal_who_exists() -> None:
     for _ in range(7):
         known.append(seconds("alice"))
         unknown.append(seconds("mallory"))
-    assert 0.6 < statistics.median(known) / statistics.median(unknown) < 1.7
+    assert 0.6 < min(known) / min(unknown) < 1.7, "the least, as others use the machine too"
 
 
 def test_a_flood_of_wrong_passwords_is_bounded_and_does_not_delay_who_is_known() -> None:
@@ -337,6 +336,7 @@ def test_more_requests_than_the_limit_are_reported_when_to_come_again(guarded: G
     assert guarded.get("/-/healthy").status_code == 200
 
 
+@pytest.mark.slow
 def test_a_flood_of_wrong_passwords_leaves_scrapes_alone(guarded: Guarded) -> None:
     guarded.write(f"basic_auth_users: {{alice: {hashed(b'slow', cost=10)}}}")
     guarded.wait_until_idle()
