@@ -100,12 +100,12 @@ def test_the_time_of_an_answer_does_not_reveal_who_exists() -> None:
     passwords = PasswordChecker()
 
     def seconds(name: str) -> float:
-        began = time.perf_counter()
+        began = time.process_time()
         assert asyncio.run(passwords.check(users, name, b"wrong", "peer")) is LoginResult.WRONG
-        return time.perf_counter() - began
+        return time.process_time() - began
 
     known, unknown = [], []
-    for _ in range(7):
+    for _ in range(15):
         known.append(seconds("alice"))
         unknown.append(seconds("mallory"))
     assert 0.6 < min(known) / min(unknown) < 1.7, "the least, as others use the machine too"
