@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -51,7 +52,7 @@ class Delivery:
     @property
     def is_end(self) -> bool:
         """Return whether it says that the incident is resolved."""
-        return self.change.event is Event.INCIDENT_RESOLVED
+        return _is_end(self.change)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,29 +106,27 @@ def route(
 
     Of an end, those who have a delivery of the beginning have to know, even where the routes are others by now.
     """
+    transitions = [(change, incident) for change in changes if (incident := change.incident) is not None]
+    ended = {incident.fired_at for change, incident in transitions if _is_end(change)}
+    known: defaultdict[IncidentKey, dict[str, None]] = defaultdict(dict)
+    for row in deliveries if ended else ():
+        # The time is looked at first, as that is cheap: there may be thousands of rows, and of ends in one commit.
+        if row.incident.fired_at in ended and not row.is_end:
+            known[row.key][row.channel] = None
     routed: list[tuple[str, Change]] = []
-    for change in changes:
-        incident = change.incident
-        if incident is None:
-            continue
-        if change.event is Event.INCIDENT_RESOLVED:
-            known = [*((row.channel, row.change) for row in deliveries), *routed]
-            channels = dict.fromkeys(channel for channel, begun in known if _begins(begun, incident))
+    for change, incident in transitions:
+        if _is_end(change):
+            channels = known[key(incident)]
         else:
             channels = dict.fromkeys(found.name for found in _wanting(incident, routes))
+            if incident.fired_at in ended:
+                known[key(incident)].update(channels)
         routed += [(channel, change) for channel in channels]
     return routed
 
 
-def _begins(change: Change, incident: Incident) -> bool:
-    """Return whether a transition is the beginning of an incident; the times are compared first, as that is cheap."""
-    begun = change.incident
-    return (
-        begun is not None
-        and begun.fired_at == incident.fired_at
-        and change.event is Event.INCIDENT_FIRING
-        and key(begun) == key(incident)
-    )
+def _is_end(change: Change) -> bool:
+    return change.event is Event.INCIDENT_RESOLVED
 
 
 def _wanting(incident: Incident, routes: Sequence[Route]) -> list[Route]:

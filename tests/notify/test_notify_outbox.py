@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from time import process_time
+
 from fakes import NOON, venue
 from hypothesis import given
 from hypothesis import strategies as st
@@ -67,6 +69,15 @@ def test_an_end_reaches_those_who_know_of_the_beginning_whatever_the_routes_say_
     ended = resolved(began, NOON)
     assert route([ended], [Route("new")], known) == [("old", ended)]
     assert route([firing(began), ended], [Route("new")], []) == [("new", firing(began)), ("new", ended)]
+
+
+def test_thousands_of_incidents_that_end_in_one_commit_are_routed_within_a_second() -> None:
+    began = [incident(station_id=str(number)) for number in range(5000)]
+    known = [Delivery(number, "shift", firing(one), NOON) for number, one in enumerate(began)]
+    ended = [resolved(one, NOON) for one in began]
+    start = process_time()
+    assert route(ended, [], known) == [("shift", change) for change in ended]
+    assert process_time() - start < 1.0, "the lock of the store is held meanwhile"
 
 
 def test_an_end_has_the_key_of_its_beginning_and_no_other_firing_has() -> None:
