@@ -115,7 +115,8 @@ class Scheduler(BackgroundScheduler):  # type: ignore[misc]  # APScheduler 3 is 
 
     def reschedule(self, name: str) -> None:
         """Ask a job for its next time again: it may be sooner now."""
-        with suppress(JobLookupError):  # it was removed meanwhile
+        # In one piece: a time that was asked for earlier must not replace the one that was asked for later.
+        with self._jobstores_lock, suppress(JobLookupError):  # it was removed meanwhile
             job = self.get_job(name)
             if job is not None:
                 job.modify(next_run_time=job.trigger.get_next_fire_time(None, datetime.now(self._zone)))

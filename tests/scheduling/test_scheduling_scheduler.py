@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from functools import partial
-from threading import Event
+from threading import Event, Thread, current_thread
 
 import pytest
 from fakes import FakeClock
@@ -153,6 +153,30 @@ def test_a_job_that_is_never_due_can_be_rescheduled(scheduler: Scheduler, clock:
     job.left, job.due = 1, clock.monotonic()
     scheduler.reschedule("job")
     assert job.over.wait(5)
+
+
+def test_a_time_that_was_asked_for_before_it_changed_does_not_replace_the_one_asked_for_after(
+    scheduler: Scheduler, clock: Clock
+) -> None:
+    job, asked, go_on = Job(clock, 1.0, 0), Event(), Event()
+    first = Thread(target=scheduler.reschedule, args=("job",))
+    second = Thread(target=scheduler.reschedule, args=("job",))
+
+    def next_at() -> float:
+        at = job.next_at()
+        if current_thread() is first:
+            asked.set()
+            go_on.wait(10)
+        return at
+
+    scheduler.schedule("job", next_at, job.act)
+    first.start()
+    assert asked.wait(5)
+    job.left, job.due = 1, clock.monotonic() + 0.5 * clock.speed
+    second.start()
+    second.join(0.1)  # It may have to wait for the first.
+    go_on.set()
+    assert job.over.wait(5), "else a brand whose first venues come with a reload is not polled for an hour"
 
 
 def test_a_job_that_was_forgotten_does_not_fire(scheduler: Scheduler, clock: Clock) -> None:
