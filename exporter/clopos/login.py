@@ -64,8 +64,9 @@ class Backoff:
 
     def check(self, key: str) -> None:
         """Raise the remembered CloposError while its time is not over."""
-        if self.holds(key):
-            raise _copy(self._known[key][0])
+        known = self._known.get(key)  # once: another thread may clear it at any moment
+        if known is not None and self._clock.monotonic() < known[1]:
+            raise _copy(known[0])
 
     def holds(self, key: str) -> bool:
         """Return whether the time of a remembered error is not over."""

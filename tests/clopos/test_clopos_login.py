@@ -601,6 +601,22 @@ def test_a_rejection_that_several_requests_meet_together_counts_once(clock: Fake
     backoff.check("stations:7")
 
 
+def test_a_rejection_that_is_cleared_while_it_is_looked_at_is_no_fault() -> None:
+    class Meanwhile(FakeClock):
+        def monotonic(self) -> float:
+            if clearing:
+                backoff.clear("a")
+            return super().monotonic()
+
+    clearing = False
+    backoff = Backoff(Meanwhile())
+    backoff.record("a", CloposError(Reason.FORBIDDEN, "no"))
+    clearing = True
+    with pytest.raises(CloposError):
+        backoff.check("a")
+    backoff.check("a")
+
+
 def test_a_rejection_is_of_its_own_key_only_and_keeps_its_words(clock: FakeClock) -> None:
     backoff = Backoff(clock)
     backoff.record("a", CloposError(Reason.FORBIDDEN, "no", brand_wide=True))
