@@ -111,8 +111,9 @@ def advance_brand(
 
     The first discovery reports nothing: the venues were there before we looked. A venue is removed when two discoveries
     at least `confirming_seconds` apart did not list it, or when the configuration lists others; a list that lost most
-    venues has to be confirmed for longer. A failure that is not the login's says nothing of the login, and a success
-    that began before the login failed does not end that outage.
+    venues has to be confirmed for longer. A failure that is not the login's says nothing of the login. A success that
+    began before the login failed does not end that outage, and neither does one for which no token was used: a login
+    may succeed whose token is refused.
     """
     at = outcome.at
     if isinstance(outcome, Failure):
@@ -129,7 +130,8 @@ def advance_brand(
             outage = replace(outage, reason=outcome.reason, message=outcome.message)
         return replace(state, login_outage=outage, seen=True), changes
     login_outage, changes = state.login_outage, []
-    if login_outage is not None and _is_newer(outcome, login_outage):
+    proven = isinstance(outcome, LoggedIn) or outcome.token_used
+    if login_outage is not None and proven and _is_newer(outcome, login_outage):
         changes.append(_brand_recovered(Event.BRAND_LOGIN_RECOVERED, state, login_outage, at))
         login_outage = None
     if isinstance(outcome, LoggedIn):

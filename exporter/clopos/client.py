@@ -169,7 +169,14 @@ class Client:
                 return replace(failure, fallback=(self.default_venue,))
             return failure
         at = self._clock.now()
-        return Discovery(venues, at, at.monotonic - began, listed=self._venues is not None, began=began)
+        return Discovery(
+            venues,
+            at,
+            at.monotonic - began,
+            listed=self._venues is not None,
+            began=began,
+            token_used=not self._are_named(self._venues),
+        )
 
     def stations(
         self, venue: Venue, seconds: float, *, status: int | None = None, can_print: bool | None = None
@@ -205,7 +212,7 @@ class Client:
         CloposError.
         """
         listed = self._venues
-        if listed is not None and all(venue.name for venue in listed):
+        if listed is not None and self._are_named(listed):
             self.login.token(self._clock.monotonic() + seconds)
             return listed
         try:
@@ -222,6 +229,10 @@ class Client:
         return tuple(
             Venue(v.brand, v.id, v.name or (venues[v.id].name if v.id in venues else f"Venue {v.id}")) for v in listed
         )
+
+    @staticmethod
+    def _are_named(venues: tuple[Venue, ...] | None) -> bool:
+        return venues is not None and all(venue.name for venue in venues)
 
     def _walk(self, venue: Venue, params: Mapping[str, Any], seconds: float) -> _Walk:
         """Read page after page."""

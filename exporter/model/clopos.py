@@ -146,7 +146,8 @@ class Discovery:
     """The outcome of a working login and venue discovery.
 
     `listed` says that the configuration lists the venues, so that one it does not list is gone for certain. `began` is
-    the monotonic time at which the discovery began.
+    the monotonic time at which the discovery began. `token_used` is False where Clopos was not asked for the list, so
+    that nothing is known of whether it accepts the token.
     """
 
     venues: tuple[Venue, ...]
@@ -154,6 +155,7 @@ class Discovery:
     duration: float = 0.0
     listed: bool = False
     began: float | None = None
+    token_used: bool = True
 
 
 @dataclass(frozen=True, slots=True)

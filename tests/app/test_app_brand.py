@@ -155,6 +155,20 @@ def test_trouble_of_the_network_does_not_make_a_failing_login_recover(
     assert work.events() == []
 
 
+@pytest.mark.parametrize("token", [{"token": "not-good-any-more"}, {}], ids=["ready token", "login"])
+def test_a_list_of_venues_that_nobody_was_asked_for_does_not_make_a_failing_login_recover(
+    start: Callable[..., Work], simulator: Simulator, token: dict[str, str]
+) -> None:
+    ready = {"client_id": None, "client_secret": None, "integrator_id": None} if token else {}
+    with simulator.faults.during("token_invalid", endpoint="stations"):
+        work = start(venues=[{"id": "1", "name": "One"}], **ready, **token)
+        work.run(900)
+    assert sorted(work.events()) == ["brand.login_failed", "venue.lost"], "no recovery with each look at the list"
+    assert work.incidents() == [("incident.firing", "login_failing")]
+    work.run(300)
+    assert sorted(work.events()) == ([] if token else ["brand.login_recovered", "venue.recovered"])
+
+
 def test_a_venue_that_is_gone_is_removed_from_everywhere_after_two_discoveries(
     work: Work, simulator: Simulator
 ) -> None:
