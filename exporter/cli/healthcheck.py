@@ -16,7 +16,6 @@ from exporter.errors import ExporterError
 from exporter.web.addresses import Address, parse_address
 from exporter.web.endpoints import HEALTHY
 from exporter.web.publicurl import PublicURL
-from exporter.web.webconfig import CLIENT_AUTH
 from exporter.web.webconfig_file import load
 
 _SECONDS = 4.0
@@ -42,17 +41,17 @@ def command(
     """
     address = parse_address((web_listen_address or [options.LISTEN_ADDRESS])[0])
     path = PublicURL.of(external_url=web_external_url, route_prefix=web_route_prefix).route_prefix + HEALTHY
-    tls = load(web_config_file).config.tls_server_config if web_config_file else None
+    context = load(web_config_file).context if web_config_file else None
     try:
-        if tls is not None and CLIENT_AUTH[tls.client_auth_type] is not ssl.CERT_NONE:
+        if context is not None and context.verify_mode is not ssl.CERT_NONE:
             socket.create_connection((_host(address), address.port), _SECONDS).close()
         else:
-            _ask(address, path, tls=tls is not None and tls.is_enabled)
+            _ask(address, path, tls=context is not None)
     except (OSError, http.client.HTTPException) as error:
         if isinstance(error, ConnectionRefusedError):
             remedy = "is `clopos-exporter serve` running, with the same --web.listen-address?"
             raise ExporterError(f"no answer from {address}: nothing listens there; {remedy}") from error
-        hint = "" if tls else _HINT
+        hint = "" if web_config_file else _HINT
         raise ExporterError(f"no answer from {address}: {error}{hint}") from error
     click.echo("healthy")
 

@@ -9,21 +9,16 @@ from __future__ import annotations
 
 import re
 import ssl
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import bcrypt
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
-    SecretStr,
-    ValidationInfo,
-)
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo
 
 from exporter.clock import parse_duration
 from exporter.document import Section, shown
+from exporter.model import EMPTY
 
 CIPHERS = {
     "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA": "ECDHE-ECDSA-AES128-SHA",
@@ -47,6 +42,8 @@ ALWAYS_ON = frozenset({"TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_
 
 CURVES = {"CurveP256": "prime256v1", "CurveP384": "secp384r1", "CurveP521": "secp521r1", "X25519": "X25519"}
 
+VERSIONS = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}
+
 CLIENT_AUTH = {
     "NoClientCert": ssl.CERT_NONE,
     "VerifyClientCertIfGiven": ssl.CERT_OPTIONAL,
@@ -63,42 +60,43 @@ _HEADERS: dict[str, tuple[str, ...]] = {
     "X-Frame-Options": ("deny", "sameorigin"),
     "X-XSS-Protection": (),
 }
-_NO_PATH = re.compile("[\0\ud800-\udfff]")
 _GO_LONGEST = 2**63 / 1e9
 """Seconds of the longest duration that exporter-toolkit can read."""
 _BCRYPT = re.compile(r"\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{53}")
 
-
-def _in_folder(path: Path, info: ValidationInfo) -> Path:
-    if _NO_PATH.search(str(path)):
-        raise ValueError("must be the path of a file")
-    return Path((info.context or {}).get("folder", ".")) / path
+T = TypeVar("T")
 
 
-def _known(kind: str, *known: str) -> AfterValidator:
+def _known(kind: str, known: Collection[str], unsupported: Mapping[str, str] = EMPTY) -> AfterValidator:
+    """Let one of the known names pass; `unsupported` says of others why they are not among them."""
+
     def check(name: str) -> str:
         if name not in known:
-            raise ValueError(f"{name!r} is not a {kind} that can be used here: choose from {', '.join(known)}")
+            fault = f"{name} {unsupported[name]}" if name in unsupported else f"{name!r} is not a {kind}"
+            raise ValueError(f"{fault}: choose from {', '.join(known)}")
         return name
 
     return AfterValidator(check)
 
 
-def _tls_version(name: str) -> str:
-    if name in {"TLS10", "TLS11"}:
-        raise ValueError(f"{name} is broken and OpenSSL does not offer it any more: use TLS12 or TLS13")
-    if name not in {"TLS12", "TLS13"}:
-        raise ValueError(f"{name!r} is not a TLS version: use TLS12 or TLS13")
+def _min_version(name: str, info: ValidationInfo) -> str:
+    highest = info.data.get("max_version")
+    if highest is not None and name > highest:
+        raise ValueError(f"{name} is above max_version {highest}")
     return name
 
 
-def _client_auth(name: str) -> str:
-    remedy = f"use {', '.join(CLIENT_AUTH)}"
-    if name in {"RequestClientCert", "RequireAnyClientCert", "RequireClientCert"}:
-        raise ValueError(f"{name} takes any certificate unchecked, which Python's ssl cannot do: {remedy}")
-    if name not in CLIENT_AUTH:
-        raise ValueError(f"{name!r} is not a client_auth_type: {remedy}")
-    return name
+def _needs_client_auth(value: T, info: ValidationInfo) -> T:
+    if value is not None and info.data.get("client_auth_type") == "NoClientCert":
+        raise ValueError("is of no use without client_auth_type: RequireAndVerifyClientCert")
+    return value
+
+
+def _has_client_ca(path: Path | None, info: ValidationInfo) -> Path | None:
+    wanted = info.data.get("client_auth_type", "NoClientCert")
+    if wanted != "NoClientCert" and path is None and info.data.get("client_ca", "") is None:
+        raise ValueError(f"is missing: client_auth_type {wanted} needs the CA of the clients")
+    return path
 
 
 def _one_curve(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -161,53 +159,54 @@ def _bcrypt_hash(secret: SecretStr) -> SecretStr:
     return secret
 
 
-File = Annotated[Path, AfterValidator(_in_folder)]
-TLSVersion = Annotated[str, AfterValidator(_tls_version)]
-Cipher = Annotated[str, _known("cipher suite", *CIPHERS, *sorted(ALWAYS_ON))]
-Curve = Annotated[str, _known("curve", *CURVES)]
+TLSVersion = Annotated[
+    str,
+    _known(
+        "TLS version",
+        VERSIONS,
+        dict.fromkeys(("TLS10", "TLS11"), "is broken and OpenSSL does not offer it any more"),
+    ),
+]
+ClientAuth = Annotated[
+    str,
+    _known(
+        "client_auth_type",
+        CLIENT_AUTH,
+        dict.fromkeys(
+            ("RequestClientCert", "RequireAnyClientCert", "RequireClientCert"),
+            "takes any certificate unchecked, which Python's ssl cannot do",
+        ),
+    ),
+]
+Cipher = Annotated[str, _known("cipher suite that can be used here", [*CIPHERS, *sorted(ALWAYS_ON)])]
+Curve = Annotated[str, _known("curve that can be used here", CURVES)]
 PasswordHash = Annotated[SecretStr, AfterValidator(_bcrypt_hash)]
 
 
 class TLSServer(Section):
-    """How TLS is served; nothing given means plain HTTP."""
+    """How TLS is served; nothing given means plain HTTP.
+
+    Checks that concern two keys are with the later one: it sees the earlier.
+    """
 
     cert: str | None = None
     key: SecretStr | None = None
-    client_ca: str | None = None
-    cert_file: File | None = None
-    key_file: File | None = None
-    client_ca_file: File | None = None
-    client_auth_type: Annotated[str, AfterValidator(_client_auth)] = "NoClientCert"
-    client_allowed_sans: tuple[str, ...] = ()
-    min_version: TLSVersion = "TLS12"
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    client_auth_type: ClientAuth = "NoClientCert"
+    client_ca: Annotated[str | None, AfterValidator(_needs_client_auth)] = None
+    client_ca_file: Annotated[
+        Path | None,
+        Field(validate_default=True),
+        AfterValidator(_needs_client_auth),
+        AfterValidator(_has_client_ca),
+    ] = None
+    client_allowed_sans: Annotated[tuple[str, ...], AfterValidator(_needs_client_auth)] = ()
     max_version: TLSVersion = "TLS13"
+    min_version: Annotated[TLSVersion, AfterValidator(_min_version)] = "TLS12"
     cipher_suites: Annotated[tuple[Cipher, ...], AfterValidator(_ciphers)] = ()
     prefer_server_cipher_suites: bool = True
     curve_preferences: Annotated[tuple[Curve, ...], AfterValidator(_one_curve)] = ()
-
-    def contradictions(self, faulty: Collection[str] = ()) -> Iterator[tuple[str, str]]:
-        """Yield what does not fit together, each with its key; `faulty` keys are given too, with unusable values."""
-        given = self.model_fields_set.union(faulty)
-        for inline in ("cert", "key", "client_ca"):
-            if given >= {inline, f"{inline}_file"}:
-                yield inline, f"and {inline}_file are both given: keep one"
-            elif given and inline != "client_ca" and given.isdisjoint({inline, f"{inline}_file"}):
-                yield f"{inline}_file", "is missing: TLS needs a certificate and its key"
-        if self.min_version > self.max_version:
-            yield "min_version", f"{self.min_version} is above max_version {self.max_version}"
-        if "client_auth_type" in faulty:
-            return
-        if CLIENT_AUTH[self.client_auth_type] is ssl.CERT_NONE:
-            for key in ("client_ca", "client_ca_file", "client_allowed_sans"):
-                if key in given:
-                    yield key, "is of no use without client_auth_type: RequireAndVerifyClientCert"
-        elif given.isdisjoint({"client_ca", "client_ca_file"}):
-            yield "client_ca_file", f"is missing: client_auth_type {self.client_auth_type} needs the CA of the clients"
-
-    @property
-    def is_enabled(self) -> bool:
-        """Return whether there is anything about TLS: then there has to be a certificate as well."""
-        return bool(self.model_fields_set)
 
 
 class HTTPServer(Section):

@@ -51,20 +51,26 @@ def load(path: Path) -> LoadedWebConfig:
     read_from = stamps([path])
     document = read(path)
     _check_read_only_users(document)
-    config, section = _validate(document, path.parent)
-    for error in tls.problems(section):
-        document.fault(("tls_server_config", error.key), str(error))
-    if document.faults or config is None:
-        raise ConfigError(sorted(set(document.faults), key=reading_order))
-    read_from |= stamps(tls.files(section))
+    section = document.data.get("tls_server_config")
+    written = section.items() if isinstance(section, dict) else ()
+    given = {key: value for key, value in written if key in TLSServer.model_fields and value is not None}
+
+    def fault(key: str, message: str) -> None:
+        document.fault(("tls_server_config", key), message)
+
+    pems, more = tls.read_pems(given, path.parent, fault)
+    context = tls.load_pems(pems, fault)
     try:
-        context = tls.make_context(section) if section.is_enabled else None
-        client_ca = tls.client_ca(section)
-        expires_at = tls.certificate_expires_at(section) if section.is_enabled else None
-    except tls.UnusableError as error:  # changed just now
-        document.fault(("tls_server_config", error.key), str(error))
-        raise ConfigError(document.faults) from None
-    return LoadedWebConfig(config, context, client_ca, read_from, expires_at)
+        config = WebConfig.model_validate(document.data)
+    except ValidationError as error:
+        _explain(error, document)
+    if document.faults:
+        raise ConfigError(sorted(set(document.faults), key=reading_order))
+    if not given:
+        return LoadedWebConfig(config, None, "", read_from)
+    tls.configure(context, config.tls_server_config)
+    client_ca = pems["client_ca"].text if "client_ca" in pems else ""
+    return LoadedWebConfig(config, context, client_ca, read_from | more, tls.certificate_expires_at(pems["cert"].text))
 
 
 class WebConfigFile:
@@ -175,28 +181,8 @@ def _check_read_only_users(document: Document) -> None:
             document.fault(("read_only_users", index), f"{shown(name)} is not one of basic_auth_users")
 
 
-def _validate(document: Document, folder: Path) -> tuple[WebConfig | None, TLSServer]:
-    """Return the configuration, None where it has faults, and what its TLS section says apart from those."""
-    context = {"folder": folder}
-    config, section, faulty = None, TLSServer(), set[str]()
-    try:
-        config = WebConfig.model_validate(document.data, context=context)
-        section = config.tls_server_config
-    except ValidationError as error:
-        places = _explain(error, document)
-        given = document.data.get("tls_server_config")
-        if isinstance(given, dict):
-            faulty = {str(keys[1]) for keys in places if keys[0] == "tls_server_config"}
-            usable = {key: value for key, value in given.items() if key not in faulty}
-            section = TLSServer.model_validate(usable, context=context)
-    for key, message in section.contradictions(faulty & TLSServer.model_fields.keys()):
-        document.fault(("tls_server_config", key), message)
-    return config, section
-
-
-def _explain(error: ValidationError, document: Document) -> list[Keys]:
-    """Note each fault, and return their places."""
-    places: list[Keys] = []
+def _explain(error: ValidationError, document: Document) -> None:
+    """Note each fault."""
     for problem in error.errors(include_url=False, include_input=False):
         keys: Keys = problem["loc"]
         if problem["type"] == "extra_forbidden":
@@ -205,8 +191,6 @@ def _explain(error: ValidationError, document: Document) -> list[Keys]:
             context = problem.get("ctx", {})
             message = str(context["error"]) if "error" in context else problem["msg"]
             document.fault(keys, SENTENCES.get(problem["type"], message))
-        places.append(keys)
-    return places
 
 
 def _unknown(key: str, known: list[str]) -> str:
