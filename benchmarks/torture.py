@@ -26,13 +26,13 @@ import sys
 import tempfile
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import median
 from threading import Thread
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import bcrypt
 import click
@@ -43,8 +43,9 @@ from benchmarks.measuring import percentile, resident_mb
 from benchmarks.served import view
 from exporter.app.daemon import SWITCH_SECONDS
 from exporter.clock import Clock
+from exporter.journal import Entry, JournalQuery
 from exporter.model import BrandState, Incident, Instant
-from exporter.views import BrandView, VenueView
+from exporter.views import BrandView, Scrape, VenueView
 from exporter.web.addresses import Address, listen
 from exporter.web.api import api_routes
 from exporter.web.endpoints import Management, create_app
@@ -285,12 +286,7 @@ ATTACKS: list[tuple[Callable[[Target], None], str]] = [
 """What is tried, and against what: plain HTTP, TLS, or passwords."""
 
 
-class Scrape(NamedTuple):
-    """An answer."""
-
-    chunks: Sequence[bytes]
-    content_type: str = "text/plain; version=0.0.4"
-    content_encoding: str | None = None
+PLAIN_TEXT = "text/plain; version=0.0.4"
 
 
 class Exposition:
@@ -304,10 +300,10 @@ class Exposition:
     def scrape(self, _: str, accept_encoding: str, __: frozenset[str]) -> Scrape:
         """Answer a scrape."""
         if "gzip" in accept_encoding:
-            return Scrape((self._compressed,), content_encoding="gzip")
+            return Scrape((self._compressed,), PLAIN_TEXT, "gzip")
         if self._made != int(time.monotonic()):
             self._made, self._body = int(time.monotonic()), b"%010d" % time.monotonic_ns() * (BODY // 19)
-        return Scrape((self._body,))
+        return Scrape((self._body,), PLAIN_TEXT, None)
 
 
 class Source:
@@ -338,7 +334,7 @@ class Source:
         """Return no incidents."""
         return {}
 
-    def journal(self, **_: Any) -> list[Any]:
+    def journal(self, _: JournalQuery) -> list[Entry]:
         """Return no changes."""
         return []
 

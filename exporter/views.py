@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
 from typing import NamedTuple
@@ -154,3 +154,16 @@ def count_kinds(stations: Mapping[str, StationState]) -> Iterator[KindCount]:
             active = sum(station.active is True for station in rows)
             printable = sum(station.printable is True for station in rows)
             yield KindCount(kind, len(rows), active, printable)
+
+
+class Scrape(NamedTuple):
+    """An answer to a scrape: the chunks of its body are sent one after another."""
+
+    chunks: Sequence[bytes]
+    content_type: str
+    content_encoding: str | None
+
+    @property
+    def body(self) -> bytes:
+        """Return the whole body."""
+        return b"".join(self.chunks)

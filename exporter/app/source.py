@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from exporter.app.monitors import BrandMonitors
 from exporter.app.registry import ViewRegistry
@@ -12,10 +12,10 @@ from exporter.app.service import ServiceMonitor
 from exporter.clock import Clock
 from exporter.config import Settings
 from exporter.journal import Entry, JournalQuery
-from exporter.metrics.exposition import Exposition, Scrape
+from exporter.metrics.exposition import Exposition
 from exporter.model import BrandState, Incident, Instant
 from exporter.store import Store
-from exporter.views import BrandView, VenueView
+from exporter.views import BrandView, Scrape, VenueView
 
 if TYPE_CHECKING:
     from exporter.app.others import OtherBrands
@@ -79,9 +79,9 @@ class ProcessSource:
         configured = (brand.brand for brand in self._settings().brands)
         return [*here, *(BrandView(BrandState(name), owned=False) for name in configured if name not in names)]
 
-    def journal(self, **filters: Any) -> Sequence[Entry]:
-        """Return changes, newest first, by the filters of JournalQuery."""
-        return self._store.journal(JournalQuery(**filters))
+    def journal(self, query: JournalQuery) -> Sequence[Entry]:
+        """Return changes, newest first."""
+        return self._store.journal(query)
 
     def incidents(self) -> Sequence[Incident]:
         """Return every incident that fires: of the process, of brands and of venues."""

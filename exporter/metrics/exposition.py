@@ -12,7 +12,6 @@ import zlib
 from collections.abc import Iterable, Sequence
 from itertools import chain
 from threading import Lock
-from typing import NamedTuple
 
 from exporter import negotiation
 from exporter.clock import Clock
@@ -22,7 +21,7 @@ from exporter.metrics.families import KIND, STATION, TRANSITION, VENUE_FAMILIES
 from exporter.metrics.render import header, lines
 from exporter.metrics.telemetry import Telemetry
 from exporter.model import VenueKey
-from exporter.views import VenueView
+from exporter.views import Scrape, VenueView
 
 BLOCK = 32
 """Venues that share a block: enough to compress well and join quickly, few enough to compress again quickly."""
@@ -40,19 +39,6 @@ TELEMETRY_AGE = 1.0
 
 # The families up to here depend on the stations alone, and stations seldom change.
 _STATION_FAMILIES = 1 + max(i for i, family in enumerate(VENUE_FAMILIES) if family.scope in (STATION, KIND, TRANSITION))
-
-
-class Scrape(NamedTuple):
-    """An answer to a scrape: the chunks of its body are sent one after another."""
-
-    chunks: Sequence[bytes]
-    content_type: str
-    content_encoding: str | None
-
-    @property
-    def body(self) -> bytes:
-        """Return the whole body."""
-        return b"".join(self.chunks)
 
 
 class _Block:

@@ -19,6 +19,7 @@ from starlette.routing import BaseRoute, Route
 
 from exporter import __version__
 from exporter.incidents import holds_since
+from exporter.journal import JournalQuery
 from exporter.model import Event, Incident, Kind
 from exporter.views import VenueView
 from exporter.web.api_queries import ChangeQuery, IncidentQuery, KeyedQuery, StationQuery, VenueQuery
@@ -35,7 +36,7 @@ from exporter.web.api_rows import (
 )
 from exporter.web.publicurl import PublicURL
 from exporter.web.responses import Endpoint, compressed, href, one_at_a_time
-from exporter.web.source import Entry, Source
+from exporter.web.source import Source
 
 Row = TypeVar("Row")
 Key = tuple[str, ...]
@@ -144,20 +145,19 @@ class _Lists:
     def changes(self, query: ChangeQuery) -> Page:
         """List changes, newest first."""
         events = _EVENTS[query.status] & frozenset(query.event or Event)
-        entries: Sequence[Entry] = ()
-        if events:
-            brand, venue_id = self._venue_of_changes(query)
-            entries = self._source.journal(
-                brand=brand,
-                venue_id=venue_id,
-                station_id=query.station,
-                kind=None if query.kind is None else Kind(query.kind),
-                events=frozenset() if len(events) == len(Event) else events,
-                since=query.since,
-                until=query.until,
-                before=query.before,
-                limit=query.limit + 1,
-            )
+        brand, venue_id = self._venue_of_changes(query)
+        wanted = JournalQuery(
+            brand=brand,
+            venue_id=venue_id,
+            station_id=query.station,
+            kind=None if query.kind is None else Kind(query.kind),
+            events=events,
+            since=query.since,
+            until=query.until,
+            before=query.before,
+            limit=query.limit + 1,
+        )
+        entries = self._source.journal(wanted) if events else ()
         shown = entries[: query.limit]
         older = _link("changes", query, before=shown[-1].id) if len(entries) > len(shown) else None
         return {"data": [as_json(CHANGE, entry) for entry in shown], "next": older}

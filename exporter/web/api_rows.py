@@ -9,11 +9,10 @@ from typing import Any, NamedTuple, TypeVar
 
 from exporter.clock import in_utc
 from exporter.incidents import holds_since
-from exporter.journal import with_times
+from exporter.journal import Entry, with_times
 from exporter.model import Event, Incident, IncidentKind, Kind, Severity, StationState, Topic
 from exporter.views import VenueView
 from exporter.web.api_queries import IncidentStatus, StationStatus, VenueStatus
-from exporter.web.source import Entry
 from exporter.web.troubles import is_current
 
 T = TypeVar("T")

@@ -10,10 +10,10 @@ from functools import cached_property
 
 from markupsafe import Markup
 
+from exporter.journal import Entry
 from exporter.model import EMPTY, Instant, Kind, StationState, Venue, VenueKey
 from exporter.views import VenueView
 from exporter.web import troubles
-from exporter.web.source import Entry
 from exporter.web.timeline import SLOT_SECONDS, day_history
 from exporter.web.troubles import Level, Trouble, is_current
 from exporter.web.wording import Wording

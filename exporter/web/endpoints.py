@@ -17,6 +17,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from exporter.errors import ConfigError, ConfigProblem
+from exporter.views import Scrape
 from exporter.web.middleware import Authentication, HostCheck, ResponseHeaders, RoutePrefix
 from exporter.web.publicurl import PublicURL
 from exporter.web.readers import PATHS, LazyRoutes
@@ -34,29 +35,13 @@ PROBES = frozenset({HEALTHY, READY})
 """Paths that answer without credentials and without limit. Where TLS asks for a certificate, so do they."""
 
 
-class ScrapeResponse(Protocol):
-    """One answer to Prometheus; `content_encoding` is None where the body is not compressed."""
-
-    @property
-    def chunks(self) -> Sequence[bytes]:
-        """Return what is sent, one after another, compressed or not."""
-
-    @property
-    def content_type(self) -> str:
-        """Return the format that was negotiated."""
-
-    @property
-    def content_encoding(self) -> str | None:
-        """Return the compression that was negotiated."""
-
-
 class MetricsSource(Protocol):
     """Whatever makes the metrics' text.
 
     It is called on the event loop, so it must be quick: what costs time is prepared when the state changes.
     """
 
-    def scrape(self, accept: str, accept_encoding: str, names: frozenset[str]) -> ScrapeResponse:
+    def scrape(self, accept: str, accept_encoding: str, names: frozenset[str]) -> Scrape:
         """Negotiate format and encoding; an empty `names` means every family."""
 
 

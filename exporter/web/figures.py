@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 from datetime import tzinfo
 from typing import Any
 
+from exporter.journal import Entry
 from exporter.model import Instant, StationState
 from exporter.views import BrandView, VenueView
 from exporter.web import timeline
 from exporter.web.board import Tile, is_late
-from exporter.web.source import Entry
 from exporter.web.troubles import is_current
 
 

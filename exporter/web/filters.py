@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 from urllib.parse import quote, unquote
 
+from exporter.journal import JournalQuery
 from exporter.model import Event, Kind, Venue
 from exporter.texts import N_
 from exporter.web.board import Tile, searchable
@@ -97,10 +97,10 @@ class ChangeFilters:
         self.event = topic if topic in TOPICS else None
 
     @property
-    def query(self) -> dict[str, Any]:
+    def query(self) -> JournalQuery:
         """Return the filters of the journal."""
         events = TOPICS[self.event][1] if self.event else SHOWN_EVENTS
-        return {"brand": self.brand, "venue_id": self.venue_id, "kind": self.kind, "events": events}
+        return JournalQuery(brand=self.brand, venue_id=self.venue_id, kind=self.kind, events=events)
 
     @property
     def is_set(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from itertools import groupby
 from typing import Any
@@ -13,6 +14,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from exporter.i18n import LANGUAGES
+from exporter.journal import JournalQuery
 from exporter.model import Incident, IncidentKind, Instant, Kind, StationState
 from exporter.texts import N_
 from exporter.views import BrandView, VenueView
@@ -148,7 +150,7 @@ class _Pages:
             brands=[Freshness(brand, by_brand.get(brand.state.brand, ()), now) for brand in brands],
             zone=common_zone(views),
             zones={view.state.venue.key: view.rules.time_zone for view in views},
-            entries=source.journal(limit=CHANGES, events=SHOWN_EVENTS),
+            entries=source.journal(JournalQuery(limit=CHANGES, events=SHOWN_EVENTS)),
         )
 
     def venue(self, request: Request) -> Response:
@@ -161,7 +163,8 @@ class _Pages:
         chosen = request.query_params.get("span", "day")
         length, step, _ = SPANS.get(chosen) or SPANS["day"]
         start = now.wall - length
-        entries = source.journal(brand=brand, venue_id=venue_id, since=start, limit=JOURNAL)
+        of_venue = JournalQuery(brand=brand, venue_id=venue_id)
+        entries = source.journal(replace(of_venue, since=start, limit=JOURNAL))
         outages = timeline.outage_spans(entries, start, now.wall, ongoing=view.state.outage is not None)
         late = is_late(view, now)
         current = is_current(view) and not late
@@ -183,7 +186,7 @@ class _Pages:
             several=len(source.brands()) > 1,
             zone=view.rules.time_zone,
             zones={view.state.venue.key: view.rules.time_zone},
-            entries=source.journal(brand=brand, venue_id=venue_id, limit=CHANGES, events=SHOWN_EVENTS),
+            entries=source.journal(replace(of_venue, limit=CHANGES, events=SHOWN_EVENTS)),
         )
 
     def changes(self, request: Request) -> Response:
@@ -192,7 +195,7 @@ class _Pages:
         filters = ChangeFilters(given)
         before = given.get("before", "")
         cursor = int(before) if before.isascii() and before.isdigit() and len(before) <= len(str(2**62)) else None
-        entries = self._source.journal(**filters.query, before=cursor, limit=OLDER_CHANGES + 1)
+        entries = self._source.journal(replace(filters.query, before=cursor, limit=OLDER_CHANGES + 1))
         shown = entries[:OLDER_CHANGES]
         views = self._source.venues()
         venues = sorted((view.state.venue for view in views), key=lambda venue: (venue.name.casefold(), venue.key))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from exporter.journal import Entry, JournalQuery
 from exporter.model import VenueKey
-from exporter.web.source import Entry
 from exporter.web.timeline import DAY_SLOTS, SLOT_SECONDS, STATUS_EVENTS
 
 MOST = 5_000
@@ -17,7 +17,7 @@ _AT_ONCE = 500
 class RecentChanges:
     """Hold the changes of the last day by venue. `journal` is that of `exporter.web.source.Source`."""
 
-    def __init__(self, journal: Callable[..., Sequence[Entry]]) -> None:
+    def __init__(self, journal: Callable[[JournalQuery], Sequence[Entry]]) -> None:
         self._journal = journal
         self._slot = -1
         self._newest = 0
@@ -35,7 +35,7 @@ class RecentChanges:
         new: list[Entry] = []
         before = None
         while len(new) < MOST:
-            page = self._journal(events=STATUS_EVENTS, before=before, limit=_AT_ONCE)
+            page = self._journal(JournalQuery(events=STATUS_EVENTS, before=before, limit=_AT_ONCE))
             wanted = [entry for entry in page if entry.id > self._newest and entry.observed_at >= start]
             new += wanted
             if len(wanted) < _AT_ONCE:

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from exporter.journal import Entry
-from exporter.model import Event, Incident, Instant, Kind
+from exporter.journal import Entry, JournalQuery
+from exporter.model import Incident, Instant
 from exporter.views import BrandView, VenueView
-
-__all__ = ["Entry", "Source"]
 
 
 class Source(Protocol):
@@ -30,20 +28,5 @@ class Source(Protocol):
     def process_incidents(self) -> Mapping[str, Incident]:
         """Return the incidents of the process itself by key, pending or firing."""
 
-    def journal(
-        self,
-        *,
-        brand: str | None = None,
-        venue_id: str | None = None,
-        station_id: str | None = None,
-        kind: Kind | None = None,
-        events: frozenset[Event] = frozenset(),
-        since: float | None = None,
-        until: float | None = None,
-        before: int | None = None,
-        limit: int = 100,
-    ) -> Sequence[Entry]:
-        """Return changes, newest first: those of a filter that is set, all where none is.
-
-        `since` is inclusive and `until` exclusive, epoch seconds; `before` is the id that the entries are older than.
-        """
+    def journal(self, query: JournalQuery) -> Sequence[Entry]:
+        """Return changes, newest first."""

@@ -10,8 +10,8 @@ from itertools import groupby
 from operator import attrgetter
 from typing import NamedTuple
 
+from exporter.journal import Entry
 from exporter.model import Event, StationState
-from exporter.web.source import Entry
 
 DAY_SLOTS = 48
 SLOT_SECONDS = 1800.0

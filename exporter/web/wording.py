@@ -13,9 +13,9 @@ from markupsafe import Markup
 
 from exporter.clock import in_zone
 from exporter.i18n import time_of_day, translations
+from exporter.journal import Entry
 from exporter.model import Event, IncidentKind, Kind, Reason
 from exporter.texts import N_
-from exporter.web.source import Entry
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 

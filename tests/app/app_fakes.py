@@ -17,11 +17,12 @@ from exporter.clopos.limits import IpLimits
 from exporter.config import Settings
 from exporter.config.settings import Brand
 from exporter.journal import Entry
-from exporter.metrics.exposition import Exposition, Scrape
+from exporter.metrics.exposition import Exposition
 from exporter.metrics.telemetry import Telemetry
 from exporter.scheduling.pool import WorkerPool
 from exporter.simulator import Simulator
 from exporter.store.memory import MemoryStore
+from exporter.views import Scrape
 
 
 class FakeOutput:

@@ -17,6 +17,7 @@ from exporter.app.daemon import Daemon
 from exporter.clock import Clock
 from exporter.config import Settings
 from exporter.errors import ConfigError, ConfigProblem
+from exporter.journal import JournalQuery
 from exporter.log import Output
 from exporter.model import Venue, VenueState
 from exporter.simulator import Simulator, World
@@ -329,7 +330,7 @@ def test_pages_read_the_same_as_the_scrape(start: Start, both: Settings) -> None
     source = daemon.source
     assert {view.state.venue.brand for view in source.venues()} == {FIRST, SECOND}
     assert {view.state.brand for view in source.brands()} == {FIRST, SECOND}
-    assert source.journal() == []
+    assert source.journal(JournalQuery()) == []
     assert abs(source.now().monotonic - daemon._clock.monotonic()) < 60
 
 

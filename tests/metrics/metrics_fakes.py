@@ -15,12 +15,11 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from benchmarks.collector import ViewCollector
-from exporter.metrics.exposition import Scrape
 from exporter.metrics.families import BRAND_FAMILIES
 from exporter.metrics.render import table
 from exporter.metrics.telemetry import Telemetry
 from exporter.model import EMPTY, BrandState, Kind, Opening, Outage, Reason, Station, StationState, Venue, VenueState
-from exporter.views import BrandView, VenueView
+from exporter.views import BrandView, Scrape, VenueView
 
 TEXT_ACCEPT = "text/plain"
 OPENMETRICS_ACCEPT = "application/openmetrics-text;version=1.0.0"

@@ -11,30 +11,20 @@ import pytest
 from starlette.types import ASGIApp
 
 from exporter.errors import ConfigProblem
+from exporter.views import Scrape
 from exporter.web.addresses import Address, listen
 from exporter.web.endpoints import Management, create_app
 from exporter.web.server import WebServer
-
-
-class Answer(NamedTuple):
-    body: bytes
-    content_type: str = "text/plain; version=0.0.4; charset=utf-8"
-    content_encoding: str | None = None
-    more: tuple[bytes, ...] = ()
-
-    @property
-    def chunks(self) -> tuple[bytes, ...]:
-        return (self.body, *self.more)
 
 
 class FakeExposition:
     """Answer every scrape with the same body, and remember what was asked."""
 
     def __init__(self, body: bytes = b"up 1\n") -> None:
-        self.answer = Answer(body)
+        self.answer = Scrape((body,), "text/plain; version=0.0.4; charset=utf-8", None)
         self.asked: list[tuple[str, str, frozenset[str]]] = []
 
-    def scrape(self, accept: str, accept_encoding: str, names: frozenset[str]) -> Answer:
+    def scrape(self, accept: str, accept_encoding: str, names: frozenset[str]) -> Scrape:
         self.asked.append((accept, accept_encoding, names))
         return self.answer
 

@@ -25,7 +25,7 @@ TIMEOUT = 5
 
 
 def test_a_scrape_gets_the_body_and_the_negotiated_headers(site: Site, exposition: FakeExposition) -> None:
-    exposition.answer = exposition.answer._replace(body=b"a 1\n", content_type="application/openmetrics-text")
+    exposition.answer = exposition.answer._replace(chunks=(b"a 1\n",), content_type="application/openmetrics-text")
     answer = requests.get(f"{site.url}/metrics", timeout=TIMEOUT)
     assert answer.status_code == 200
     assert answer.content == b"a 1\n"
@@ -284,10 +284,12 @@ def test_an_unusable_telemetry_path_is_a_fault(exposition: FakeExposition, path:
 
 
 def test_an_answer_in_many_chunks_arrives_whole(serving: Serving, exposition: FakeExposition) -> None:
-    exposition.answer = exposition.answer._replace(more=(b"a" * PART_BYTES, b"b", b"c" * (3 * PART_BYTES), b"d"))
+    exposition.answer = exposition.answer._replace(
+        chunks=(b"up 1\n", b"a" * PART_BYTES, b"b", b"c" * (3 * PART_BYTES), b"d")
+    )
     with serving(create_app(exposition, Management(list, lambda: None))) as site:
         answer = requests.get(f"{site.url}/metrics", timeout=TIMEOUT)
-    assert answer.content == b"".join(exposition.answer.chunks)
+    assert answer.content == exposition.answer.body
     assert int(answer.headers["Content-Length"]) == len(answer.content)
 
 

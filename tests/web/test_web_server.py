@@ -127,7 +127,7 @@ def test_stopping_lets_an_answer_under_way_finish(serving: Serving) -> None:
 
 
 def test_stopping_does_not_wait_for_clients_that_hang(serving: Serving, exposition: FakeExposition) -> None:
-    exposition.answer = exposition.answer._replace(body=b"x" * 20_000_000)
+    exposition.answer = exposition.answer._replace(chunks=(b"x" * 20_000_000,))
     with serving(create_app(exposition, Management(list, lambda: None)), limits=QUICK) as site:
         hanging = [socket.create_connection(("127.0.0.1", site.port), TIMEOUT) for _ in range(6)]
         for connection in hanging[:3]:
@@ -190,7 +190,7 @@ def test_an_idle_connection_is_kept_for_the_next_scrape(site: Site) -> None:
 
 
 def test_a_reader_that_stops_reading_is_cut_off(serving: Serving, exposition: FakeExposition) -> None:
-    exposition.answer = exposition.answer._replace(body=b"x" * 20_000_000)
+    exposition.answer = exposition.answer._replace(chunks=(b"x" * 20_000_000,))
     with (
         serving(create_app(exposition, Management(list, lambda: None)), limits=QUICK) as site,
         client(site) as connection,
@@ -229,7 +229,7 @@ def test_slow_readers_of_different_answers_do_not_pile_up(serving: Serving) -> N
 
 
 def test_slow_readers_of_one_answer_share_it(serving: Serving, exposition: FakeExposition) -> None:
-    exposition.answer = exposition.answer._replace(body=b"x" * 8_000_000)
+    exposition.answer = exposition.answer._replace(chunks=(b"x" * 8_000_000,))
     with serving(
         create_app(exposition, Management(list, lambda: None)), limits=ConnectionLimits(held=9_000_000)
     ) as site:
@@ -276,7 +276,7 @@ def test_the_last_free_file_serves_a_client(serving: Serving, exposition: FakeEx
 
 
 def test_a_client_that_stops_talking_still_gets_its_answers(serving: Serving, exposition: FakeExposition) -> None:
-    exposition.answer = exposition.answer._replace(body=b"x" * 8_000_000)
+    exposition.answer = exposition.answer._replace(chunks=(b"x" * 8_000_000,))
     with serving(create_app(exposition, Management(list, lambda: None))) as site, client(site) as connection:
         connection.sendall(SCRAPE * 2)
         connection.shutdown(socket.SHUT_WR)
@@ -286,7 +286,7 @@ def test_a_client_that_stops_talking_still_gets_its_answers(serving: Serving, ex
 def test_a_client_that_goes_away_in_the_middle_is_not_worth_a_word(
     serving: Serving, exposition: FakeExposition, caplog: pytest.LogCaptureFixture
 ) -> None:
-    exposition.answer = exposition.answer._replace(body=b"x" * 20_000_000)
+    exposition.answer = exposition.answer._replace(chunks=(b"x" * 20_000_000,))
     with serving(create_app(exposition, Management(list, lambda: None))) as site:
         for _ in range(20):
             with client(site) as connection:
@@ -409,7 +409,7 @@ def test_a_client_that_left_is_forgotten_without_the_garbage_collector(
     def kept() -> int:
         return sum(isinstance(thing, ClientConnection | SSLProtocol) for thing in gc.get_objects())
 
-    exposition.answer = exposition.answer._replace(body=b"x" * 8_000_000)
+    exposition.answer = exposition.answer._replace(chunks=(b"x" * 8_000_000,))
     authority = Authority(tmp_path)
     authority.issue("server")
     (tmp_path / "web.yml").write_text("tls_server_config: {cert_file: server.pem, key_file: server.key}")

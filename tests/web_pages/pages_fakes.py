@@ -31,7 +31,7 @@ from exporter.model import (
     VenueState,
 )
 from exporter.store import MemoryStore
-from exporter.views import BrandView, VenueView
+from exporter.views import BrandView, Scrape, VenueView
 from exporter.web.api import api_routes
 from exporter.web.endpoints import Management, create_app
 from exporter.web.pages import page_routes
@@ -134,8 +134,8 @@ class FakeSource:
     def process_incidents(self) -> Mapping[str, Incident]:
         return {str(number): one for number, one in enumerate(self.service_incidents)}
 
-    def journal(self, **filters: Any) -> Sequence[Entry]:
-        return self.store.journal(JournalQuery(**filters))
+    def journal(self, query: JournalQuery = JournalQuery()) -> Sequence[Entry]:  # noqa: B008 - frozen
+        return self.store.journal(query)
 
     def record(
         self, event: Event, ago: float, view: VenueView | None = None, one: StationState | None = None, **more: Any
@@ -203,10 +203,6 @@ def ask(app: ASGIApp, path: str, method: str = "GET", **headers: str) -> Answer:
 class NoMetrics:
     """Answer scrapes with nothing."""
 
-    chunks = (b"",)
-    content_type = "text/plain"
-    content_encoding = None
-
-    def scrape(self, accept: str, accept_encoding: str, names: frozenset[str]) -> NoMetrics:
+    def scrape(self, accept: str, accept_encoding: str, names: frozenset[str]) -> Scrape:
         del accept, accept_encoding, names
-        return self
+        return Scrape((b"",), "text/plain", None)

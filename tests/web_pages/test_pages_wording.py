@@ -73,7 +73,7 @@ def test_every_event_every_reason_and_every_kind_has_words_and_none_says_offline
     source, texts = FakeSource(), wording_for(language)
     for event in SHOWN_EVENTS:
         source.record(event, 10.0, None, None, reason="tls", previous="kitchen")
-    said = [texts.happened(entry) for entry in source.journal(limit=100)]
+    said = [texts.happened(entry) for entry in source.journal()]
     said += [texts.reason(reason.value) for reason in Reason] + [texts.kind(kind) for kind in Kind]
     assert len(set(said)) == len(SHOWN_EVENTS) + len(Reason) + len(Kind)
     assert not any(word in " ".join(said).lower() for word in ("offline", "down ", "офлайн", "oflayn"))
