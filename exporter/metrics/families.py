@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from exporter.incidents import inactive_open_seconds, switched_at
-from exporter.model import Incident, Kind, Station, StationState, Venue
-from exporter.views import BrandView, KindCount, VenueView, count_kinds
+from exporter.model import Incident, Kind, StationState, Venue
+from exporter.views import BrandView, VenueView, count_kinds
 
 NAN = float("nan")
 View = TypeVar("View")
@@ -124,50 +124,34 @@ def _flag(value: bool | None) -> float:  # noqa: FBT001 - a three-valued flag is
     return NAN if value is None else float(value)
 
 
-def _station(field: Callable[[Station], float | None]) -> Callable[[StationRow], float | None]:
-    return lambda row: field(row.station_state.station)
-
-
-def _count(field: Callable[[KindCount], int]) -> Callable[[KindCount], float]:
-    return lambda count: float(field(count))
-
-
-def _venue(field: Callable[[VenueView], float | bool | None]) -> Callable[[VenueView], float | None]:
-    return lambda view: None if (value := field(view)) is None else float(value)
-
-
-def _brand(field: Callable[[BrandView], float | bool | None]) -> Callable[[BrandView], float | None]:
-    return lambda view: None if (value := field(view)) is None else float(value)
-
-
 VENUE_FAMILIES: tuple[Family[VenueView], ...] = (
     Family(
         "clopos_station_active",
         "gauge",
         f"Whether the station is active in Clopos: 1 active, 0 inactive (no new orders go there), NaN unclear. {_AGE}",
         STATION,
-        _station(lambda station: _flag(station.active)),
+        lambda row: _flag(row.station_state.station.active),
     ),
     Family(
         "clopos_station_printable",
         "gauge",
         f"Whether the station prints tickets: 1 prints, 0 screen only, NaN unclear. {_AGE}",
         STATION,
-        _station(lambda station: _flag(station.printable)),
+        lambda row: _flag(row.station_state.station.printable),
     ),
     Family(
         "clopos_station_created_timestamp_seconds",
         "gauge",
         f"When the station was created, as Clopos says. {_AGE}",
         STATION,
-        _station(lambda station: station.created_at),
+        lambda row: row.station_state.station.created_at,
     ),
     Family(
         "clopos_station_updated_timestamp_seconds",
         "gauge",
         f"When the station was last edited, as Clopos says. {_AGE}",
         STATION,
-        _station(lambda station: station.updated_at),
+        lambda row: row.station_state.station.updated_at,
     ),
     Family(
         "clopos_station_last_transition_timestamp_seconds",
@@ -195,21 +179,21 @@ VENUE_FAMILIES: tuple[Family[VenueView], ...] = (
         "gauge",
         f"Stations of the venue, by kind. {_AGE}",
         KIND,
-        _count(lambda count: count.total),
+        lambda count: count.total,
     ),
     Family(
         "clopos_stations_active",
         "gauge",
         f"Stations of the venue that are active in Clopos, by kind. {_AGE}",
         KIND,
-        _count(lambda count: count.active),
+        lambda count: count.active,
     ),
     Family(
         "clopos_stations_printable",
         "gauge",
         f"Stations of the venue that print tickets, by kind. {_AGE}",
         KIND,
-        _count(lambda count: count.printable),
+        lambda count: count.printable,
     ),
     Family(
         "clopos_station_transitions_total",
@@ -223,70 +207,70 @@ VENUE_FAMILIES: tuple[Family[VenueView], ...] = (
         "gauge",
         "Whether the last poll brought every page of the venue's stations: 1 yes, 0 no.",
         VENUE,
-        _venue(lambda view: view.up),
+        lambda view: view.up,
     ),
     Family(
         "clopos_venue_last_success_timestamp_seconds",
         "gauge",
         "When the last complete poll of the venue ended: the age of all its cached values.",
         VENUE,
-        _venue(lambda view: view.state.last_success),
+        lambda view: view.state.last_success,
     ),
     Family(
         "clopos_venue_poll_interval_seconds",
         "gauge",
         "The poll interval in force, after stretching to keep within the API quota.",
         VENUE,
-        _venue(lambda view: view.interval),
+        lambda view: view.interval,
     ),
     Family(
         "clopos_venue_poll_duration_seconds",
         "gauge",
         f"How long the last poll of the venue took. {_POLLED}",
         VENUE,
-        _venue(lambda view: view.state.last_duration),
+        lambda view: view.state.last_duration,
     ),
     Family(
         "clopos_venue_polls_total",
         "counter",
         "Polls of the venue, failed ones included.",
         VENUE,
-        _venue(lambda view: view.state.polls),
+        lambda view: view.state.polls,
     ),
     Family(
         "clopos_venue_poll_failures_total",
         "counter",
         "Polls of the venue that failed.",
         VENUE,
-        _venue(lambda view: view.state.failures),
+        lambda view: view.state.failures,
     ),
     Family(
         "clopos_venue_open",
         "gauge",
         "Whether the venue is open by its configured opening hours: 1 open, 0 closed; absent without hours.",
         VENUE,
-        _venue(lambda view: None if view.opening is None else view.opening.is_open),
+        lambda view: view.opening and view.opening.is_open,
     ),
     Family(
         "clopos_venue_next_open_timestamp_seconds",
         "gauge",
         "When the venue opens next by its opening hours; absent where it never does.",
         VENUE,
-        _venue(lambda view: None if view.opening is None else view.opening.next_open),
+        lambda view: view.opening and view.opening.next_open,
     ),
     Family(
         "clopos_venue_next_close_timestamp_seconds",
         "gauge",
         "When the venue closes next by its opening hours; absent where it never does.",
         VENUE,
-        _venue(lambda view: None if view.opening is None else view.opening.next_close),
+        lambda view: view.opening and view.opening.next_close,
     ),
     Family(
         "clopos_venue_open_seconds_total",
         "counter",
         "Time that the venue was open, or without opening hours any time, and was read.",
         VENUE,
-        _venue(lambda view: view.state.open_seconds),
+        lambda view: view.state.open_seconds,
     ),
     Family(
         "clopos_station_inactive_open_seconds_total",
@@ -320,56 +304,56 @@ BRAND_FAMILIES: tuple[Family[BrandView], ...] = (
         "gauge",
         "Whether login and venue discovery of the brand work: 1 yes, 0 no.",
         BRAND,
-        _brand(lambda view: view.state.up),
+        lambda view: view.state.up,
     ),
     Family(
         "clopos_exporter_api_quota_limit",
         "gauge",
         "Requests per minute that Clopos allows, as its last answer said.",
         BRAND,
-        _brand(lambda view: view.quota_limit),
+        lambda view: view.quota_limit,
     ),
     Family(
         "clopos_exporter_api_quota_remaining",
         "gauge",
         "Requests that were left in the quota's window, as the last answer of Clopos said.",
         BRAND,
-        _brand(lambda view: view.quota_remaining),
+        lambda view: view.quota_remaining,
     ),
     Family(
         "clopos_exporter_token_expiry_timestamp_seconds",
         "gauge",
         "When the brand's token ends, as Clopos says; it is renewed before.",
         BRAND,
-        _brand(lambda view: view.token_expires_at),
+        lambda view: view.token_expires_at,
     ),
     Family(
         "clopos_exporter_poll_lag_seconds",
         "gauge",
         "How late the newest poll of the brand started.",
         BRAND,
-        _brand(lambda view: view.poll_lag),
+        lambda view: view.poll_lag,
     ),
     Family(
         "clopos_exporter_polls_skipped_total",
         "counter",
         "Polls that were skipped because the venue was still being polled.",
         BRAND,
-        _brand(lambda view: view.polls_skipped if view.owned else None),
+        lambda view: view.polls_skipped if view.owned else None,
     ),
     Family(
         "clopos_exporter_brand_owned",
         "gauge",
         "Whether this process polls the brand: 1 yes; with PostgreSQL exactly one of several processes does.",
         BRAND,
-        _brand(lambda view: view.owned),
+        lambda view: view.owned,
     ),
     Family(
         "clopos_exporter_api_sunset_timestamp_seconds",
         "gauge",
         "When Clopos says that this API ends (RFC 8594); absent where it does not.",
         BRAND,
-        _brand(lambda view: view.sunset_at),
+        lambda view: view.sunset_at,
     ),
 )
 

@@ -21,7 +21,7 @@ from prometheus_client.openmetrics import exposition as openmetrics_exposition
 from prometheus_client.registry import Collector
 
 from exporter import __version__
-from exporter.metrics.families import BRAND_FAMILIES, INCIDENT_FAMILIES
+from exporter.metrics.families import BRAND_FAMILIES, INCIDENT_FAMILIES, NAN
 from exporter.metrics.incidents import IncidentLines
 from exporter.metrics.render import header, table
 from exporter.model import Incident, Reason
@@ -53,10 +53,8 @@ class Telemetry:
         prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
         self._brands, self._incidents, self._incident_lines = brands, incidents, IncidentLines()
         self._registry = CollectorRegistry()
-        self._registry.register(
-            _Optional("clopos_exporter_store_up", "Whether the state can be written to where it is kept.", store_up)
-        )
-        self._registry.register(_Optional("clopos_exporter_log_up", "Whether log events can be written.", log_up))
+        self._serve("clopos_exporter_store_up", "Whether the state can be written to where it is kept.", store_up)
+        self._serve("clopos_exporter_log_up", "Whether log events can be written.", log_up)
         self._registry.register(_Channels(channels))
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
@@ -108,7 +106,7 @@ class Telemetry:
     def serve_certificate(self, expires_at: Callable[[], float | None]) -> None:
         """Serve when the certificate of the web listener ends, epoch seconds; None is plain HTTP."""
         name = "clopos_exporter_web_certificate_expiry_timestamp_seconds"
-        self._registry.register(_Optional(name, "When the certificate of the web listener ends.", expires_at))
+        self._serve(name, "When the certificate of the web listener ends.", expires_at)
 
     def requested(self, brand: str, endpoint: str, code: str, seconds: float) -> None:
         """Count a request to Clopos."""
@@ -146,22 +144,10 @@ class Telemetry:
             return brands + bytes(openmetrics_exposition.generate_latest(registry))  # type: ignore[no-untyped-call]
         return brands + generate_latest(registry)
 
-
-class _Optional(Collector):
-    """Collect a gauge as long as there is a value."""
-
-    def __init__(self, name: str, help_: str, value: Callable[[], float | None]) -> None:
-        self._name, self._help, self._value = name, help_, value
-
-    def describe(self) -> Iterator[Metric]:
-        """Return the family without samples."""
-        yield GaugeMetricFamily(self._name, self._help)
-
-    def collect(self) -> Iterator[Metric]:
-        """Return the family, if it has a sample."""
-        value = self._value()
-        if value is not None:
-            yield GaugeMetricFamily(self._name, self._help, value=float(value))
+    def _serve(self, name: str, help_: str, value: Callable[[], float | None]) -> None:
+        """Serve a gauge whose value is read at each scrape; where there is none at the start, there never will be."""
+        if value() is not None:
+            Gauge(name, help_, registry=self._registry).set_function(lambda: NAN if (now := value()) is None else now)
 
 
 class _Channels(Collector):
