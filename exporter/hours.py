@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from functools import lru_cache
 from itertools import groupby
 from math import inf
 from operator import itemgetter
@@ -26,7 +27,7 @@ _RULE = re.compile(r"; |, ")  # how the library joins rules; within a rule it wr
 _TIMES = re.compile(r"(?:^|(?<= ))\d\d:\d\d\S*$")
 _MIDNIGHT = 24 * 60
 _SOME_DAY = datetime(2024, 1, 2)  # noqa: DTZ001 - local time, as everything that the library is asked
-_HORIZON = timedelta(days=9 * 366)  # two leap days are at most eight years apart
+_HORIZON_DAYS = 9 * 366  # two leap days are at most eight years apart
 
 _Span = tuple[int, int]
 """Minutes from midnight of a day to minutes from the same midnight, beyond 24 hours in the night after it."""
@@ -45,14 +46,6 @@ class _Rule(NamedTuple):
 
     def matches(self, day: date) -> bool:
         return self.days is None or self.days.is_open(datetime.combine(day, time(12)))
-
-    def same_until(self, day: date, last: date) -> date:
-        """Return the day until which the rule goes on as on this one, at most the last."""
-        if self.days is None:
-            return last
-        # Not its `next_change`, which looks for one until the year 9999.
-        _, end, _, _ = next(self.days.intervals(datetime.combine(day, time()), datetime.combine(last, time())))
-        return end.date()
 
 
 class _Day(NamedTuple):
@@ -103,11 +96,12 @@ class Hours:
 
     def _spans_from(self, first: date) -> Iterator[tuple[bool, datetime | None]]:
         """Yield from a day on until when (local time) it is open or closed in turn; None for always."""
-        day, last = first, first + _HORIZON
-        while day < last:
-            midnight = datetime.combine(day, time())
+        around = [self._read(first + timedelta(days=number)) for number in range(-2, 1)]
+        for number in range(_HORIZON_DAYS):
+            midnight = datetime.combine(first + timedelta(days=number), time())
             at = 0
-            spans = self._open_on(day)
+            around = [*around[-3:], self._read(midnight.date() + timedelta(days=1))]
+            spans = _open_on(around)
             for begin, end in spans:
                 if begin > at:
                     yield False, midnight + timedelta(minutes=begin)
@@ -115,29 +109,7 @@ class Hours:
                 at = end
             if at < _MIDNIGHT:
                 yield False, midnight + timedelta(minutes=_MIDNIGHT)
-            day += timedelta(days=1)
-            if day < last and spans in ([], [(0, _MIDNIGHT)]):
-                # The days of a season are all alike: no need to look at each of them.
-                same_until = min(rule.same_until(day, last) for rule in self._rules)
-                if same_until - day > timedelta(days=2) and self._open_on(day + timedelta(days=1)) == spans:
-                    day = same_until if same_until == last else same_until - timedelta(days=1)
         yield bool(spans), None
-
-    def _open_on(self, day: date) -> list[_Span]:
-        """Return when it is open on a day, in minutes of that day, the night of the day before included."""
-        minutes: list[_Span] = []
-        around = [self._read(day + timedelta(days=number)) for number in range(-2, 2)]
-        for number in (1, 2):
-            own, after = around[number], around[number + 1]
-            before = [(rule, span) for rule, span in around[number - 1].cuts if rule > own.base]
-            cuts = [
-                *((begin - _MIDNIGHT, end - _MIDNIGHT) for _, (begin, end) in before),
-                *(span for rule, span in own.cuts if rule > own.base),
-                *((begin + _MIDNIGHT, end + _MIDNIGHT) for _, (begin, end) in after.cuts),
-            ]
-            shift = (number - 2) * _MIDNIGHT
-            minutes += [(begin + shift, end + shift) for begin, end in _without(own.spans, cuts)]
-        return _merged((max(begin, 0), min(end, _MIDNIGHT)) for begin, end in minutes)
 
     def _read(self, day: date) -> _Day:
         """Apply the rules to a day, later ones over earlier ones."""
@@ -158,6 +130,25 @@ class Hours:
         return _Day(spans, tuple(cuts), base)
 
 
+def _open_on(around: Sequence[_Day]) -> list[_Span]:
+    """Return when it is open on a day, in minutes of that day, the night of the day before included.
+
+    `around` are two days before it, itself, and the day after.
+    """
+    minutes: list[_Span] = []
+    for number in (1, 2):
+        own, after = around[number], around[number + 1]
+        before = [(rule, span) for rule, span in around[number - 1].cuts if rule > own.base]
+        cuts = [
+            *((begin - _MIDNIGHT, end - _MIDNIGHT) for _, (begin, end) in before),
+            *(span for rule, span in own.cuts if rule > own.base),
+            *((begin + _MIDNIGHT, end + _MIDNIGHT) for _, (begin, end) in after.cuts),
+        ]
+        shift = (number - 2) * _MIDNIGHT
+        minutes += [(begin + shift, end + shift) for begin, end in _without(own.spans, cuts)]
+    return _merged((max(begin, 0), min(end, _MIDNIGHT)) for begin, end in minutes)
+
+
 def _without(spans: Iterable[_Span], cuts: Iterable[_Span]) -> list[_Span]:
     left = list(spans)
     for begin, end in cuts:
@@ -176,11 +167,15 @@ def _merged(spans: Iterable[_Span]) -> list[_Span]:
     return merged
 
 
+@lru_cache(maxsize=1024)
 def parse(expression: str, time_zone: str | None = None) -> Hours:
     """Read hours in OpenStreetMap's opening_hours syntax; `time_zone` is an IANA name, None means UTC.
 
     A day ends when the venue closes: after `Mo-Su 10:00-02:00; Dec 25 off` the night of the 24th still ends at 02:00,
-    and the one that would begin on the 25th does not take place. Raises ValueError with a sentence for a person.
+    and the one that would begin on the 25th does not take place. Venues with the same hours share them, and with them
+    what was looked up, which takes some 60 ms where nothing ever changes.
+
+    Raises ValueError with a sentence for a person.
     """
     text = " ".join(_COMMENT.sub("", expression).split())
     for pattern, remedy in _UNKNOWABLE.items():

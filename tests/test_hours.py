@@ -193,6 +193,7 @@ def test_what_is_announced_is_what_happens(expression: str, zone: str, wall: flo
     if until == inf:
         return
     assert until > wall
+    parse.cache_clear()
     fresh = parse(expression, zone)
     assert fresh.at(until - 1).is_open is opening.is_open
     assert fresh.at(until).is_open is not opening.is_open
