@@ -23,8 +23,8 @@ _EXPIRY = f"clock_timestamp() + make_interval(secs => {LEASE_SECONDS})"
 class Lease:
     """The right to poll a brand and to write its rows: the fencing number grows with every owner.
 
-    `valid_until` is monotonic, counted from before the request that renewed it. `taken_over` says that another owner
-    had the brand before.
+    `valid_until` is monotonic, counted from before the request that renewed it; a lease that has ended is never valid
+    again. `taken_over` says that another owner had the brand before.
     """
 
     fence: int
@@ -103,11 +103,19 @@ class Leases:
                 )
             }
             owners = dict(connection.execute("SELECT brand, owner FROM leases WHERE expires_at > clock_timestamp()"))
-        for brand, fence in renewed.items():
-            if owned.get(brand) == fence:
+            given_up = [brand for brand, owner in owners.items() if owner == self.member and brand not in self._held]
+            if given_up:  # Renewed too late, or taken without an answer: the next owner need not wait for their end.
+                connection.execute(
+                    "UPDATE leases SET expires_at = clock_timestamp() WHERE owner = ? AND brand = ANY(?)",
+                    (self.member, given_up),
+                )
+        for brand, fence in owned.items():
+            # A lease that ended here while the answer was under way stays lost: polls that came back meanwhile were
+            # dropped, and events were passed over as another process's business.
+            if renewed.get(brand) == fence and self.owns(brand):
                 self._held[brand] = replace(self._held[brand], valid_until=began + LEASE_SECONDS - MARGIN_SECONDS)
-        for brand in owned.keys() - renewed.keys():
-            self.expire(brand)
+            else:
+                self.expire(brand)
         return Cluster(members, owners)
 
     def take(self, connection: DatabaseConnection, brands: Iterable[str]) -> dict[str, Lease]:

@@ -114,8 +114,7 @@ class PostgreSQLStore(DurableStore):
             now = self._clock.now()
             stored = {brand: brandrows.read_brand(connection, brand, now, JOURNAL_ROWS) for brand in leases}
         for brand, lease in leases.items():
-            self._load(brand, stored[brand])
-            self._leases.hold(brand, lease)
+            self._load(brand, stored[brand], lease)
         self._wake_consumers()
         return [brand for brand in leases if self.owns(brand)]
 
@@ -169,7 +168,7 @@ class PostgreSQLStore(DurableStore):
             with self._lock:
                 before = self._cursors.get(consumer, 0)
                 for entry in super().entries_after(before, id_ - before):
-                    if entry.id not in self._withheld and entry.id in self._keys:
+                    if entry.id <= id_ and entry.id not in self._withheld and entry.id in self._keys:
                         brand, stored = self._keys[entry.id]
                         self._cursors_due[brand, consumer] = stored
             super().advance(consumer, id_)
@@ -300,8 +299,11 @@ class PostgreSQLStore(DurableStore):
         keys = {id_: key for id_ in self._deliveries_due if (key := self._delivery_keys.get(id_)) and key[0] in fenced}
         brandrows.write_deliveries(connection, {key: self._deliveries.get(id_) for id_, key in keys.items()})
 
-    def _load(self, name: str, stored: StoredBrand) -> None:
-        """Let memory hold what the database has of a brand, and queue what its last owner stored and did not emit."""
+    def _load(self, name: str, stored: StoredBrand, lease: Lease) -> None:
+        """Let memory hold what the database has of a brand, and queue what its last owner stored and did not emit.
+
+        It is owned from then on, in the same step: the log passes over the entries of brands that are not.
+        """
         with self._writing, self._lock:
             self._drop(name)
             for state in stored.venues:
@@ -317,6 +319,7 @@ class PostgreSQLStore(DurableStore):
                 self._last_delivery += 1
                 self._delivery_keys[self._last_delivery] = (name, delivery.id)
                 self._deliveries[self._last_delivery] = replace(delivery, id=self._last_delivery)
+            self._leases.hold(name, lease)
 
     def _drop(self, brand: str) -> Lease | None:
         """Let memory hold nothing of a brand, and return its lease, which then is no longer owned here."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from fakes import FakeClock
@@ -19,9 +20,9 @@ from exporter.journal import JournalQuery
 from exporter.model import BrandState, Event, StationState, Topic, VenueState
 from exporter.outbox import DeliveryState, Route
 from exporter.store import file_schema
-from exporter.store.database import Database
+from exporter.store.database import Database, DatabaseConnection
 from exporter.store.database_schema import VERSION, migrate
-from exporter.store.leases import LEASE_SECONDS
+from exporter.store.leases import LEASE_SECONDS, MARGIN_SECONDS, Lease
 from exporter.store.postgresql import PRUNE_SECONDS, PostgreSQLStore
 
 BRAND = VENUE.brand
@@ -69,6 +70,22 @@ def stored_events(postgresql: PostgreSQL) -> int:
     return int(count)
 
 
+@contextmanager
+def delayed(database: Database, meanwhile: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let something happen between the end of each transaction and the moment at which this process knows of it."""
+    transaction = database.transaction
+
+    @contextmanager
+    def slow(*seconds: float) -> Iterator[DatabaseConnection]:
+        with transaction(*seconds) as connection:
+            yield connection
+        meanwhile()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(database, "transaction", slow)
+        yield
+
+
 def until_renewed(store: PostgreSQLStore) -> None:
     end = time.monotonic() + TIMEOUT
     while True:
@@ -99,6 +116,31 @@ class TestLeases:
         assert not store.owns(BRAND)
         assert not store.entries_after(0, 10)
         assert not store.deliveries("shift")
+
+    @pytest.mark.parametrize("brands", [(BRAND,), (BRAND, "plov")])
+    def test_a_lease_that_ends_here_while_it_is_renewed_stays_lost_and_is_free_for_others_soon(
+        self, open_one: Open, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, brands: tuple[str, ...]
+    ) -> None:
+        store, heir = open_one("first"), open_one("heir")
+        store.commit(STATE, changes=[TOUCHED])
+        clock.forward(LEASE_SECONDS - MARGIN_SECONDS - 0.1)
+        store.acquire(brands)
+
+        def emit_what_others_have() -> None:
+            """Emit as far as possible, as the log does at any time."""
+            clock.forward(0.2)
+            store.commit(changes=[replace(TOUCHED, brand=brand) for brand in brands if brand != BRAND])
+            for entry in store.entries_after(store.cursor("log"), 10):
+                assert entry.brand != BRAND
+                store.advance("log", entry.id)
+
+        with delayed(store._leasing, emit_what_others_have, monkeypatch):
+            store.renew(brands)
+        assert not store.owns(BRAND), "polls that ended meanwhile were dropped, and its events were passed over"
+        store.forget(BRAND)
+        store.renew(brands)
+        assert heir.acquire([BRAND]) == [BRAND]
+        assert [entry.brand for entry in heir.entries_after(heir.cursor("log"), 10)] == [BRAND]
 
     def test_what_is_released_can_be_taken_at_once_with_all_that_was_stored(self, open_one: Open) -> None:
         first, second = open_one("first"), open_one("second")
@@ -144,6 +186,42 @@ class TestLeases:
         second.release([BRAND])
         first.acquire([BRAND])
         assert not first.entries_after(first.cursor("log"), 10)
+
+    def test_the_log_does_not_pass_over_what_is_just_being_loaded(
+        self, open_one: Open, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        first, second = open_one("first"), open_one("second", brands=("plov",))
+        first.commit(STATE, changes=[TOUCHED])
+        first.release([BRAND])
+        emitted: list[str] = []
+
+        def emit() -> None:
+            second.commit(changes=[replace(TOUCHED, brand="plov")])
+            entries = second.entries_after(second.cursor("log"), 10)
+            emitted.extend(entry.brand for entry in entries)
+            second.advance("log", entries[-1].id)
+
+        log, hold = Thread(target=emit), second._leases.hold
+
+        def hold_late(brand: str, lease: Lease) -> None:
+            log.start()
+            log.join(0.3)
+            hold(brand, lease)
+
+        monkeypatch.setattr(second._leases, "hold", hold_late)
+        second.acquire([BRAND])
+        log.join(TIMEOUT)
+        assert emitted == [BRAND, "plov"]
+
+    def test_what_was_not_emitted_is_left_to_the_next_owner_where_much_waited_for_the_log(self, open_one: Open) -> None:
+        first, second = open_one("first"), open_one("second")
+        first._journal_rows = 2
+        first.commit(STATE, changes=[change(Event.STATION_TOUCHED, float(at)) for at in range(4)])
+        [entry] = first.entries_after(first.cursor("log"), 1)
+        first.advance("log", entry.id)
+        first.release([BRAND])
+        second.acquire([BRAND])
+        assert [entry.observed_at for entry in second.entries_after(second.cursor("log"), 10)] == [3.0]
 
     def test_deliveries_go_on_with_the_next_owner(self, open_one: Open) -> None:
         first, second = open_one("first"), open_one("second")
