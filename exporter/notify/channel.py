@@ -42,8 +42,8 @@ class ChannelSettings:
     timing: Timing = field(default_factory=Timing)
 
 
-class ChannelWorker:
-    """Deliver what the outbox holds for one channel, in order, until the channel accepts it.
+class ChannelWorker(Thread):
+    """Deliver what the outbox holds for one channel on a thread, in order, until the channel accepts it.
 
     `owns` returns whether this process delivers for a brand; `still_firing` is asked before an incident is repeated.
     """
@@ -58,13 +58,13 @@ class ChannelWorker:
         owns: Callable[[str], bool] = lambda _: True,
         still_firing: Callable[[Incident], bool] = lambda _: True,
     ) -> None:
+        super().__init__(name=f"notify-{settings.name}", daemon=True)
         self.settings = settings
         self._outbox, self._clock = outbox, clock
         self._make_transport = transport
         self._transport: AppriseTransport | None = None
         self._owns, self._still_firing = owns, still_firing
         self._wake, self._stopping = Event(), Event()
-        self._thread = Thread(target=self._run, name=f"notify-{settings.name}", daemon=True)
         self._created: dict[int, float] = {}
         self._counts = dict.fromkeys(_OUTCOMES, 0)
         self._waiting: tuple[Delivery, ...] = ()
@@ -75,15 +75,6 @@ class ChannelWorker:
         self._not_before = -inf
         self._sending_since: float | None = None
 
-    def start(self) -> None:
-        """Begin to deliver on a thread of its own."""
-        self._thread.start()
-
-    @property
-    def is_running(self) -> bool:
-        """Return whether its thread runs; it does not where the system had no thread for it."""
-        return self._thread.is_alive()
-
     def wake(self) -> None:
         """Let it look at the outbox now."""
         self._wake.set()
@@ -92,11 +83,6 @@ class ChannelWorker:
         """Let it end after the attempt that is under way, which may still be marked when it is accepted."""
         self._stopping.set()
         self._wake.set()
-
-    def join(self, seconds: float) -> None:
-        """Wait for its end. An attempt that takes longer is left to itself; it does not keep the process alive."""
-        if self._thread.is_alive():
-            self._thread.join(seconds)
 
     @property
     def state(self) -> ChannelState:
@@ -188,7 +174,8 @@ class ChannelWorker:
             self._up = False
         return wait
 
-    def _run(self) -> None:
+    def run(self) -> None:
+        """Deliver until it is stopped."""
         while not self._stopping.is_set():
             self._wake.clear()
             try:

@@ -17,8 +17,8 @@ _OK = range(200, 300)
 """A redirect is not followed, and whoever waits for the request behind it has not got it."""
 
 
-class Heartbeat:
-    """Request a URL every `interval` seconds, as long as nothing is wrong.
+class Heartbeat(Thread):
+    """Request a URL on a thread, every `interval` seconds, as long as nothing is wrong.
 
     `problems` returns what is wrong, for the log. The URL is a secret.
     """
@@ -32,15 +32,11 @@ class Heartbeat:
         *,
         timeout: float = TIMEOUT_SECONDS,
     ) -> None:
+        super().__init__(name="heartbeat", daemon=True)
         self._url, self._interval, self._problems, self._clock = url, interval, problems, clock
         self._timeout = timeout
         self._stopping = Event()
-        self._thread = Thread(target=self._run, name="heartbeat", daemon=True)
         self._logged: tuple[str, ...] = ()
-
-    def start(self) -> None:
-        """Begin, on a thread of its own."""
-        self._thread.start()
 
     def stop(self) -> None:
         """End; a request that is under way is left to itself."""
@@ -76,7 +72,8 @@ class Heartbeat:
         else:
             LOG.info(event)
 
-    def _run(self) -> None:
+    def run(self) -> None:
+        """Request it until it is stopped."""
         while not self._stopping.is_set():
             try:
                 self.beat()

@@ -42,7 +42,7 @@ class Notifier:
         kept = {
             name: worker
             for name, worker in self._workers.items()
-            if wanted.get(name) == worker.settings and worker.is_running
+            if wanted.get(name) == worker.settings and worker.is_alive()
         }
         self._end(worker for name, worker in self._workers.items() if name not in kept)
         self._outbox.retain_channels(wanted)
@@ -71,7 +71,8 @@ class Notifier:
             worker.stop()
         deadline = time.monotonic() + STOP_SECONDS
         for worker in ending:
-            worker.join(max(0.0, deadline - time.monotonic()))
+            if worker.is_alive():  # not where the system had no thread for it
+                worker.join(max(0.0, deadline - time.monotonic()))
 
     def _worker(self, channel: ChannelSettings) -> ChannelWorker:
         return ChannelWorker(
