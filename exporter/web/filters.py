@@ -6,55 +6,17 @@ from collections.abc import Mapping
 from urllib.parse import quote, unquote
 
 from exporter.journal import JournalQuery
-from exporter.model import Event, Kind, Venue
-from exporter.texts import N_
+from exporter.model import Kind, Venue
 from exporter.web.board import Tile, searchable
 from exporter.web.responses import href
 from exporter.web.troubles import Level
-from exporter.web.wording import SHOWN_EVENTS
+from exporter.web.wording import EVENTS, TOPICS
 
 TILES = 48
 """Venues on the first page: a phone gets them at once, and the worst are among them."""
 
 MAX_TILES = 1000
 """Venues on one page at most."""
-
-TOPICS: dict[str, tuple[str, frozenset[Event]]] = {
-    "status": (
-        N_("Disabled and activated"),
-        frozenset({Event.STATION_ACTIVATED, Event.STATION_DEACTIVATED, Event.STATION_FOUND_INACTIVE}),
-    ),
-    "printing": (N_("Printing"), frozenset({Event.STATION_PRINTING_DISABLED, Event.STATION_PRINTING_ENABLED})),
-    "settings": (
-        N_("Added, removed, edited"),
-        frozenset(
-            {
-                Event.STATION_ADDED,
-                Event.STATION_KIND_CHANGED,
-                Event.STATION_REMOVED,
-                Event.STATION_RENAMED,
-                Event.STATION_TOUCHED,
-                Event.VENUE_ADDED,
-                Event.VENUE_REMOVED,
-            }
-        ),
-    ),
-    "data": (
-        N_("Data and login"),
-        frozenset(
-            {
-                Event.VENUE_LOST,
-                Event.VENUE_RECOVERED,
-                Event.BRAND_DISCOVERY_FAILED,
-                Event.BRAND_DISCOVERY_RECOVERED,
-                Event.BRAND_LOGIN_FAILED,
-                Event.BRAND_LOGIN_RECOVERED,
-                Event.BRAND_VENUES_MISSING,
-            }
-        ),
-    ),
-}
-"""What the changes can be filtered by: name and events."""
 
 
 class Search:
@@ -99,7 +61,7 @@ class ChangeFilters:
     @property
     def query(self) -> JournalQuery:
         """Return the filters of the journal."""
-        events = TOPICS[self.event][1] if self.event else SHOWN_EVENTS
+        events = frozenset(event for event, said in EVENTS.items() if self.event in (None, said.topic))
         return JournalQuery(brand=self.brand, venue_id=self.venue_id, kind=self.kind, events=events)
 
     @property

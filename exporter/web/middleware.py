@@ -66,8 +66,6 @@ class TokenBucket:
 
     def take(self) -> float:
         """Take a token and return 0, or return the seconds until there is one."""
-        if not self._limit.interval:
-            return 0.0
         now = self._clock()
         self._tokens = min(float(self._limit.burst), self._tokens + (now - self._at) / self._limit.interval)
         self._at = now

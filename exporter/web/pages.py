@@ -22,13 +22,13 @@ from exporter.web import timeline, wording
 from exporter.web.assets import STATIC, static_file, templates
 from exporter.web.board import Board, in_order, is_late
 from exporter.web.figures import Freshness, Line, Totals, common_zone, rectangle
-from exporter.web.filters import MAX_TILES, TOPICS, ChangeFilters, Search
+from exporter.web.filters import MAX_TILES, ChangeFilters, Search
 from exporter.web.language import COOKIE, language_of
 from exporter.web.recent import RecentChanges
 from exporter.web.responses import compressed, one_at_a_time
 from exporter.web.source import Source
 from exporter.web.troubles import Level, Quiet, Trouble, data_outages, is_current, venue_troubles
-from exporter.web.wording import SHOWN_EVENTS, wording_for
+from exporter.web.wording import SHOWN_EVENTS, TOPICS, wording_for
 
 LISTED = 12
 """Troubles in full view; more of them are folded."""

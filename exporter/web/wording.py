@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import tzinfo
 from functools import cache, lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from babel.dates import format_skeleton
 from babel.numbers import format_decimal, format_percent
@@ -63,42 +63,47 @@ INCIDENTS = {
 }
 """What is said of an incident of a station that is not about being inactive."""
 
-_EVENTS = {
-    Event.STATION_ACTIVATED: N_("active again"),
-    Event.STATION_ADDED: N_("added in Clopos"),
-    Event.STATION_DEACTIVATED: N_("disabled in Clopos"),
-    Event.STATION_FOUND_INACTIVE: N_("found disabled in Clopos"),
-    Event.STATION_KIND_CHANGED: N_("is now {now}, was {previous}"),
-    Event.STATION_PRINTING_DISABLED: N_("no longer prints tickets"),
-    Event.STATION_PRINTING_ENABLED: N_("prints tickets again"),
-    Event.STATION_REMOVED: N_("removed in Clopos"),
-    Event.STATION_RENAMED: N_("renamed, was “{previous}”"),
-    Event.STATION_TOUCHED: N_("edited in Clopos"),
-    Event.VENUE_ADDED: N_("new venue"),
-    Event.VENUE_LOST: N_("no data: {reason}"),
-    Event.VENUE_RECOVERED: N_("data again"),
-    Event.VENUE_REMOVED: N_("venue removed"),
-    Event.BRAND_LOGIN_FAILED: N_("login fails: {reason}"),
-    Event.BRAND_LOGIN_RECOVERED: N_("login works again"),
-    Event.BRAND_DISCOVERY_FAILED: N_("the venue list cannot be read"),
-    Event.BRAND_DISCOVERY_RECOVERED: N_("the venue list can be read again"),
-    Event.BRAND_VENUES_MISSING: N_("many venues are missing from the venue list"),
+TOPICS = {
+    "status": N_("Disabled and activated"),
+    "printing": N_("Printing"),
+    "settings": N_("Added, removed, edited"),
+    "data": N_("Data and login"),
+}
+"""What the changes can be filtered by, and how that is called."""
+
+
+class EventText(NamedTuple):
+    """What is said of an event: `topic` is what changes can be filtered by, `tone` is good, bad, warn or plain."""
+
+    topic: str
+    text: str
+    tone: str = "plain"
+
+
+EVENTS = {
+    Event.STATION_ACTIVATED: EventText("status", N_("active again"), "good"),
+    Event.STATION_ADDED: EventText("settings", N_("added in Clopos")),
+    Event.STATION_DEACTIVATED: EventText("status", N_("disabled in Clopos"), "bad"),
+    Event.STATION_FOUND_INACTIVE: EventText("status", N_("found disabled in Clopos"), "bad"),
+    Event.STATION_KIND_CHANGED: EventText("settings", N_("is now {now}, was {previous}")),
+    Event.STATION_PRINTING_DISABLED: EventText("printing", N_("no longer prints tickets"), "warn"),
+    Event.STATION_PRINTING_ENABLED: EventText("printing", N_("prints tickets again"), "good"),
+    Event.STATION_REMOVED: EventText("settings", N_("removed in Clopos")),
+    Event.STATION_RENAMED: EventText("settings", N_("renamed, was “{previous}”")),
+    Event.STATION_TOUCHED: EventText("settings", N_("edited in Clopos")),
+    Event.VENUE_ADDED: EventText("settings", N_("new venue")),
+    Event.VENUE_LOST: EventText("data", N_("no data: {reason}"), "warn"),
+    Event.VENUE_RECOVERED: EventText("data", N_("data again"), "good"),
+    Event.VENUE_REMOVED: EventText("settings", N_("venue removed")),
+    Event.BRAND_LOGIN_FAILED: EventText("data", N_("login fails: {reason}"), "warn"),
+    Event.BRAND_LOGIN_RECOVERED: EventText("data", N_("login works again"), "good"),
+    Event.BRAND_DISCOVERY_FAILED: EventText("data", N_("the venue list cannot be read")),
+    Event.BRAND_DISCOVERY_RECOVERED: EventText("data", N_("the venue list can be read again")),
+    Event.BRAND_VENUES_MISSING: EventText("data", N_("many venues are missing from the venue list")),
 }
 
-SHOWN_EVENTS = frozenset(_EVENTS)
+SHOWN_EVENTS = frozenset(EVENTS)
 """Incidents repeat what other events say: they are shown as what is wrong now."""
-
-_TONES = {
-    Event.STATION_ACTIVATED: "good",
-    Event.STATION_DEACTIVATED: "bad",
-    Event.STATION_FOUND_INACTIVE: "bad",
-    Event.STATION_PRINTING_DISABLED: "warn",
-    Event.STATION_PRINTING_ENABLED: "good",
-    Event.VENUE_LOST: "warn",
-    Event.VENUE_RECOVERED: "good",
-    Event.BRAND_LOGIN_FAILED: "warn",
-    Event.BRAND_LOGIN_RECOVERED: "good",
-}
 
 _LASTED: dict[Event | None, tuple[str, str]] = {
     Event.STATION_ACTIVATED: (N_("was off for {duration}"), N_("was off for at least {duration}")),
@@ -176,7 +181,7 @@ class Wording:
         }
         if entry.event is Event.STATION_KIND_CHANGED:
             fields["previous"] = self.kind(details.get("previous"))
-        text = self.gettext(_EVENTS[entry.event], **fields)
+        text = self.gettext(EVENTS[entry.event].text, **fields)
         lasted = self._lasted(entry)
         return Markup("{}, {}").format(text, lasted) if lasted else text
 
@@ -213,8 +218,3 @@ def _duration(whole: int, language: str) -> str:
         for index, (number, unit) in enumerate(parts)
         if number or not index
     )
-
-
-def tone(event: Event) -> str:
-    """Return whether an event is good, bad, a warning, or neither."""
-    return _TONES.get(event, "plain")
