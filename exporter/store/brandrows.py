@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
 from exporter.journal import Entry
@@ -15,9 +15,6 @@ from exporter.store.memory import FORGET_SECONDS
 
 Key = tuple[str, int]
 """A row of the journal or the outbox: its brand, whose owner alone writes it, and its id."""
-
-_UPSERT_DELIVERY = rows.upsert("deliveries", "brand id", "channel change created_at state accepted_at")
-_UPSERT_CURSOR = rows.upsert("cursors", "brand consumer", "id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,20 +87,6 @@ def write_entries(connection: DatabaseConnection, entries: Iterable[tuple[int, E
         "INSERT INTO journal VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
         [rows.entry_row(replace(entry, id=id_)) for id_, entry in entries],
     )
-
-
-def write_cursors(connection: DatabaseConnection, cursors: Mapping[tuple[str, str], int]) -> None:
-    """Write how far the consumers have come, by brand and consumer."""
-    connection.executemany(_UPSERT_CURSOR, [(*key, id_) for key, id_ in cursors.items()])
-
-
-def write_deliveries(connection: DatabaseConnection, deliveries: Mapping[Key, Delivery | None]) -> None:
-    """Write deliveries, and delete those that are done."""
-    for key, delivery in deliveries.items():
-        if delivery is None:
-            connection.execute("DELETE FROM deliveries WHERE brand = ? AND id = ?", key)
-        else:
-            connection.execute(_UPSERT_DELIVERY, (*key, *rows.delivery_row(delivery)))
 
 
 def prune(connection: DatabaseConnection, retention: float) -> None:

@@ -114,8 +114,8 @@ class StateFile:
                 elif brand != self.brands.get(name):
                     rows.write_brand(connection, brand)
             rows.write_entries(connection, entries)
-            rows.write_cursors(connection, cursors)
-            rows.write_deliveries(connection, deliveries)
+            rows.write_cursors(connection, "consumer", {(consumer,): id_ for consumer, id_ in cursors.items()})
+            rows.write_deliveries(connection, "id", {(id_,): delivery for id_, delivery in deliveries.items()})
             # By the time since the file was opened: a clock that is set forward by mistake must not cost the journal.
             wall = min(now.wall, self._opened.wall + now.monotonic - self._opened.monotonic)
             rows.prune_entries(connection, oldest=wall - self._retention, last_gone=last_id - JOURNAL_ROWS)

@@ -295,9 +295,11 @@ class PostgreSQLStore(DurableStore):
             connection,
             [(self._keys[entry.id][1], entry) for entry in self._unwritten if not entry.brand or entry.brand in fenced],
         )
-        brandrows.write_cursors(connection, {key: id_ for key, id_ in self._cursors_due.items() if key[0] in fenced})
+        cursors = {key: id_ for key, id_ in self._cursors_due.items() if key[0] in fenced}
+        rows.write_cursors(connection, "brand consumer", cursors)
         keys = {id_: key for id_ in self._deliveries_due if (key := self._delivery_keys.get(id_)) and key[0] in fenced}
-        brandrows.write_deliveries(connection, {key: self._deliveries.get(id_) for id_, key in keys.items()})
+        deliveries = {key: self._deliveries.get(id_) for id_, key in keys.items()}
+        rows.write_deliveries(connection, "brand id", deliveries)
 
     def _load(self, name: str, stored: StoredBrand, lease: Lease) -> None:
         """Let memory hold what the database has of a brand, and queue what its last owner stored and did not emit.

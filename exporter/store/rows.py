@@ -199,9 +199,9 @@ def prune_entries(connection: SqlConnection, *, oldest: float, last_gone: int) -
     connection.execute("DELETE FROM journal WHERE id <= ?", (last_gone,))
 
 
-def write_cursors(connection: SqlConnection, cursors: Mapping[str, int]) -> None:
-    """Write how far the consumers of the journal have come."""
-    connection.executemany("INSERT OR REPLACE INTO cursors VALUES (?, ?)", cursors.items())
+def write_cursors(connection: SqlConnection, keys: str, cursors: Mapping[Row, int]) -> None:
+    """Write how far the consumers of the journal have come, by the columns of their keys."""
+    connection.executemany(upsert("cursors", keys, "id"), [(*key, id_) for key, id_ in cursors.items()])
 
 
 def read_cursors(connection: SqlConnection) -> dict[str, int]:
@@ -209,7 +209,7 @@ def read_cursors(connection: SqlConnection) -> dict[str, int]:
     return dict(connection.execute("SELECT consumer, id FROM cursors"))
 
 
-def delivery_row(delivery: Delivery) -> Row:
+def _delivery_row(delivery: Delivery) -> Row:
     """Return a delivery as a row, without the columns of its key."""
     return (delivery.channel, encode(delivery.change), delivery.created_at, delivery.state.value, delivery.accepted_at)
 
@@ -222,14 +222,15 @@ def deliveries(rows: Iterable[Row]) -> list[Delivery]:
     ]
 
 
-def write_deliveries(connection: SqlConnection, deliveries: Mapping[int, Delivery | None]) -> None:
-    """Write deliveries, and delete those that are done."""
-    for id_, delivery in deliveries.items():
+def write_deliveries(connection: SqlConnection, keys: str, deliveries: Mapping[Row, Delivery | None]) -> None:
+    """Write deliveries by the columns of their keys, and delete those that are done."""
+    statement = upsert("deliveries", keys, "channel change created_at state accepted_at")
+    condition = " AND ".join(f"{name} = ?" for name in keys.split())
+    for key, delivery in deliveries.items():
         if delivery is None:
-            connection.execute("DELETE FROM deliveries WHERE id = ?", (id_,))
+            connection.execute(f"DELETE FROM deliveries WHERE {condition}", key)  # noqa: S608 - our own names
         else:
-            row = (id_, *delivery_row(delivery))
-            connection.execute("INSERT OR REPLACE INTO deliveries VALUES (?, ?, ?, ?, ?, ?)", row)
+            connection.execute(statement, (*key, *_delivery_row(delivery)))
 
 
 def read_deliveries(connection: SqlConnection) -> list[Delivery]:
@@ -243,22 +244,21 @@ def last_id(connection: SqlConnection) -> int:
     return int(id_)
 
 
-def read_venues(connection: SqlConnection, now: Instant, brand: str | None = None) -> Iterator[VenueState]:
-    """Read the states of an earlier process, of one brand or all. Their monotonic age follows from their wall clock."""
-    where, of = ("", ()) if brand is None else (" WHERE brand = ?", (brand,))
-    stations: defaultdict[VenueKey, dict[str, StationState]] = defaultdict(dict)
-    for name, venue_id, *row in connection.execute(f"SELECT * FROM stations{where}", of):  # noqa: S608
+def read_venues(connection: SqlConnection, now: Instant, brand: str) -> Iterator[VenueState]:
+    """Read the states of a brand's venues from an earlier process; their monotonic age follows from the wall clock."""
+    stations: defaultdict[str, dict[str, StationState]] = defaultdict(dict)
+    for _, venue_id, *row in connection.execute("SELECT * FROM stations WHERE brand = ?", (brand,)):
         station_state = _station_state(row)
-        stations[name, venue_id][station_state.station.id] = station_state
-    transitions: defaultdict[VenueKey, dict[tuple[Kind, bool], int]] = defaultdict(dict)
-    for name, venue_id, kind, active, total in connection.execute(f"SELECT * FROM transitions{where}", of):  # noqa: S608
-        transitions[name, venue_id][Kind(kind), bool(active)] = total
-    found = connection.execute(f"SELECT * FROM venues{where}", of)  # noqa: S608
-    for of_brand, id_, name, last_success, requests, *rest in found:
+        stations[venue_id][station_state.station.id] = station_state
+    transitions: defaultdict[str, dict[tuple[Kind, bool], int]] = defaultdict(dict)
+    for _, venue_id, kind, active, total in connection.execute("SELECT * FROM transitions WHERE brand = ?", (brand,)):
+        transitions[venue_id][Kind(kind), bool(active)] = total
+    found = connection.execute("SELECT * FROM venues WHERE brand = ?", (brand,))
+    for _, id_, name, last_success, requests, *rest in found:
         incidents, records, open_seconds, partial_since = rest[3:]
         state = VenueState(
-            Venue(of_brand, id_, name),
-            transitions=transitions.get((of_brand, id_), EMPTY),
+            Venue(brand, id_, name),
+            transitions=transitions.get(id_, EMPTY),
             requests=requests,
             outage=_outage(rest[:3]),
             restored=True,
@@ -269,7 +269,7 @@ def read_venues(connection: SqlConnection, now: Instant, brand: str | None = Non
         )
         if last_success is not None:
             age = max(0.0, now.wall - last_success)
-            known = stations.get((of_brand, id_), {})
+            known = stations.get(id_, {})
             state = replace(state, stations=known, last_success=last_success, fresh_at=now.monotonic - age)
         yield state
 

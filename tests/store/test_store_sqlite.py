@@ -103,10 +103,10 @@ class TestRestart:
         plov = replace(state(clock, BAR), venue=Venue("plov", "1", "Plov"))
         store = opened(path, clock)
         store.commit(state(clock, GRILL), plov)
-        read: list[str | None] = []
+        read: list[str] = []
         read_venues = rows.read_venues
 
-        def spy(connection: rows.SqlConnection, now: Instant, brand: str | None = None) -> Iterator[VenueState]:
+        def spy(connection: rows.SqlConnection, now: Instant, brand: str) -> Iterator[VenueState]:
             read.append(brand)
             return read_venues(connection, now, brand)
 
