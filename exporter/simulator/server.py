@@ -1,18 +1,16 @@
-"""The HTTP side: a threaded server on one address, that can be stopped and started repeatedly."""
+"""The HTTP side: a server with a thread for each connection, and the wire that answers go over."""
 
 from __future__ import annotations
 
 import selectors
 import socket
-import ssl
 import struct
 import sys
 from collections.abc import Callable
 from contextlib import suppress
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from socketserver import TCPServer
-from threading import Thread
+from http.server import BaseHTTPRequestHandler
+from socketserver import ThreadingTCPServer
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -25,76 +23,41 @@ _LARGEST_BODY = 1_000_000
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
-class Server:
-    """Listen on an address and hand every request to `serve`, each connection in a thread of its own.
+class Server(ThreadingTCPServer):
+    """Listen on an address, where port 0 is a free one, and hand every request to `serve`."""
 
-    Port 0 becomes a free port at the first start and stays that one. `tls` makes it HTTPS.
-    """
-
-    def __init__(self, serve: Serve, clock: Clock, listen: tuple[str, int], tls: ssl.SSLContext | None = None) -> None:
-        self.address = listen
-        self._serve = serve
-        self._clock = clock
-        self._tls = tls
-        self._http: _HTTPServer | None = None
-
-    def start(self) -> None:
-        """Listen. Raises OSError where the address cannot be had."""
-        self._http = _HTTPServer(self.address, self._serve, self._clock, self._tls)
-        self.address = (self.address[0], self._http.server_address[1])
-        Thread(target=self._http.serve_forever, args=(0.05,), name="simulator", daemon=True).start()
-
-    def stop(self) -> None:
-        """Close the address and every connection; what hangs is cut."""
-        if self._http is not None:
-            self._http.shutdown()
-            self._http.server_close()
-            self._http.cut()
-            self._http = None
-
-
-class _HTTPServer(ThreadingHTTPServer):
+    allow_reuse_address = True
     daemon_threads = True
     block_on_close = False
     request_queue_size = 1024
 
-    def __init__(self, listen: tuple[str, int], serve: Serve, clock: Clock, tls: ssl.SSLContext | None) -> None:
+    def __init__(self, listen: tuple[str, int], serve: Serve, clock: Clock) -> None:
         self.serve = serve
         self.clock = clock
-        self._tls = tls
         self._connections: set[socket.socket] = set()
         self.address_family = socket.AF_INET6 if ":" in listen[0] else socket.AF_INET
         super().__init__(listen, _Handler)
 
-    def server_bind(self) -> None:
-        TCPServer.server_bind(self)  # HTTPServer's own would look up the name of the host
-
     def get_request(self) -> tuple[socket.socket, Any]:
+        """Accept a connection, and keep it for `stop`."""
         connection, address = super().get_request()
-        if self._tls is not None:  # the handshake waits for its own thread: a silent client stops nobody
-            connection = self._tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
         self._connections.add(connection)
         return connection, address
 
-    def reset(self, connection: socket.socket) -> None:
-        """Let the connection end with a reset instead of a farewell."""
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-        self._connections.discard(connection)
-
     def shutdown_request(self, request: Any) -> None:
-        if request in self._connections:
-            self._connections.discard(request)
-            super().shutdown_request(request)
-        else:
-            self.close_request(request)
+        """End a connection whose thread is done with it."""
+        self._connections.discard(request)
+        super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Let clients leave when they like; anything else is a mistake of ours and is shown."""
         if not isinstance(sys.exception(), OSError):
             super().handle_error(request, client_address)
 
-    def cut(self) -> None:
-        """End every connection that is still open."""
+    def stop(self) -> None:
+        """Close the address and every connection; what hangs is cut."""
+        self.shutdown()
+        self.server_close()
         for connection in tuple(self._connections):
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
@@ -106,7 +69,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     timeout = 75  # seconds, as a gateway's: an idle connection is closed
-    server: _HTTPServer
+    server: Server
 
     def _handle(self) -> None:
         length = self.headers.get("Content-Length", "0")
@@ -158,7 +121,8 @@ class _Handler(BaseHTTPRequestHandler):
         raise ConnectionAbortedError("closed on purpose")
 
     def reset(self) -> None:
-        self.server.reset(self.connection)
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        self.connection.close()  # now, as the server would say farewell first
         raise ConnectionAbortedError("reset on purpose")
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name of the overridden method

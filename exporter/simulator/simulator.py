@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Iterable
 from random import Random
 from threading import Event, Thread
@@ -24,7 +23,7 @@ _LOOPBACK = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 
 
 class Simulator:
-    """Serve a world as Clopos would, over HTTP on `listen`, or HTTPS with `tls`.
+    """Serve a world as Clopos would, over HTTP on `listen`.
 
     Time is the world's clock. `changes_per_minute` stations change by themselves, in an order that the world's seed
     fixes. `faults` are in force from the start. `tiers` of None lifts the rate limits. `token_lifetime` is in seconds.
@@ -40,7 +39,6 @@ class Simulator:
         tiers: Tiers | None = Tiers(),  # noqa: B008 - an immutable value
         faults: Iterable[Fault] = (),
         token_lifetime: float = 3600.0,
-        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.world = world
         self.changes_per_minute = changes_per_minute
@@ -53,22 +51,18 @@ class Simulator:
         self.traffic = Traffic()
         self._api = Api(world, self.tokens, self.limits, self.faults, self.traffic)
         self._control = Control(world, self.faults)
-        self._scheme = "http" if tls is None else "https"
-        self._server = Server(self._serve, world.clock, listen, tls)
+        self.address = listen
+        """Host and port; the port is known once started."""
+        self._server: Server | None = None
         self._stopping = Event()
         self._churning: Thread | None = None
-
-    @property
-    def address(self) -> tuple[str, int]:
-        """Return host and port; the port is known once started."""
-        return self._server.address
 
     @property
     def root_url(self) -> str:
         """Return the address as a URL without a path; one on the loopback where it listens on every address."""
         host, port = self.address
         host = _LOOPBACK.get(host, host)
-        return f"{self._scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+        return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
     @property
     def url(self) -> str:
@@ -86,7 +80,9 @@ class Simulator:
 
     def start(self) -> None:
         """Listen, and let the world change by itself. Raises OSError where the address cannot be had."""
-        self._server.start()
+        self._server = Server(self.address, self._serve, self.world.clock)
+        self.address = (self.address[0], self._server.server_address[1])
+        Thread(target=self._server.serve_forever, args=(0.05,), name="simulator", daemon=True).start()
         self._stopping.clear()
         if self.changes_per_minute > 0:
             self._churning = Thread(target=self._keep_churning, name="simulator churn", daemon=True)
@@ -95,7 +91,9 @@ class Simulator:
     def stop(self) -> None:
         """Close the address and every connection, and let the world rest."""
         self._stopping.set()
-        self._server.stop()
+        if self._server is not None:
+            self._server.stop()
+            self._server = None
         if self._churning is not None:
             self._churning.join()
             self._churning = None
