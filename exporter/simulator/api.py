@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import re
 from functools import lru_cache
 from http import HTTPStatus
+from typing import Annotated, Literal, get_args
+
+from pydantic import BaseModel, Field, ValidationError
 
 from exporter.clock import iso
 from exporter.simulator.encoding import encode, envelope
@@ -14,15 +18,24 @@ from exporter.simulator.messages import Answer, Request, Wire, answer_json, json
 from exporter.simulator.misbehaviour import Rows
 from exporter.simulator.tokens import Grant, Tokens
 from exporter.simulator.traffic import Traffic
-from exporter.simulator.world import SORTS, Query, World
+from exporter.simulator.world import Query, Sort, World
 
 BASE_PATH = "/open-api/v2"
 ENDPOINTS = {f"{BASE_PATH}/auth": "auth", f"{BASE_PATH}/venues": "venues", f"{BASE_PATH}/stations": "stations"}
 
 _CREDENTIALS = ("client_id", "client_secret", "brand", "integrator_id")
-_SORTS = encode(SORTS)
-_LONGEST_NUMBER = 10  # digits; int() takes its time over many more
-_TRUTH = {"true": True, "1": True, "false": False, "0": False}
+_SORTS = encode(get_args(Sort))
+
+
+class Parameters(BaseModel):
+    """The query parameters of GET /stations."""
+
+    status: Annotated[int, Field(ge=0, le=1)] | None = None
+    can_print: bool | None = None
+    sort: Sort = Field("created_at", alias="sort[0]")
+    direction: Literal["1", "-1"] = Field("-1", alias="sort[1]")
+    page: int = Field(1, ge=1, le=10**9)
+    limit: int = Field(50, ge=1, le=200)
 
 
 class _RefusedError(Exception):
@@ -76,7 +89,8 @@ class Api:
         if endpoint == "venues":
             return Call(endpoint, brand), grant
         venue = request.headers.get("x-venue") or (brand and self.world.main_venue(brand))
-        return Call(endpoint, brand, venue, _whole(request.query.get("page", "1"))), grant
+        page = request.query.get("page", "1")
+        return Call(endpoint, brand, venue, int(page) if re.fullmatch(r"\d{1,9}", page, re.ASCII) else None), grant
 
     def _acquire(self, call: Call, ip: str) -> Quota | None:
         return self.limits.acquire_login(ip) if call.endpoint == "auth" else self.limits.acquire(ip, call.brand)
@@ -136,24 +150,24 @@ class Api:
         return grant.brand
 
     def _venues(self, brand: str, acts: Acts) -> Answer:
-        if not acts.rows:
-            return self._finished(self.world.venue_listing(brand))
         rows = self.world.venue_rows(brand)
-        return self._finished(envelope(self._tampered(Rows(rows, 0, len(rows), len(rows)), acts).page))
+        seen = self._tampered(Rows(rows, 0, len(rows), len(rows)), acts)
+        return self._finished(envelope(seen.page))
 
     def _stations(self, brand: str, venue: str | None, request: Request, acts: Acts) -> Answer:
-        query = _query(request)
         try:
-            if acts.rows:
-                rows = self.world.station_rows(brand, venue or "", query)
-                begin = (query.page - 1) * query.limit
-                seen = self._tampered(Rows(rows, begin, begin + query.limit, len(rows)), acts)
-                page = envelope(seen.page, seen.total)
-            else:
-                page = self.world.station_page(brand, venue or "", query)
+            asked = Parameters.model_validate(request.query)
+        except ValidationError as error:
+            name, message = error.errors()[0]["loc"][0], error.errors()[0]["msg"]
+            return problem(400, f"The {name} field: {message}", "validation_failed")
+        query = Query(asked.status, asked.can_print, asked.sort, int(asked.direction))
+        try:
+            rows = self.world.station_rows(brand, venue or "", query)
         except LookupError:
             return problem(404, "Venue not found", "resource_not_found")
-        return self._finished(page, f',"sorts":{_SORTS}')
+        begin = (asked.page - 1) * asked.limit
+        seen = self._tampered(Rows(rows, begin, begin + asked.limit, len(rows)), acts)
+        return self._finished(envelope(seen.page, seen.total), f',"sorts":{_SORTS}')
 
     def _tampered(self, rows: Rows, acts: Acts) -> Rows:
         for act in acts.rows:
@@ -163,37 +177,6 @@ class Api:
     def _finished(self, opened: str, more: str = "") -> Answer:
         unix = int(self.world.clock.wall())
         return Answer(200, f'{opened}{more},"time":3,"timestamp":"{_timestamp(unix)}","unix":{unix}}}'.encode())
-
-
-def _query(request: Request) -> Query:
-    asked, query = request.query, Query()
-    if (text := asked.get("status")) is not None:
-        query = query._replace(status=_number("status", text, 0, 1))
-    if (text := asked.get("can_print")) is not None:
-        if text.lower() not in _TRUTH:
-            raise _RefusedError(problem(400, "The can_print field must be true or false", "validation_failed"))
-        query = query._replace(can_print=_TRUTH[text.lower()])
-    if (text := asked.get("sort[0]")) is not None:
-        if text not in SORTS:
-            raise _RefusedError(problem(400, f"Cannot sort by {text}", "invalid_parameter"))
-        query = query._replace(sort=text)
-    if (text := asked.get("sort[1]")) is not None:
-        if text not in {"1", "-1"}:
-            raise _RefusedError(problem(400, "sort[1] must be 1 or -1", "invalid_parameter"))
-        query = query._replace(direction=int(text))
-    page = _number("page", asked.get("page", "1"), 1, 10**9)
-    return query._replace(page=page, limit=_number("limit", asked.get("limit", "50"), 1, 200))
-
-
-def _number(name: str, text: str, least: int, most: int) -> int:
-    number = _whole(text)
-    if number is None or not least <= number <= most:
-        raise _RefusedError(problem(400, f"The {name} field must be between {least} and {most}", "validation_failed"))
-    return number
-
-
-def _whole(text: str) -> int | None:
-    return int(text) if text.isdecimal() and len(text) < _LONGEST_NUMBER else None
 
 
 def _too_many(quota: Quota) -> Answer:

@@ -7,17 +7,17 @@ from itertools import count, islice
 from operator import attrgetter
 from random import Random
 from threading import RLock
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from exporter.clock import Clock, iso
 from exporter.model import Event
 from exporter.simulator import names
-from exporter.simulator.encoding import encode, envelope, wire_id
+from exporter.simulator.encoding import encode, wire_id
 
 Id = int | str
 """Venue and station ids may be given as they stand on the wire or as text; they are kept as text."""
 
-SORTS = ("id", "name", "status", "type", "printable", "created_at", "updated_at")
+Sort = Literal["id", "name", "status", "type", "printable", "created_at", "updated_at"]
 
 _KITCHENS, _PRINTERS = 0.4, 0.75  # shares of a generated venue's stations
 
@@ -43,14 +43,12 @@ class Mutation(NamedTuple):
 
 
 class Query(NamedTuple):
-    """What GET /stations was asked for; the defaults are those of the API."""
+    """Which stations are wanted, and in what order; the defaults are those of the API."""
 
     status: int | None = None
     can_print: bool | None = None
-    sort: str = "created_at"
+    sort: Sort = "created_at"
     direction: int = -1
-    page: int = 1
-    limit: int = 50
 
 
 @dataclass(slots=True)
@@ -81,13 +79,13 @@ class SimulatedStation:
 
 @dataclass(slots=True)
 class SimulatedVenue:
-    """A restaurant; `pages` holds the answers made since its last change."""
+    """A restaurant; `lists` holds its JSON rows by query, as made since its last change."""
 
     id: str
     name: str
     stations: dict[str, SimulatedStation] = field(default_factory=dict)
     numbers: count[int] = field(default_factory=lambda: count(1))
-    pages: dict[Query, str] = field(default_factory=dict)
+    lists: dict[Query, list[str]] = field(default_factory=dict)
 
     def row(self, *, is_main: bool) -> dict[str, Any]:
         """Return the row of GET /venues."""
@@ -104,7 +102,6 @@ class SimulatedBrand:
     client_secret: str = field(repr=False)
     venues: dict[str, SimulatedVenue] = field(default_factory=dict)
     numbers: count[int] = field(default_factory=lambda: count(1))
-    listing: str | None = None
 
 
 class World:
@@ -122,7 +119,6 @@ class World:
         self._random = Random(f"world {seed}")  # noqa: S311 - runs have to repeat
         self._brands: dict[str, SimulatedBrand] = {}
         self._mutations: list[Mutation] = []
-        self._recording = True
         self.lock = RLock()
 
     @classmethod
@@ -141,12 +137,11 @@ class World:
         `inactive` is the share of stations that start inactive. Nothing of it stands in the record.
         """
         world = cls(clock, seed)
-        world._recording = False
         for slug in islice(names.endless(names.BRANDS, "-"), brands):
             world.add_brand(slug)
             for name in islice(names.endless(names.VENUES), venues):
                 world._add_stations(slug, world.add_venue(slug, name), stations, inactive)
-        world._recording = True
+        world._mutations.clear()
         return world
 
     def _add_stations(self, brand: str, venue: str, stations: int, inactive: float) -> None:
@@ -214,34 +209,18 @@ class World:
             return [encode(venue.row(is_main=venue.id == main)) for venue in self._brand(brand).venues.values()]
 
     def station_rows(self, brand: str, venue: Id, query: Query) -> list[str]:
-        """Return the JSON rows of GET /stations, filtered and sorted, before paging."""
-        with self.lock:
-            rows = [
-                station
-                for station in self._venue(brand, venue).stations.values()
-                if query.status in (None, station.status) and query.can_print in (None, bool(station.printable))
-            ]
-            rows.sort(key=_by_id if query.sort == "id" else attrgetter(query.sort), reverse=query.direction < 0)
-            return [row.raw if row.raw is not None else encode(row.row()) for row in rows]
-
-    def venue_listing(self, brand: str) -> str:
-        """Return the answer of GET /venues up to its varying end, made once per change."""
-        with self.lock:
-            tenant = self._brand(brand)
-            if tenant.listing is None:
-                tenant.listing = envelope(self.venue_rows(brand))
-            return tenant.listing
-
-    def station_page(self, brand: str, venue: Id, query: Query) -> str:
-        """Return the answer of GET /stations up to its varying end, made once per change and query."""
+        """Return the JSON rows of GET /stations, filtered and sorted, before paging; made once per change and query."""
         with self.lock:
             place = self._venue(brand, venue)
-            page = place.pages.get(query)
-            if page is None:
-                rows = self.station_rows(brand, venue, query)
-                begin = (query.page - 1) * query.limit
-                page = place.pages[query] = envelope(rows[begin : begin + query.limit], len(rows))
-            return page
+            if query not in place.lists:
+                rows = [
+                    station
+                    for station in place.stations.values()
+                    if query.status in (None, station.status) and query.can_print in (None, bool(station.printable))
+                ]
+                rows.sort(key=_by_id if query.sort == "id" else attrgetter(query.sort), reverse=query.direction < 0)
+                place.lists[query] = [row.raw if row.raw is not None else encode(row.row()) for row in rows]
+            return place.lists[query]
 
     # Changing
 
@@ -257,7 +236,6 @@ class World:
             tenant = self._brand(brand)
             key = _key(id, tenant.numbers, tenant.venues)
             tenant.venues[key] = SimulatedVenue(key, name)
-            tenant.listing = None
             self._record(Event.VENUE_ADDED, brand, key, new=name)
             return key
 
@@ -266,14 +244,12 @@ class World:
         with self.lock:
             gone = self._venue(brand, venue)
             del self._brand(brand).venues[gone.id]
-            self._brand(brand).listing = None
             self._record(Event.VENUE_REMOVED, brand, gone.id, old=gone.name)
 
     def rename_venue(self, brand: str, venue: Id, name: str) -> None:
         """Rename a venue; there is no event for it, so it is not recorded."""
         with self.lock:
             self._venue(brand, venue).name = name
-            self._brand(brand).listing = None
 
     def add_station(
         self,
@@ -293,7 +269,7 @@ class World:
             place = self._venue(brand, venue)
             key = _key(id, place.numbers, place.stations)
             place.stations[key] = SimulatedStation(key, name, status, type, printable, created, created)
-            place.pages.clear()
+            place.lists.clear()
             self._record(Event.STATION_ADDED, brand, place.id, key, new=name)
             return key
 
@@ -303,7 +279,7 @@ class World:
             gone = self._station(brand, venue, station)
             place = self._venue(brand, venue)
             del place.stations[gone.id]
-            place.pages.clear()
+            place.lists.clear()
             self._record(Event.STATION_REMOVED, brand, place.id, gone.id, old=gone.name)
 
     def set_status(self, brand: str, venue: Id, station: Id, status: int) -> None:
@@ -327,14 +303,14 @@ class World:
         with self.lock:
             row = self._station(brand, venue, station)
             row.updated_at = self.clock.wall()
-            self._venue(brand, venue).pages.clear()
+            self._venue(brand, venue).lists.clear()
             self._record(Event.STATION_TOUCHED, brand, str(venue), row.id)
 
     def serve_raw(self, brand: str, venue: Id, station: Id, row: str | None) -> None:
         """Serve this JSON text in place of the station's row, whatever it is; None serves the truth again."""
         with self.lock:
             self._station(brand, venue, station).raw = row
-            self._venue(brand, venue).pages.clear()
+            self._venue(brand, venue).lists.clear()
 
     # Within the lock
 
@@ -348,15 +324,14 @@ class World:
                 return
             setattr(row, attribute, new)
             row.updated_at = self.clock.wall()
-            self._venue(brand, venue).pages.clear()
+            self._venue(brand, venue).lists.clear()
             self._record(_EVENTS[attribute][new != 0], brand, str(venue), row.id, old=old, new=new)
 
     def _record(
         self, event: Event, brand: str, venue: str, station: str | None = None, *, old: Any = None, new: Any = None
     ) -> None:
-        if self._recording:
-            seq = len(self._mutations) + 1
-            self._mutations.append(Mutation(seq, self.clock.wall(), event, brand, venue, station, old, new))
+        seq = len(self._mutations) + 1
+        self._mutations.append(Mutation(seq, self.clock.wall(), event, brand, venue, station, old, new))
 
     def _brand(self, brand: str) -> SimulatedBrand:
         try:
