@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import gzip
 import re
-from functools import lru_cache
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, Field, ValidationError
 
 from exporter.clock import iso
-from exporter.simulator.encoding import encode, envelope
 from exporter.simulator.faults import Acts, Call, Faults
 from exporter.simulator.limits import Limits, Quota
-from exporter.simulator.messages import Answer, Request, Wire, answer_json, json_object, problem
+from exporter.simulator.messages import Answer, Request, Wire, answer_json, encode, envelope, json_object, problem
 from exporter.simulator.misbehaviour import Rows
 from exporter.simulator.tokens import Grant, Tokens
 from exporter.simulator.traffic import Traffic
@@ -66,18 +65,18 @@ class Api:
         entry = self.traffic.add(self.world.clock.wall(), call)
         exceeded = self._acquire(call, request.ip)
         acts = self.faults.draw(call)
-        for before in acts.before:
+        for before in acts["before"]:
             before(wire)
         answer = _too_many(exceeded) if exceeded else self._answer(call, grant, request, acts)
         answer = self._count(call, request.ip, answer)
-        for after in acts.after:
+        for after in acts["after"]:
             answer = after(answer)
         if "gzip" in request.headers.get("accept-encoding", "") and "Content-Encoding" not in answer.headers:
             packed = gzip.compress(answer.body, compresslevel=1)
-            answer = answer.with_body(packed).with_headers({"Content-Encoding": "gzip"})
+            answer = replace(answer, body=packed).with_headers({"Content-Encoding": "gzip"})
         entry.code = answer.status
-        if acts.wire:
-            acts.wire[0](wire, answer)
+        if acts["wire"]:
+            acts["wire"][0](wire, answer)
         else:
             wire.send(answer)
 
@@ -105,8 +104,9 @@ class Api:
 
     def _answer(self, call: Call, grant: Grant | None, request: Request, acts: Acts) -> Answer:
         try:
-            if acts.instead:
-                return acts.instead[0]()
+            if acts["instead"]:
+                answer: Answer = acts["instead"][0]()
+                return answer
             if request.method != ("POST" if call.endpoint == "auth" else "GET"):
                 return problem(405, "Method not allowed", "method_not_allowed")
             if call.endpoint == "auth":
@@ -170,13 +170,13 @@ class Api:
         return self._finished(envelope(seen.page, seen.total), f',"sorts":{_SORTS}')
 
     def _tampered(self, rows: Rows, acts: Acts) -> Rows:
-        for act in acts.rows:
+        for act in acts["rows"]:
             rows = act(rows, self.faults.random)
         return rows
 
     def _finished(self, opened: str, more: str = "") -> Answer:
         unix = int(self.world.clock.wall())
-        return Answer(200, f'{opened}{more},"time":3,"timestamp":"{_timestamp(unix)}","unix":{unix}}}'.encode())
+        return Answer(200, f'{opened}{more},"time":3,"timestamp":"{iso(unix)}","unix":{unix}}}'.encode())
 
 
 def _too_many(quota: Quota) -> Answer:
@@ -187,8 +187,3 @@ def _too_many(quota: Quota) -> Answer:
 def _asked_brand(body: bytes) -> str | None:
     brand = (json_object(body) or {}).get("brand")
     return brand if isinstance(brand, str) else None
-
-
-@lru_cache(maxsize=2)
-def _timestamp(unix: int) -> str:
-    return iso(unix)

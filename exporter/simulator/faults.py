@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -17,8 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 from pydantic_core import ErrorDetails
 
 from exporter.clock import Clock
-from exporter.simulator.messages import Answer
-from exporter.simulator.misbehaviour import CATALOGUE, Rows
+from exporter.simulator.misbehaviour import CATALOGUE, Moment
 
 Endpoint = Literal["auth", "venues", "stations"]
 
@@ -94,14 +94,8 @@ class Fault(BaseModel):
         )
 
 
-class Acts(NamedTuple):
-    """What the faults of one request do, by the moment they act at."""
-
-    before: list[partial[None]]
-    instead: list[partial[Answer]]
-    rows: list[partial[Rows]]
-    after: list[partial[Answer]]
-    wire: list[partial[None]]
+Acts = Mapping[Moment, list[Callable[..., Any]]]
+"""What the faults of one request do, by the moment they act at."""
 
 
 @dataclass(slots=True)
@@ -109,11 +103,6 @@ class _Armed:
     fault: Fault
     began: float
     left: float
-
-    def is_over(self, now: float) -> bool:
-        """Return whether it will never hit again."""
-        lasts = self.fault.duration is None or self.fault.period is not None or now - self.began < self.fault.duration
-        return self.left <= 0 or not lasts
 
     def active(self, now: float) -> bool:
         """Return whether it may hit now."""
@@ -138,7 +127,7 @@ class Faults:
         fault = kind if isinstance(kind, Fault) else Fault.of(kind, **selectors)
         now = self._clock.monotonic()
         with self._lock:
-            self._armed = {number: armed for number, armed in self._armed.items() if not armed.is_over(now)}
+            self._armed = {id_: one for id_, one in self._armed.items() if one.active(now) or one.fault.period}
             number = next(self._numbers)
             left = float("inf") if fault.count is None else fault.count
             self._armed[number] = _Armed(fault, now, left)
@@ -161,19 +150,15 @@ class Faults:
         finally:
             self.clear(number)
 
-    def listing(self) -> dict[int, dict[str, Any]]:
-        """Return the faults in force by number, as plain values."""
+    def listing(self) -> dict[int, Fault]:
+        """Return the faults in force by number."""
         now = self._clock.monotonic()
         with self._lock:
-            return {
-                number: armed.fault.model_dump(exclude_none=True)
-                for number, armed in self._armed.items()
-                if armed.active(now)
-            }
+            return {number: armed.fault for number, armed in self._armed.items() if armed.active(now)}
 
     def draw(self, call: Call) -> Acts:
         """Decide which faults hit a request, and count the hits."""
-        acts = Acts([], [], [], [], [])
+        acts = defaultdict[Moment, list[Callable[..., Any]]](list)
         if self._armed:
             now = self._clock.monotonic()
             with self._lock:
@@ -182,7 +167,7 @@ class Faults:
                     if armed.active(now) and fault.selects(call) and self.random.random() < fault.probability:
                         armed.left -= 1
                         misbehaviour = CATALOGUE[fault.kind]
-                        getattr(acts, misbehaviour.moment).append(partial(misbehaviour.act, **fault.options))
+                        acts[misbehaviour.moment].append(partial(misbehaviour.act, **fault.options))
         return acts
 
 

@@ -94,63 +94,52 @@ class Limits:
         self._clock = clock
         self._tiers = tiers
         self._lock = Lock()
-        self._logins: dict[str, Window] = {}
-        self._failures: dict[str, Window] = {}
-        self._brands: dict[str, Window] = {}
+        self._windows: dict[tuple[str, str], Window] = {}
 
     def acquire_login(self, ip: str) -> Quota | None:
         """Count a login; return the quota that refuses it, or None where it is allowed."""
-        if self._tiers is None:
-            return None
         with self._lock:
-            return self._acquire([self._window(self._logins, ip, self._tiers.logins)], counting=0)
+            logins = self._of("logins", ip)
+            return self._acquire(logins, counting=logins)
 
     def acquire(self, ip: str, brand: str | None) -> Quota | None:
         """Count an authenticated request; return the quota that refuses it, or None where it is allowed.
 
         `brand` is None where no valid token says whose quota it is.
         """
-        if self._tiers is None:
-            return None
         with self._lock:
-            return self._acquire(self._authenticated(ip, brand, self._tiers), counting=1)
+            brands = self._of("brand", brand)
+            return self._acquire([*self._of("failures", ip), *brands], counting=brands)
 
     def record(self, ip: str, brand: str | None, status: int) -> Quota | None:
         """Count an authenticated request's failure and return the quota of the tier nearest its end."""
-        if self._tiers is None:
-            return None
         with self._lock:
             now = self._clock.monotonic()
-            windows = self._authenticated(ip, brand, self._tiers)
-            if status >= HTTPStatus.BAD_REQUEST:
-                windows[0].has_capacity(now)
-                windows[0].add(now)
-            return min((window.quota(now) for window in windows), key=lambda quota: quota.remaining)
+            failures = self._of("failures", ip)
+            for window in failures if status >= HTTPStatus.BAD_REQUEST else ():
+                window.add(now)
+            quotas = [window.quota(now) for window in [*failures, *self._of("brand", brand)]]
+        return min(quotas, key=lambda quota: quota.remaining, default=None)
 
     def set_load(self, brand: str, per_minute: float) -> None:
         """Let another client of the brand spend so many requests a minute from now on."""
-        if self._tiers is not None:
-            with self._lock:
-                window = self._window(self._brands, brand, self._tiers.brand)
+        with self._lock:
+            for window in self._of("brand", brand):
                 window.set_load(per_minute, self._clock.monotonic())
 
-    def _authenticated(self, ip: str, brand: str | None, tiers: Tiers) -> list[Window]:
-        windows = [self._window(self._failures, ip, tiers.failures)]
-        if brand is not None:
-            windows.append(self._window(self._brands, brand, tiers.brand))
-        return windows
+    def _of(self, tier: str, key: str | None) -> list[Window]:
+        """Return the window of an address or brand in a tier: none where there is no such limit."""
+        if self._tiers is None or key is None:
+            return []
+        if (tier, key) not in self._windows:
+            self._windows[tier, key] = Window(getattr(self._tiers, tier))
+        return [self._windows[tier, key]]
 
-    def _acquire(self, windows: list[Window], counting: int) -> Quota | None:
+    def _acquire(self, windows: list[Window], counting: list[Window]) -> Quota | None:
         now = self._clock.monotonic()
         for window in windows:
             if not window.has_capacity(now):
                 return window.quota(now)
-        for window in windows[counting:]:
+        for window in counting:
             window.add(now)
         return None
-
-    @staticmethod
-    def _window(windows: dict[str, Window], key: str, limit: int) -> Window:
-        if key not in windows:
-            windows[key] = Window(limit)
-        return windows[key]

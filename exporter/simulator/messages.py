@@ -1,14 +1,13 @@
-"""What travels: a request, an answer, and the wire that an answer is written to."""
+"""What travels: a request, an answer, the wire that an answer is written to, and values as they stand on it."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from exporter.model import EMPTY
-from exporter.simulator.encoding import encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +30,9 @@ class Answer:
     body: bytes
     headers: Mapping[str, str] = field(default_factory=lambda: {"Content-Type": "application/json; charset=utf-8"})
 
-    def with_body(self, body: bytes) -> Answer:
-        """Return the same answer with another body."""
-        return Answer(self.status, body, self.headers)
-
     def with_headers(self, more: Mapping[str, str]) -> Answer:
         """Return the same answer with more headers; those it has already stay."""
-        return Answer(self.status, self.body, {**more, **self.headers})
+        return replace(self, headers={**more, **self.headers})
 
 
 class Wire(Protocol):
@@ -80,3 +75,24 @@ def problem(status: int, message: str, error: str | None = None, **more: Any) ->
     """Answer with the error envelope of the API; `error` is left out where Clopos leaves it out."""
     slug = {} if error is None else {"error": error}
     return answer_json({"success": False, **slug, "message": message, **more}, status)
+
+
+def encode(value: Any) -> str:
+    """Encode as compact JSON, in UTF-8 where the text can be."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half a surrogate pair: only an escape can carry it
+        return json.dumps(value, separators=(",", ":"))
+    return text
+
+
+def envelope(rows: list[str], total: int | None = None) -> str:
+    """Join rows to an answer that is still open at its end."""
+    data = f'{{"success":true,"data":[{",".join(rows)}]'
+    return data if total is None else f'{data},"total":{total}'
+
+
+def wire_id(id: str) -> int | str:  # noqa: A002 - the API's own word
+    """Return an id as it stands on the wire: a number where it is one."""
+    return int(id) if id.isdecimal() else id

@@ -10,6 +10,7 @@ from __future__ import annotations
 import gzip
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from inspect import Parameter, getdoc, signature
 from random import Random
@@ -17,8 +18,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 
 from exporter.clock import iso
 from exporter.model import EMPTY
-from exporter.simulator.encoding import encode
-from exporter.simulator.messages import Answer, Wire, answer_json, json_object, problem
+from exporter.simulator.messages import Answer, Wire, answer_json, encode, json_object, problem
 
 Moment = Literal["before", "instead", "rows", "after", "wire"]
 Act = TypeVar("Act", bound=Callable[..., Any])
@@ -196,15 +196,14 @@ def fields(answer: Answer, *, set: Mapping[str, Any] | None = None, drop: Sequen
     truth = json_object(answer.body)
     if truth is None:
         return answer
-    return answer.with_body(
-        encode({name: value for name, value in {**truth, **(set or {})}.items() if name not in drop}).encode()
-    )
+    kept = {name: value for name, value in {**truth, **(set or {})}.items() if name not in drop}
+    return replace(answer, body=encode(kept).encode())
 
 
 @_acts("after")
 def invalid_utf8(answer: Answer) -> Answer:
     """Put bytes that are not UTF-8 into the first text of the answer."""
-    return answer.with_body(answer.body.replace(b':"', b':"\xff\xc3(', 1))
+    return replace(answer, body=answer.body.replace(b':"', b':"\xff\xc3(', 1))
 
 
 @_acts("after")
@@ -217,14 +216,14 @@ def set_cookie(answer: Answer, *, cookie: str = "session=of-the-simulator; Path=
 def broken_gzip(answer: Answer) -> Answer:
     """Send something that starts like gzip and is not."""
     header = gzip.compress(b"")[:10]
-    return answer.with_body(header + b"\xff" * len(answer.body)).with_headers({"Content-Encoding": "gzip"})
+    return replace(answer, body=header + b"\xff" * len(answer.body)).with_headers({"Content-Encoding": "gzip"})
 
 
 @_acts("after")
 def half_gzip(answer: Answer) -> Answer:
     """Send half of a gzip stream with the Content-Length of that half: many clients do not notice."""
     packed = gzip.compress(answer.body)
-    return answer.with_body(packed[: len(packed) // 2]).with_headers({"Content-Encoding": "gzip"})
+    return replace(answer, body=packed[: len(packed) // 2]).with_headers({"Content-Encoding": "gzip"})
 
 
 # Lists that do not add up

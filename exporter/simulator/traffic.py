@@ -38,18 +38,11 @@ class Traffic:
             self._entries.append(entry)
             return entry
 
-    def entries(
-        self, since: int = 0, *, endpoint: str | None = None, brand: str | None = None, venue: str | None = None
-    ) -> list[RequestRecord]:
-        """Return the requests after sequence number `since`, oldest first."""
-        wanted = (endpoint, brand, venue)
+    def entries(self, since: int = 0, **wanted: str | None) -> list[RequestRecord]:
+        """Return the requests after sequence number `since` with these fields, oldest first; None is any."""
         with self._lock:
             return [
                 replace(entry)
                 for entry in self._entries
-                if entry.seq > since
-                and all(
-                    want in (None, has)
-                    for want, has in zip(wanted, (entry.endpoint, entry.brand, entry.venue), strict=True)
-                )
+                if entry.seq > since and all(value in (None, getattr(entry, name)) for name, value in wanted.items())
             ]

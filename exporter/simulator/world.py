@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 from exporter.clock import Clock, iso
 from exporter.model import Event
 from exporter.simulator import names
-from exporter.simulator.encoding import encode, wire_id
+from exporter.simulator.messages import encode, wire_id
 
 Id = int | str
 """Venue and station ids may be given as they stand on the wire or as text; they are kept as text."""

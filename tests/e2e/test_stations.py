@@ -10,7 +10,7 @@ import pytest
 from harness import Exporter, configuration, station_labels
 
 from exporter.simulator import Simulator, World
-from exporter.simulator.encoding import encode
+from exporter.simulator.messages import encode
 
 SCENARIOS = 15
 VENUE, OTHER_VENUE = "1", "2"

@@ -17,7 +17,7 @@ BRAND = "openapitest"
 
 
 def hits(faults: Faults, call: Call, times: int = 1) -> int:
-    return sum(len(faults.draw(call).instead) for _ in range(times))
+    return sum(len(faults.draw(call)["instead"]) for _ in range(times))
 
 
 def test_a_fault_hits_only_what_it_selects(clock: FakeClock) -> None:
@@ -73,7 +73,7 @@ def test_faults_are_cleared_one_by_one_all_together_or_at_the_end_of_a_block(clo
     faults = Faults(clock)
     first, second = faults.add("garbage"), faults.add("empty", venue=3)
     faults.clear(first)
-    assert faults.listing() == {second: {"kind": "empty", "venue": "3", "probability": 1.0}}
+    assert faults.listing() == {second: Fault.of("empty", venue="3")}
     with faults.during("hang"):
         assert len(faults.listing()) == 2
     faults.clear()
