@@ -213,6 +213,8 @@ def _update(station_state: StationState, station: Station, at: Instant) -> Stati
         printing,
         since=at.wall,
         last_transition=transition,
+        # Whatever changes a database beside the API, or another API, need not move it.
+        is_unedited=station.updated_at is not None and station.updated_at == station_state.station.updated_at,
         since_monotonic=at.monotonic,
     )
 

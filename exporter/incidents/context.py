@@ -113,6 +113,6 @@ def holds_since(station_state: StationState) -> tuple[float, bool]:
 
 
 def switched_at(station_state: StationState) -> float:
-    """Return when a station was switched: its edit time, unless it was edited again since we saw it."""
+    """Return when a station was switched: its edit time, unless that did not move with it or moved again since."""
     edited = station_state.station.updated_at
-    return station_state.since if edited is None else min(edited, station_state.since)
+    return station_state.since if edited is None or station_state.is_unedited else min(edited, station_state.since)

@@ -44,8 +44,9 @@ class StationState:
 
     `status` and `printing` are the last clear ones (a row may say neither yes nor no); `since` is from when we know the
     status to hold, epoch seconds; `last_transition` is when we saw it change, None until then; `missing` counts
-    complete polls in a row that did not hold the station. `since_monotonic` is `since` in monotonic seconds, None where
-    that was in an earlier process.
+    complete polls in a row that did not hold the station. `is_unedited` says that the last change of the status left
+    the edit time of Clopos as it was, which then says nothing about it. `since_monotonic` is `since` in monotonic
+    seconds, None where that was in an earlier process.
     """
 
     station: Station
@@ -54,6 +55,7 @@ class StationState:
     since: float
     last_transition: float | None = None
     missing: int = 0
+    is_unedited: bool = False
     since_monotonic: float | None = field(default=None, compare=False)
 
 

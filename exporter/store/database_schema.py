@@ -81,6 +81,7 @@ MIGRATIONS: dict[int, tuple[str, ...]] = {
         """,
         "CREATE TABLE members (member TEXT PRIMARY KEY, brands TEXT NOT NULL, seen_at TIMESTAMPTZ NOT NULL)",
     ),
+    4: ("ALTER TABLE stations ADD COLUMN unedited BOOLEAN NOT NULL DEFAULT FALSE",),
 }
 """What each schema version adds; the numbers are those of the state file, which had older ones."""
 

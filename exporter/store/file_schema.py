@@ -77,6 +77,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         # Earlier versions emitted a change before they stored it.
         "INSERT INTO cursors SELECT 'log', coalesce(max(id), 0) FROM journal",
     ),
+    ("ALTER TABLE stations ADD COLUMN unedited INTEGER NOT NULL DEFAULT 0",),
 )
 """What each version adds to the one before; the version of a file is how many of them it has behind it."""
 

@@ -66,7 +66,7 @@ _UPSERT_VENUE = upsert(
 _UPSERT_STATION = upsert(
     "stations",
     "brand venue_id station_id",
-    "name kind active printable created_at updated_at status printing since last_transition missing",
+    "name kind active printable created_at updated_at status printing since last_transition missing unedited",
 )
 _UPSERT_TRANSITION = upsert("transitions", "brand venue_id kind active", "total")
 _UPSERT_BRAND = upsert(
@@ -348,13 +348,15 @@ def _station_row(key: VenueKey, station_state: StationState) -> Row:
         station_state.since,
         station_state.last_transition,
         station_state.missing,
+        station_state.is_unedited,
     )
 
 
 def _station_state(row: list[Any]) -> StationState:
-    id_, name, kind, active, printable, created_at, updated_at, status, printing, since, last_transition, missing = row
+    id_, name, kind, active, printable, created_at, updated_at, *known = row
+    status, printing, since, last_transition, missing, unedited = known
     station = Station(id_, name, Kind(kind), _flag(active), _flag(printable), created_at, updated_at)
-    return StationState(station, _flag(status), _flag(printing), since, last_transition, missing)
+    return StationState(station, _flag(status), _flag(printing), since, last_transition, missing, bool(unedited))
 
 
 def _outage_row(outage: Outage | None) -> Row:

@@ -102,6 +102,42 @@ def test_a_station_without_an_edit_time_says_since_when_we_saw_it() -> None:
     assert set(incident.details) == {"since"}
 
 
+def test_a_status_that_changes_without_an_edit_says_since_when_we_saw_it() -> None:
+    history = History()
+    history.run(45)
+    edited = history.rows["1"]["k"].updated_at
+    history.edit("k", active=False, updated_at=edited)
+    seen = history.now.wall
+    history.run(30)
+    history.restart()
+    history.run(300)
+    [incident] = history.incidents()
+    assert incident.details == {"since": seen, "edited_at": edited}
+    history.edit("k", active=True, updated_at=edited)
+    seen = history.now.wall
+    history.run(30)
+    assert history.said()[-1] == resolved(KITCHEN, "1/k", "active again")
+    assert history.log[-1][1].details["active_since"] == seen
+
+
+def test_stations_that_are_switched_without_an_edit_on_different_days_are_no_bulk_edit() -> None:
+    history = History(venues=6)
+    history.run(60)
+    for venue in history.rows:  # All were edited together yesterday, when they were set up.
+        history.edit("k", venue, active=False, updated_at=history.rows[venue]["k"].updated_at)
+        history.run(3600)
+    assert BULK not in {said.kind for said in history.said()}
+
+
+def test_a_station_that_is_switched_without_an_edit_counts_as_off_for_good_no_sooner() -> None:
+    history = History()
+    history.edit("k", updated_at=history.now.wall - 30 * 86400.0)
+    history.run(60)
+    history.edit("k", active=False, updated_at=history.rows["1"]["k"].updated_at)
+    history.run(SOON + 60)
+    assert history.said() == [firing(KITCHEN, "1/k")]
+
+
 # Opening hours
 
 

@@ -33,7 +33,9 @@ from exporter.store.postgresql import PostgreSQLStore
 VENUE = Venue("tandir", "7", "Tandir Port")
 GRILL = Station("1", "Grill", Kind.KITCHEN, active=False, printable=True, created_at=1.0, updated_at=2.0)
 BAR = Station("2", "Bar", Kind.OTHER, active=True, printable=True, created_at=1.0, updated_at=3.0)
-STATE = VenueState(VENUE, {"1": StationState(GRILL, status=False, printing=True, since=9.0)}, last_success=10.0)
+STATE = VenueState(
+    VENUE, {"1": StationState(GRILL, status=False, printing=True, since=9.0, is_unedited=True)}, last_success=10.0
+)
 
 FIRING = Change(
     Event.INCIDENT_FIRING,

@@ -33,7 +33,8 @@ def file_of(path: Path, version: int) -> None:
             "INSERT INTO venues (brand, venue_id, name, last_success, requests) VALUES ('tandir', '7', 'P', 9.0, 1)"
         )
         connection.execute(
-            "INSERT INTO stations VALUES ('tandir', '7', '1', 'Grill', 'kitchen', 0, 1, 1.0, 2.0, 0, 1, 3.0, NULL, 0)"
+            "INSERT INTO stations (brand, venue_id, station_id, name, kind, status, printing, since, missing) "
+            "VALUES ('tandir', '7', '1', 'Grill', 'kitchen', 0, 1, 3.0, 0)"
         )
         connection.execute(f"PRAGMA application_id = {file_schema.APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {version}")

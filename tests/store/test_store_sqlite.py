@@ -56,6 +56,7 @@ GRILL = StationState(
     since=9.0,
     last_transition=8.0,
     missing=1,
+    is_unedited=True,
 )
 BAR = StationState(
     Station("kitchen", "Bar", Kind.UNKNOWN, active=None, printable=False, created_at=None, updated_at=None),
