@@ -20,7 +20,7 @@ from exporter.errors import ConfigError, ConfigProblem
 from exporter.views import Scrape
 from exporter.web.middleware import Authentication, HostCheck, ResponseHeaders, RoutePrefix
 from exporter.web.publicurl import PublicURL
-from exporter.web.readers import PATHS, LazyRoutes
+from exporter.web.readers import PATHS, Readers
 from exporter.web.responses import error
 from exporter.web.webconfig_file import WebConfigFile
 
@@ -74,17 +74,19 @@ def create_app(
     Raises `ConfigError` for a telemetry path that is none or that belongs to something else.
     """
     endpoints = _Endpoints(checks, public)
-    own = [
+    own: list[BaseRoute] = [
         Route(HEALTHY, endpoints.healthy),
         Route(READY, endpoints.ready),
         Route(RELOAD, endpoints.reload, methods=["POST"]),
+        *routes,
     ]
-    taken = {*PATHS, *(str(getattr(route, "path", "")) for route in [*own, *routes])}
-    router = Starlette(routes=[*own, *routes], exception_handlers={HTTPException: _refused, Exception: _failed})
+    taken = {*PATHS, *(str(getattr(route, "path", "")) for route in own)}
+    if load_readers is not None:
+        readers = Readers(load_readers)
+        own += [Route(path, readers) for path in PATHS]
+    router = Starlette(routes=own, exception_handlers={HTTPException: _refused, Exception: _failed})
     router.state.working = asyncio.Lock()  # of `one_at_a_time`
     router.router.redirect_slashes = False  # its redirects repeat whatever host was asked for
-    if load_readers is not None:
-        LazyRoutes(router.router, load_readers)
     app: ASGIApp = HostCheck(router, public, PROBES)
     app = _Telemetry(metrics, _usable(telemetry_path, taken), app)
     prefix = public.route_prefix

@@ -107,22 +107,19 @@ class _Pages:
         stations_off |= {((one.brand, venue_id), id_) for one in bulks for venue_id, id_ in one.members}
         totals = Totals(tiles, views, now)
         service = _service_incidents(source.process_incidents().values(), brands)
-        mood = "fine"
-        for name, holds in (
+        moods = (
             ("nodata", outage),
             ("urgent", urgent or bulks),
             ("nodata", outages or totals.late),
             ("notice", notices or service),
             ("waiting", not totals.is_read or any(brand.state.venues is None for brand in brands)),
-        ):
-            if holds:
-                mood = name
-                break
+            ("fine", True),
+        )
         return self._page(
             request,
             "overview.html",
             now,
-            mood=mood,
+            mood=next(mood for mood, holds in moods if holds),
             urgent=urgent,
             notices=notices,
             remembered=[one for one in found if one.quiet is Quiet.REMEMBERED],

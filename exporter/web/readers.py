@@ -36,25 +36,17 @@ def reader_routes(source: Source, public: PublicURL, *, telemetry_path: str) -> 
     return [*page_routes(source, telemetry_path=telemetry_path), *api_routes(source, public)]
 
 
-class LazyRoutes:
-    """Add routes to a router with the first request for one of `PATHS`.
+class Readers:
+    """Serve pages and API, whose routes are loaded in a thread with the first request: scrapes go on meanwhile."""
 
-    They are loaded in a thread: scrapes go on meanwhile.
-    """
-
-    def __init__(self, router: Router, load: Callable[[], Sequence[BaseRoute]]) -> None:
-        self._router, self._load = router, load
-        self._not_found = router.default
+    def __init__(self, load: Callable[[], Sequence[BaseRoute]]) -> None:
+        self._load = load
         self._loading = asyncio.Lock()
-        router.default = self
+        self._router: Router | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer what no route matches."""
-        if scope["path"] not in PATHS:
-            await self._not_found(scope, receive, send)
-            return
+        """Answer a request for one of `PATHS`."""
         async with self._loading:
-            if self._router.default is self:
-                self._router.routes.extend(await run_in_threadpool(self._load))
-                self._router.default = self._not_found
+            if self._router is None:
+                self._router = Router(await run_in_threadpool(self._load), redirect_slashes=False)
         await self._router(scope, receive, send)
