@@ -28,8 +28,8 @@ _PLAIN = str.maketrans({"ə": "e", "\N{LATIN SMALL LETTER DOTLESS I}": "i"})
 class Tile:
     """A venue on the board. `active` of `total` stations are active; `template` renders it.
 
-    `entries` are its changes of the last day before `made_at`, newest first, and `mark` says which those are. What is
-    seen of few tiles only, text and HTML, is made when it is asked for.
+    `shown` is all that it was made from. `entries` are its changes of the last day before `made_at`, newest first. What
+    is seen of few tiles only, text and HTML, is made when it is asked for.
     """
 
     view: VenueView
@@ -37,11 +37,10 @@ class Tile:
     troubles: Sequence[Trouble]
     active: int
     total: int
-    is_late: bool
     is_current: bool
     with_brand: bool
     template: Callable[..., str]
-    mark: tuple[int, int]
+    shown: tuple[object, ...]
     entries: Sequence[Entry]
     made_at: Instant
 
@@ -56,21 +55,6 @@ class Tile:
         levels = [trouble.level for trouble in self.troubles]
         urgent, notices = levels.count(Level.URGENT), levels.count(Level.NOTICE)
         return (-self.level, -urgent, -notices, self.venue.name.casefold(), self.venue.key)
-
-    def shows(self, view: VenueView, mark: tuple[int, int], *, is_late: bool) -> bool:
-        """Return whether the tile still shows all of a view but its age; `mark` says which history it has."""
-        mine, new = self.view, view
-        return (
-            new.state.stations is mine.state.stations
-            and new.state.incidents is mine.state.incidents
-            and new.state.records is mine.state.records
-            and (new.state.outage, new.state.venue) == (mine.state.outage, mine.state.venue)
-            and (new.stale, new.overdue, new.ignored, new.opening)
-            == (mine.stale, mine.overdue, mine.ignored, mine.opening)
-            and is_current(new) is is_current(mine)
-            and is_late is self.is_late
-            and mark == self.mark
-        )
 
     def render(self, view: VenueView, now: Instant, texts: Wording) -> Markup:
         """Put the age of the data in."""
@@ -125,15 +109,15 @@ class Board:
         for view in views:
             key, late = view.state.venue.key, is_late(view, now)
             tile, entries = known.get(key), changes.get(key, ())
-            mark = (slot, entries[0].id if entries else 0)
-            if tile is None or not tile.shows(view, mark, is_late=late):
-                tile = self._make(view, now, entries, mark, is_late=late)
+            shown = (*_shown(view), late, slot, entries[0].id if entries else 0)
+            if tile is None or tile.shown != shown:
+                tile = self._make(view, now, entries, shown, is_late=late)
             tiles[key] = tile
         self._tiles = tiles
         return sorted(tiles.values(), key=lambda tile: tile.rank)
 
     def _make(
-        self, view: VenueView, now: Instant, entries: Sequence[Entry], mark: tuple[int, int], *, is_late: bool
+        self, view: VenueView, now: Instant, entries: Sequence[Entry], shown: tuple[object, ...], *, is_late: bool
     ) -> Tile:
         found = troubles.venue_troubles(view, is_late=is_late)
         level = troubles.level(view, found, is_late=is_late)
@@ -145,14 +129,22 @@ class Board:
             troubles=found,
             active=_active(stations) if current else 0,
             total=len(stations) if current else 0,
-            is_late=is_late,
             is_current=current,
             with_brand=self._with_brand,
             template=self._template,
-            mark=mark,
+            shown=shown,
             entries=entries,
             made_at=now,
         )
+
+
+def _shown(view: VenueView) -> tuple[object, ...]:
+    """Return all that a tile shows of a view but its age; what has not changed are the same objects as before."""
+    state = view.state
+    return (
+        *(state.venue, state.stations, state.incidents, state.records, state.outage),
+        *(view.stale, view.overdue, view.ignored, view.opening, is_current(view)),
+    )
 
 
 def _active(stations: Mapping[str, StationState]) -> int:

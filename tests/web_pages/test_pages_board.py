@@ -5,9 +5,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from pages_fakes import MONOTONIC, NOW, FakeSource, outage, station_state, venue_view
+from pages_fakes import MONOTONIC, NOW, FakeSource, incident, outage, station_state, venue_view
 
-from exporter.model import Instant, Opening
+from exporter.model import IncidentKind, Instant, Opening
 from exporter.views import VenueView
 from exporter.web.board import Board, searchable
 from exporter.web.troubles import Level
@@ -48,12 +48,12 @@ def test_a_tile_is_rendered_once_while_nothing_but_its_age_changes() -> None:
     [
         lambda view: replace(view, stale=True),
         lambda view: replace(view, overdue=True),
-        lambda view: replace(view, state=replace(view.state, incidents={})),
+        lambda view: replace(view, state=replace(view.state, incidents={"k": incident(IncidentKind.STATION_FLAPPING)})),
         lambda view: replace(view, state=replace(view.state, restored=True)),
         lambda view: replace(view, ignored=frozenset({"1"})),
         lambda view: replace(view, opening=Opening(is_open=False, next_open=None, next_close=None)),
         lambda view: replace(view, state=replace(view.state, outage=outage())),
-        lambda view: replace(view, state=replace(view.state, stations=dict(view.state.stations))),
+        lambda view: replace(view, state=replace(view.state, stations={})),
         lambda view: replace(view, state=replace(view.state, venue=replace(view.state.venue, name="New"))),
     ],
 )
