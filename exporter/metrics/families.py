@@ -37,10 +37,14 @@ class Family(Generic[View]):
     """One metric. `name` is as scraped; `value` gives None where a row has no sample."""
 
     name: str
-    type: str
     help: str
     scope: Scope[View]
     value: Callable[[Any], float | None]
+
+    @property
+    def type(self) -> str:
+        """Return what Prometheus calls it: counters, and nothing else, end in `_total`."""
+        return "counter" if self.name.endswith("_total") else "gauge"
 
 
 class StationRow(NamedTuple):
@@ -127,154 +131,132 @@ def _flag(value: bool | None) -> float:  # noqa: FBT001 - a three-valued flag is
 VENUE_FAMILIES: tuple[Family[VenueView], ...] = (
     Family(
         "clopos_station_active",
-        "gauge",
         f"Whether the station is active in Clopos: 1 active, 0 inactive (no new orders go there), NaN unclear. {_AGE}",
         STATION,
         lambda row: _flag(row.station_state.station.active),
     ),
     Family(
         "clopos_station_printable",
-        "gauge",
         f"Whether the station prints tickets: 1 prints, 0 screen only, NaN unclear. {_AGE}",
         STATION,
         lambda row: _flag(row.station_state.station.printable),
     ),
     Family(
         "clopos_station_created_timestamp_seconds",
-        "gauge",
         f"When the station was created, as Clopos says. {_AGE}",
         STATION,
         lambda row: row.station_state.station.created_at,
     ),
     Family(
         "clopos_station_updated_timestamp_seconds",
-        "gauge",
         f"When the station was last edited, as Clopos says. {_AGE}",
         STATION,
         lambda row: row.station_state.station.updated_at,
     ),
     Family(
         "clopos_station_last_transition_timestamp_seconds",
-        "gauge",
         f"When the exporter last saw the station's status change; absent until it has seen one. {_AGE}",
         STATION,
         lambda row: row.station_state.last_transition,
     ),
     Family(
         "clopos_station_inactive_since_timestamp_seconds",
-        "gauge",
         f"Since when the station is inactive, as far as is known; absent while it is not. {_AGE}",
         STATION,
         lambda row: switched_at(row.station_state) if row.station_state.status is False else None,
     ),
     Family(
         "clopos_station_ignored",
-        "gauge",
         "1 for a station that the configuration leaves out of the alerts; absent otherwise.",
         STATION,
         lambda row: 1.0 if row.ignored else None,
     ),
     Family(
         "clopos_stations",
-        "gauge",
         f"Stations of the venue, by kind. {_AGE}",
         KIND,
         lambda count: count.total,
     ),
     Family(
         "clopos_stations_active",
-        "gauge",
         f"Stations of the venue that are active in Clopos, by kind. {_AGE}",
         KIND,
         lambda count: count.active,
     ),
     Family(
         "clopos_stations_printable",
-        "gauge",
         f"Stations of the venue that print tickets, by kind. {_AGE}",
         KIND,
         lambda count: count.printable,
     ),
     Family(
         "clopos_station_transitions_total",
-        "counter",
         "Status changes seen, by kind and new status.",
         TRANSITION,
         float,
     ),
     Family(
         "clopos_venue_up",
-        "gauge",
         "Whether the last poll brought every page of the venue's stations: 1 yes, 0 no.",
         VENUE,
         lambda view: view.up,
     ),
     Family(
         "clopos_venue_last_success_timestamp_seconds",
-        "gauge",
         "When the last complete poll of the venue ended: the age of all its cached values.",
         VENUE,
         lambda view: view.state.last_success,
     ),
     Family(
         "clopos_venue_poll_interval_seconds",
-        "gauge",
         "The poll interval in force, after stretching to keep within the API quota.",
         VENUE,
         lambda view: view.interval,
     ),
     Family(
         "clopos_venue_poll_duration_seconds",
-        "gauge",
         f"How long the last poll of the venue took. {_POLLED}",
         VENUE,
         lambda view: view.state.last_duration,
     ),
     Family(
         "clopos_venue_polls_total",
-        "counter",
         "Polls of the venue, failed ones included.",
         VENUE,
         lambda view: view.state.polls,
     ),
     Family(
         "clopos_venue_poll_failures_total",
-        "counter",
         "Polls of the venue that failed.",
         VENUE,
         lambda view: view.state.failures,
     ),
     Family(
         "clopos_venue_open",
-        "gauge",
         "Whether the venue is open by its configured opening hours: 1 open, 0 closed; absent without hours.",
         VENUE,
         lambda view: view.opening and view.opening.is_open,
     ),
     Family(
         "clopos_venue_next_open_timestamp_seconds",
-        "gauge",
         "When the venue opens next by its opening hours; absent where it never does.",
         VENUE,
         lambda view: view.opening and view.opening.next_open,
     ),
     Family(
         "clopos_venue_next_close_timestamp_seconds",
-        "gauge",
         "When the venue closes next by its opening hours; absent where it never does.",
         VENUE,
         lambda view: view.opening and view.opening.next_close,
     ),
     Family(
         "clopos_venue_open_seconds_total",
-        "counter",
         "Time that the venue was open, or without opening hours any time, and was read.",
         VENUE,
         lambda view: view.state.open_seconds,
     ),
     Family(
         "clopos_station_inactive_open_seconds_total",
-        "counter",
         "Time that the station was inactive while the venue was open and read; absent until it was.",
         INACTIVE,
         float,
@@ -284,14 +266,12 @@ VENUE_FAMILIES: tuple[Family[VenueView], ...] = (
 INCIDENT_FAMILIES: tuple[Family[Incident], ...] = (
     Family(
         "clopos_incident",
-        "gauge",
         "Incidents that fire: always 1, absent otherwise; the names are those of its beginning.",
         INCIDENT,
         lambda _: 1.0,
     ),
     Family(
         "clopos_incident_started_timestamp_seconds",
-        "gauge",
         "When what is wrong began.",
         INCIDENT,
         lambda incident: float(incident.since),
@@ -301,56 +281,48 @@ INCIDENT_FAMILIES: tuple[Family[Incident], ...] = (
 BRAND_FAMILIES: tuple[Family[BrandView], ...] = (
     Family(
         "clopos_brand_up",
-        "gauge",
         "Whether login and venue discovery of the brand work: 1 yes, 0 no.",
         BRAND,
         lambda view: view.state.up,
     ),
     Family(
         "clopos_exporter_api_quota_limit",
-        "gauge",
         "Requests per minute that Clopos allows, as its last answer said.",
         BRAND,
         lambda view: view.quota_limit,
     ),
     Family(
         "clopos_exporter_api_quota_remaining",
-        "gauge",
         "Requests that were left in the quota's window, as the last answer of Clopos said.",
         BRAND,
         lambda view: view.quota_remaining,
     ),
     Family(
         "clopos_exporter_token_expiry_timestamp_seconds",
-        "gauge",
         "When the brand's token ends, as Clopos says; it is renewed before.",
         BRAND,
         lambda view: view.token_expires_at,
     ),
     Family(
         "clopos_exporter_poll_lag_seconds",
-        "gauge",
         "How late the newest poll of the brand started.",
         BRAND,
         lambda view: view.poll_lag,
     ),
     Family(
         "clopos_exporter_polls_skipped_total",
-        "counter",
         "Polls that were skipped because the venue was still being polled.",
         BRAND,
         lambda view: view.polls_skipped if view.owned else None,
     ),
     Family(
         "clopos_exporter_brand_owned",
-        "gauge",
         "Whether this process polls the brand: 1 yes; with PostgreSQL exactly one of several processes does.",
         BRAND,
         lambda view: view.owned,
     ),
     Family(
         "clopos_exporter_api_sunset_timestamp_seconds",
-        "gauge",
         "When Clopos says that this API ends (RFC 8594); absent where it does not.",
         BRAND,
         lambda view: view.sunset_at,
