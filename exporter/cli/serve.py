@@ -167,9 +167,10 @@ def run(
     output = log.configure(log_level, log_format)
     daemon = Daemon(load, output, Clock(), revision=os.environ.get("CLOPOS_EXPORTER_REVISION", ""))
     if web.config is not None:
-        daemon.telemetry.serve_certificate(web.config.certificate_expires_at)
+        web_config = web.config
+        daemon.telemetry.serve_certificate(lambda: web_config.current.certificate_expires_at)
     app = create_app(
-        daemon.source,
+        daemon.source.scrape,
         daemon.checks,
         telemetry_path=web.telemetry_path,
         load_readers=partial(reader_routes, daemon.source, web.public, telemetry_path=web.telemetry_path),

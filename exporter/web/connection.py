@@ -63,9 +63,9 @@ class ServerContext:
         self._bodies: dict[ClientConnection, bytes] = {}
 
     @property
-    def generation(self) -> int:
-        """Return the generation of the TLS configuration in force."""
-        return 0 if self.web_config is None else self.web_config.generation
+    def trust(self) -> object:
+        """Return what decides over TLS who may connect now."""
+        return None if self.web_config is None else self.web_config.current.trust
 
     @contextmanager
     def sending(self, connection: ClientConnection, body: bytes) -> Iterator[None]:
@@ -88,7 +88,7 @@ class ClientConnection(HttpToolsProtocol):
     """One client; `since` is when its present phase began, loop time in seconds.
 
     `handshake` is the task that establishes the connection; `is_established` becomes True when that is done.
-    `generation` is that of the TLS configuration under which it was.
+    `trust` is what decided who may connect when it was accepted.
     """
 
     handshake: asyncio.Task[None]
@@ -99,7 +99,7 @@ class ClientConnection(HttpToolsProtocol):
         self.app = cast("Any", self._answer)
         self.timeout_keep_alive = context.limits.keep_alive  # type: ignore[assignment]
         self.since = self.loop.time()
-        self.generation = context.generation
+        self.trust = context.trust
         self._context = context
         self._limits = context.limits
         self._in_head = False
@@ -152,7 +152,7 @@ class ClientConnection(HttpToolsProtocol):
         self.is_established = True
         web_config = self._context.web_config
         if web_config is not None and (
-            self.generation != web_config.generation
+            self.trust != web_config.current.trust
             or not web_config.accepts_certificate(transport.get_extra_info("peercert"))
         ):
             transport.abort()

@@ -52,7 +52,7 @@ class ResponseHeaders:
     def _configured(self) -> list[tuple[bytes, bytes]]:
         if self._web_config is None:
             return []
-        headers = self._web_config.config.http_server_config.headers
+        headers = self._web_config.current.config.http_server_config.headers
         return [(name.lower().encode(), value.encode()) for name, value in headers.items()]
 
 
@@ -115,7 +115,7 @@ class Authentication:
         """Answer for the application where the request may not pass."""
         refused = None
         if scope["path"] not in self._open_paths:
-            refused = await self._refuse(scope, self._web_config.config)
+            refused = await self._refuse(scope, self._web_config.current.config)
         await (refused or self._app)(scope, receive, send)
 
     async def _refuse(self, scope: Scope, config: WebConfig) -> ASGIApp | None:

@@ -62,7 +62,7 @@ class WebServer:
     @property
     def urls(self) -> list[str]:
         """Return the addresses to open, with the real ports, without a path."""
-        scheme = "https" if self._web_config is not None and self._web_config.context() else "http"
+        scheme = "https" if self._web_config is not None and self._web_config.current.context else "http"
         return [url(listener, scheme=scheme) for listener in self._listeners]
 
     def run(self) -> None:
@@ -127,7 +127,7 @@ class WebServer:
         connection.handshake.add_done_callback(release_unless_established)
 
     async def _connect(self, client: socket.socket, connection: ClientConnection) -> None:
-        context = None if self._web_config is None else self._web_config.context()
+        context = None if self._web_config is None else self._web_config.current.context
         timeout = None if context is None else self._limits.handshake
         if hasattr(socket, "TCP_NOTSENT_LOWAT"):
             # The kernel would take megabytes for a client that does not read, and TLS would encrypt them.
@@ -162,11 +162,11 @@ class WebServer:
 
     def _tick(self) -> None:
         self._context.state.default_headers = [(b"date", formatdate(time.time(), usegmt=True).encode())]
-        now, generation = asyncio.get_running_loop().time(), self._context.generation
+        now, trust = asyncio.get_running_loop().time(), self._context.trust
         for client in list(self._context.connections):
             if now - client.since > client.timeout:
                 client.abort()
-            elif client.generation != generation:
+            elif client.trust != trust:
                 client.retire()  # who may connect has changed since
 
     async def _drain(self) -> None:

@@ -42,6 +42,11 @@ class LoadedWebConfig(NamedTuple):
     stamps: Stamps
     certificate_expires_at: float | None = None
 
+    @property
+    def trust(self) -> tuple[TLSServer, str]:
+        """Return all that decides who may connect; a renewed certificate of the server is not part of it."""
+        return self.config.tls_server_config, self.client_ca
+
 
 def load(path: Path) -> LoadedWebConfig:
     """Read a web configuration file and the certificates it names.
@@ -76,8 +81,7 @@ def load(path: Path) -> LoadedWebConfig:
 class WebConfigFile:
     """Hold the web configuration in force.
 
-    A file that has become faulty, or weaker, is logged once and changes nothing. `generation` grows with every change
-    of what clients are trusted with over TLS. `clock` returns monotonic seconds.
+    A file that has become faulty, or weaker, is logged once and changes nothing. `clock` returns monotonic seconds.
     """
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
@@ -87,37 +91,19 @@ class WebConfigFile:
         self._seen = self._loaded.stamps
         self._rejected: tuple[ConfigProblem, ...] = ()
         self._next_look = clock() + CHECK_INTERVAL
-        self._generation = 0
 
     @property
-    def config(self) -> WebConfig:
-        """Return the configuration, after a look at the files if the last one is a while ago."""
-        return self._current().config
-
-    @property
-    def generation(self) -> int:
-        """Return a number that is another one after a change of trust."""
-        self._current()
-        return self._generation
-
-    def context(self) -> ssl.SSLContext | None:
-        """Return the TLS context for a new connection, None for plain HTTP."""
-        return self._current().context
-
-    def certificate_expires_at(self) -> float | None:
-        """Return when the certificate that is served ends, epoch seconds; None for plain HTTP."""
-        return self._current().certificate_expires_at
-
-    def accepts_certificate(self, certificate: Mapping[str, Any] | None) -> bool:
-        """Return whether a client with this certificate may stay."""
-        return tls.is_allowed(certificate, self._current().config.tls_server_config.client_allowed_sans)
-
-    def _current(self) -> LoadedWebConfig:
+    def current(self) -> LoadedWebConfig:
+        """Return what is in force, after a look at the files if the last one is a while ago."""
         now = self._clock()
         if now >= self._next_look:
             self._next_look = now + CHECK_INTERVAL
             self._look()
         return self._loaded
+
+    def accepts_certificate(self, certificate: Mapping[str, Any] | None) -> bool:
+        """Return whether a client with this certificate may stay."""
+        return tls.is_allowed(certificate, self.current.config.tls_server_config.client_allowed_sans)
 
     def _look(self) -> None:
         now = stamps(self._loaded.stamps)
@@ -136,15 +122,8 @@ class WebConfigFile:
                 self._rejected = error.faults
                 _log.error("web_config.rejected", faults=[str(fault) for fault in error.faults])
             return
-        if _trust(loaded) != _trust(self._loaded):
-            self._generation += 1
         self._loaded, self._seen, self._rejected = loaded, loaded.stamps, ()
         _log.info("web_config.reloaded", path=str(self._path))
-
-
-def _trust(loaded: LoadedWebConfig) -> tuple[TLSServer, str]:
-    """Return all that decides who may connect; a renewed certificate of the server is not part of it."""
-    return loaded.config.tls_server_config, loaded.client_ca
 
 
 def _refuse_weaker(path: Path, old: LoadedWebConfig, new: LoadedWebConfig) -> None:

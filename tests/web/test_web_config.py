@@ -87,7 +87,7 @@ def test_the_end_of_the_certificate_is_read_from_it(folder: Path, year: int) -> 
     (folder / "ends.pem").write_bytes(b"a comment\n" + certificate + certificate)
     (folder / "ends.key").write_bytes(pem(key))
     (folder / "web.yml").write_text("tls_server_config: {cert_file: ends.pem, key_file: ends.key}")
-    assert WebConfigFile(folder / "web.yml").certificate_expires_at() == ends.timestamp()
+    assert WebConfigFile(folder / "web.yml").current.certificate_expires_at == ends.timestamp()
 
 
 def test_the_process_serves_when_its_certificate_ends(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,12 +107,12 @@ def test_the_process_serves_when_its_certificate_ends(folder: Path, monkeypatch:
     options = serve.WebOptions([Address("127.0.0.1", 0)], config=config)
     serve.run(lambda: settings, options, log_level="info", log_format="json")
     sample = scraped[0].splitlines()[-1].split()
-    assert (sample[0], float(sample[1])) == (name, config.certificate_expires_at())
+    assert (sample[0], float(sample[1])) == (name, config.current.certificate_expires_at)
 
 
 def test_plain_http_has_no_certificate_that_ends(folder: Path) -> None:
     (folder / "web.yml").write_text("http_server_config: {http2: false}")
-    assert WebConfigFile(folder / "web.yml").certificate_expires_at() is None
+    assert WebConfigFile(folder / "web.yml").current.certificate_expires_at is None
 
 
 def test_certificates_may_stand_in_the_file(folder: Path) -> None:
