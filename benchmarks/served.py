@@ -142,7 +142,7 @@ def _serve(venues: int, incidents: int, connection: Connection) -> None:
             f"{PREBUILT}/gzip": _prebuilt(exposition.scrape("", "gzip").body, b"text/plain", gzipped=True),
             JSON: _prebuilt(_as_json(views), b"application/json"),
         },
-        create_app(exposition, Management(list, lambda: None)),
+        create_app(exposition.scrape, Management(list, lambda: None)),
     )
     server = WebServer(app, listen([Address("127.0.0.1", 0)]))
     series = sum(not line.startswith(b"#") for line in plain.splitlines())

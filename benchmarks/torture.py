@@ -346,7 +346,7 @@ def serve(pipe: Connection, web_config_file: Path) -> None:
     pipe.send(listeners[0].getsockname()[1])
     source = Source()
     routes = [*page_routes(source), *api_routes(source)]
-    app = create_app(Exposition(), Management(list, lambda: None), routes=routes, web_config=web_config)
+    app = create_app(Exposition().scrape, Management(list, lambda: None), routes=routes, web_config=web_config)
     sys.setswitchinterval(SWITCH_SECONDS)
     WebServer(app, listeners, web_config).run()
 

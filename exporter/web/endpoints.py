@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 from urllib.parse import parse_qsl
 
 import anyio.to_thread
@@ -35,14 +35,11 @@ PROBES = frozenset({HEALTHY, READY})
 """Paths that answer without credentials and without limit. Where TLS asks for a certificate, so do they."""
 
 
-class MetricsSource(Protocol):
-    """Whatever makes the metrics' text.
+ScrapeMetrics = Callable[[str, str, frozenset[str]], Scrape]
+"""Answers a scrape by Accept and Accept-Encoding, limited to the samples of some names if there are any.
 
-    It is called on the event loop, so it must be quick: what costs time is prepared when the state changes.
-    """
-
-    def scrape(self, accept: str, accept_encoding: str, names: frozenset[str]) -> Scrape:
-        """Negotiate format and encoding; an empty `names` means every family."""
+It is called on the event loop, so it must be quick: what costs time is prepared when the state changes.
+"""
 
 
 class Management(NamedTuple):
@@ -59,7 +56,7 @@ class Management(NamedTuple):
 
 
 def create_app(
-    metrics: MetricsSource,
+    scrape: ScrapeMetrics,
     checks: Management,
     *,
     telemetry_path: str = "/metrics",
@@ -88,7 +85,7 @@ def create_app(
     router.state.working = asyncio.Lock()  # of `one_at_a_time`
     router.router.redirect_slashes = False  # its redirects repeat whatever host was asked for
     app: ASGIApp = HostCheck(router, public, PROBES)
-    app = _Telemetry(metrics, _usable(telemetry_path, taken), app)
+    app = _Telemetry(scrape, _usable(telemetry_path, taken), app)
     prefix = public.route_prefix
     if prefix:
         app = RoutePrefix(app, prefix)
@@ -150,8 +147,8 @@ def _usable(path: str, taken: Collection[str]) -> str:
 class _Telemetry:
     """Answer scrapes before any routing, so that they cost the least, and pass everything else on."""
 
-    def __init__(self, metrics: MetricsSource, path: str, others: ASGIApp) -> None:
-        self._scrape = metrics.scrape
+    def __init__(self, scrape: ScrapeMetrics, path: str, others: ASGIApp) -> None:
+        self._scrape = scrape
         self._path = path
         self._others = others
 

@@ -89,5 +89,5 @@ def checks() -> FakeChecks:
 
 @pytest.fixture
 def site(exposition: FakeExposition, checks: FakeChecks) -> Iterator[Site]:
-    with serve(create_app(exposition, checks.checks)) as running:
+    with serve(create_app(exposition.scrape, checks.checks)) as running:
         yield running

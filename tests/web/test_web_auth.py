@@ -263,7 +263,9 @@ def guarded(tmp_path: Path, serving: Serving, exposition: FakeExposition, checks
     guarded = Guarded(tmp_path / "web.yml")
     guarded.write(f"basic_auth_users: {{alice: {USERS['alice'].get_secret_value()}}}")
     web_config = WebConfigFile(guarded.file, lambda: guarded.now)
-    with serving(create_app(exposition, checks.checks, web_config=web_config), web_config=web_config) as guarded.site:
+    with serving(
+        create_app(exposition.scrape, checks.checks, web_config=web_config), web_config=web_config
+    ) as guarded.site:
         yield guarded
 
 

@@ -133,7 +133,7 @@ def test_reloads_run_one_at_a_time_and_hold_up_no_scrape(serving: Serving, expos
         gate.wait(TIMEOUT)
         running.pop()
 
-    with serving(create_app(exposition, Management(list, reload))) as site:
+    with serving(create_app(exposition.scrape, Management(list, reload))) as site:
         posts = [
             threading.Thread(target=requests.post, args=(f"{site.url}/-/reload",), kwargs={"timeout": TIMEOUT})
             for _ in range(3)
@@ -151,7 +151,7 @@ def test_reloads_run_one_at_a_time_and_hold_up_no_scrape(serving: Serving, expos
 
 def test_pages_carry_the_headers_that_keep_a_browser_safe(serving: Serving, exposition: FakeExposition) -> None:
     page = Route("/", lambda _: PlainTextResponse("hello"))
-    with serving(create_app(exposition, Management(list, lambda: None), routes=[page])) as site:
+    with serving(create_app(exposition.scrape, Management(list, lambda: None), routes=[page])) as site:
         headers = requests.get(site.url, timeout=TIMEOUT).headers
         missing = requests.get(f"{site.url}/nothing", timeout=TIMEOUT)
     assert "script-src 'self'" in headers["Content-Security-Policy"]
@@ -173,7 +173,7 @@ def test_every_answer_keeps_browsers_safe_and_is_not_stored(site: Site, path: st
 
 def test_an_answer_keeps_the_headers_that_it_sets_itself(serving: Serving, exposition: FakeExposition) -> None:
     page = Route("/", lambda _: PlainTextResponse("hello", headers={"Cache-Control": "max-age=60"}))
-    with serving(create_app(exposition, Management(list, lambda: None), routes=[page])) as site:
+    with serving(create_app(exposition.scrape, Management(list, lambda: None), routes=[page])) as site:
         assert requests.get(site.url, timeout=TIMEOUT).headers["Cache-Control"] == "max-age=60"
 
 
@@ -185,7 +185,7 @@ def test_a_reload_does_not_wait_for_pages(serving: Serving, exposition: FakeExpo
         gate.wait(TIMEOUT)
         return PlainTextResponse("done")
 
-    app = create_app(exposition, Management(list, lambda: None), routes=[Route("/", page)])
+    app = create_app(exposition.scrape, Management(list, lambda: None), routes=[Route("/", page)])
     with serving(app) as site:
         readers = [
             threading.Thread(target=requests.get, args=(site.url,), kwargs={"timeout": TIMEOUT}) for _ in range(THREADS)
@@ -212,7 +212,7 @@ def test_pages_and_lists_work_one_at_a_time_and_none_for_a_client_that_left(
         return PlainTextResponse("done")
 
     routes = [Route("/", one_at_a_time(page)), Route("/api/v1/list", one_at_a_time(page))]
-    with serving(create_app(exposition, Management(list, lambda: None), routes=routes)) as site:
+    with serving(create_app(exposition.scrape, Management(list, lambda: None), routes=routes)) as site:
         first = threading.Thread(target=requests.get, args=(f"{site.url}/?first",), kwargs={"timeout": TIMEOUT})
         first.start()
         assert working.wait(TIMEOUT)
@@ -240,7 +240,7 @@ def test_nothing_is_begun_for_a_client_that_leaves_at_once(
         begun.append(request.url.query)
         return PlainTextResponse("done")
 
-    app = create_app(exposition, Management(list, lambda: None), routes=[Route("/", one_at_a_time(page))])
+    app = create_app(exposition.scrape, Management(list, lambda: None), routes=[Route("/", one_at_a_time(page))])
     with serving(app) as site:
         with socket.create_connection(("127.0.0.1", site.port), TIMEOUT) as client:
             client.sendall(b"GET /?left HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -254,7 +254,7 @@ def test_a_failure_is_an_error_of_the_api_in_json(serving: Serving, exposition: 
     def broken(_: Request) -> Response:
         raise RuntimeError("marked secret")
 
-    app = create_app(exposition, Management(list, lambda: None), routes=[Route("/api/v1/broken", broken)])
+    app = create_app(exposition.scrape, Management(list, lambda: None), routes=[Route("/api/v1/broken", broken)])
     with serving(app) as site:
         answers = {
             500: requests.get(f"{site.url}/api/v1/broken", timeout=TIMEOUT),
@@ -271,7 +271,7 @@ def test_a_failure_is_an_error_of_the_api_in_json(serving: Serving, exposition: 
 
 
 def test_the_telemetry_path_can_be_another(serving: Serving, exposition: FakeExposition) -> None:
-    with serving(create_app(exposition, Management(list, lambda: None), telemetry_path="/probe")) as site:
+    with serving(create_app(exposition.scrape, Management(list, lambda: None), telemetry_path="/probe")) as site:
         assert requests.get(f"{site.url}/probe", timeout=TIMEOUT).text == "up 1\n"
         assert requests.get(f"{site.url}/metrics", timeout=TIMEOUT).status_code == 404
 
@@ -280,14 +280,14 @@ def test_the_telemetry_path_can_be_another(serving: Serving, exposition: FakeExp
 def test_an_unusable_telemetry_path_is_a_fault(exposition: FakeExposition, path: str) -> None:
     page = Route("/", lambda _: PlainTextResponse("hello"))
     with pytest.raises(ConfigError, match=r"--web\.telemetry-path"):
-        create_app(exposition, Management(list, lambda: None), telemetry_path=path, routes=[page])
+        create_app(exposition.scrape, Management(list, lambda: None), telemetry_path=path, routes=[page])
 
 
 def test_an_answer_in_many_chunks_arrives_whole(serving: Serving, exposition: FakeExposition) -> None:
     exposition.answer = exposition.answer._replace(
         chunks=(b"up 1\n", b"a" * PART_BYTES, b"b", b"c" * (3 * PART_BYTES), b"d")
     )
-    with serving(create_app(exposition, Management(list, lambda: None))) as site:
+    with serving(create_app(exposition.scrape, Management(list, lambda: None))) as site:
         answer = requests.get(f"{site.url}/metrics", timeout=TIMEOUT)
     assert answer.content == exposition.answer.body
     assert int(answer.headers["Content-Length"]) == len(answer.content)
@@ -301,7 +301,7 @@ def test_a_page_gives_the_interpreter_back_sooner_while_it_works(serving: Servin
         return PlainTextResponse("done")
 
     usual = sys.getswitchinterval()
-    app = create_app(exposition, Management(list, lambda: None), routes=[Route("/", one_at_a_time(page))])
+    app = create_app(exposition.scrape, Management(list, lambda: None), routes=[Route("/", one_at_a_time(page))])
     with serving(app) as site:
         assert requests.get(site.url, timeout=TIMEOUT).text == "done"
     assert seen == [pytest.approx(SWITCH_SECONDS)]

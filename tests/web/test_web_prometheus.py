@@ -49,7 +49,7 @@ def test_prometheus_scrapes_over_mutual_tls_with_a_password(
     (tmp_path / "web.yml").write_text(yaml.safe_dump(web))
     exposition.answer = exposition.answer._replace(chunks=(b"# TYPE kitchen gauge\nkitchen 7\n",))
     web_config = WebConfigFile(tmp_path / "web.yml")
-    with serving(create_app(exposition, checks.checks, web_config=web_config), web_config=web_config) as site:
+    with serving(create_app(exposition.scrape, checks.checks, web_config=web_config), web_config=web_config) as site:
         scrape: dict[str, Any] = {
             "scheme": "https",
             "scrape_interval": "1s",

@@ -107,7 +107,7 @@ def test_every_fault_of_the_flags_is_named() -> None:
 
 @pytest.fixture
 def public_site(serving: Serving, exposition: FakeExposition, checks: FakeChecks) -> Iterator[Site]:
-    with serving(create_app(exposition, checks.checks, routes=ROUTES, public=PUBLIC)) as site:
+    with serving(create_app(exposition.scrape, checks.checks, routes=ROUTES, public=PUBLIC)) as site:
         yield site
 
 
@@ -154,7 +154,7 @@ def test_the_page_behind_a_proxy_can_reload(public_site: Site, checks: FakeCheck
 @pytest.fixture
 def prefixed_site(serving: Serving, exposition: FakeExposition, checks: FakeChecks) -> Iterator[Site]:
     public = PublicURL.of(external_url="https://example.com/clopos")
-    with serving(create_app(exposition, checks.checks, routes=ROUTES, public=public)) as site:
+    with serving(create_app(exposition.scrape, checks.checks, routes=ROUTES, public=public)) as site:
         yield site
 
 
@@ -187,7 +187,11 @@ def test_below_a_prefix_nothing_but_health_is_open_and_read_only_users_do_not_re
     (tmp_path / "web.yml").write_text(f"basic_auth_users: {{bob: {hashed}}}\nread_only_users: [bob]")
     web_config = WebConfigFile(tmp_path / "web.yml")
     app = create_app(
-        exposition, checks.checks, routes=ROUTES, public=PublicURL.of(route_prefix="/clopos"), web_config=web_config
+        exposition.scrape,
+        checks.checks,
+        routes=ROUTES,
+        public=PublicURL.of(route_prefix="/clopos"),
+        web_config=web_config,
     )
     with serving(app) as site:
         for path in ("/", "/-/healthy", "/metrics", "/clopos/", "/clopos/metrics", "/clopos/-/reload"):

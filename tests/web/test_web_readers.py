@@ -35,7 +35,7 @@ def test_the_first_requests_load_the_pages_once_while_others_are_answered(
         gate.wait(TIMEOUT)
         return [Route("/", lambda _: PlainTextResponse("page"))]
 
-    app = create_app(exposition, Management(list, lambda: None), load_readers=load)
+    app = create_app(exposition.scrape, Management(list, lambda: None), load_readers=load)
     with serving(app) as site, ThreadPoolExecutor(4) as pool:
         assert requests.get(f"{site.url}/nothing", timeout=TIMEOUT).status_code == 404
         pages = [pool.submit(requests.get, site.url, timeout=TIMEOUT) for _ in range(4)]

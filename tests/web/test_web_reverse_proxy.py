@@ -88,7 +88,7 @@ def behind_nginx(
     authority = Authority(tmp_path)
     public = PublicURL.of(external_url=external_url("nginx.conf"))
     routes = [Route("/", page), Route("/moved", lambda _: RedirectResponse("./"))]
-    app = create_app(exposition, checks.checks, routes=routes, public=public)
+    app = create_app(exposition.scrape, checks.checks, routes=routes, public=public)
     with serving(app) as site, nginx(binary, tmp_path, site.port, authority) as port:
         yield port, authority
 

@@ -73,7 +73,7 @@ def scrapes(site: Site) -> bool:
 
 @pytest.fixture
 def quick_site(serving: Serving, exposition: FakeExposition) -> Iterator[Site]:
-    with serving(create_app(exposition, Management(list, lambda: None)), limits=QUICK) as site:
+    with serving(create_app(exposition.scrape, Management(list, lambda: None)), limits=QUICK) as site:
         yield site
 
 
@@ -89,7 +89,7 @@ def test_a_kept_alive_scrape_does_not_wait_for_acknowledgements(site: Site) -> N
 
 def test_every_listen_address_answers(exposition: FakeExposition) -> None:
     server = WebServer(
-        create_app(exposition, Management(list, lambda: None)),
+        create_app(exposition.scrape, Management(list, lambda: None)),
         listen([Address("127.0.0.1", 0), Address("127.0.0.1", 0)]),
     )
     thread = threading.Thread(target=server.run)
@@ -102,7 +102,7 @@ def test_every_listen_address_answers(exposition: FakeExposition) -> None:
 
 
 def test_a_server_stopped_before_it_runs_does_not_run(exposition: FakeExposition) -> None:
-    server = WebServer(create_app(exposition, Management(list, lambda: None)), listen([Address("127.0.0.1", 0)]))
+    server = WebServer(create_app(exposition.scrape, Management(list, lambda: None)), listen([Address("127.0.0.1", 0)]))
     [url] = server.urls
     server.stop()
     server.run()
@@ -128,7 +128,7 @@ def test_stopping_lets_an_answer_under_way_finish(serving: Serving) -> None:
 
 def test_stopping_does_not_wait_for_clients_that_hang(serving: Serving, exposition: FakeExposition) -> None:
     exposition.answer = exposition.answer._replace(chunks=(b"x" * 20_000_000,))
-    with serving(create_app(exposition, Management(list, lambda: None)), limits=QUICK) as site:
+    with serving(create_app(exposition.scrape, Management(list, lambda: None)), limits=QUICK) as site:
         hanging = [socket.create_connection(("127.0.0.1", site.port), TIMEOUT) for _ in range(6)]
         for connection in hanging[:3]:
             connection.sendall(SCRAPE)
@@ -142,7 +142,7 @@ def test_stopping_does_not_wait_for_clients_that_hang(serving: Serving, expositi
 
 
 def test_stopping_closes_idle_connections_at_once(serving: Serving, exposition: FakeExposition) -> None:
-    with serving(create_app(exposition, Management(list, lambda: None))) as site, client(site) as connection:
+    with serving(create_app(exposition.scrape, Management(list, lambda: None))) as site, client(site) as connection:
         connection.sendall(SCRAPE)
         read_scrape(connection)
         began = time.monotonic()
@@ -192,7 +192,7 @@ def test_an_idle_connection_is_kept_for_the_next_scrape(site: Site) -> None:
 def test_a_reader_that_stops_reading_is_cut_off(serving: Serving, exposition: FakeExposition) -> None:
     exposition.answer = exposition.answer._replace(chunks=(b"x" * 20_000_000,))
     with (
-        serving(create_app(exposition, Management(list, lambda: None)), limits=QUICK) as site,
+        serving(create_app(exposition.scrape, Management(list, lambda: None)), limits=QUICK) as site,
         client(site) as connection,
     ):
         connection.sendall(SCRAPE)
@@ -231,7 +231,7 @@ def test_slow_readers_of_different_answers_do_not_pile_up(serving: Serving) -> N
 def test_slow_readers_of_one_answer_share_it(serving: Serving, exposition: FakeExposition) -> None:
     exposition.answer = exposition.answer._replace(chunks=(b"x" * 8_000_000,))
     with serving(
-        create_app(exposition, Management(list, lambda: None)), limits=ConnectionLimits(held=9_000_000)
+        create_app(exposition.scrape, Management(list, lambda: None)), limits=ConnectionLimits(held=9_000_000)
     ) as site:
         slow = [socket.create_connection(("127.0.0.1", site.port), TIMEOUT) for _ in range(8)]
         for connection in slow:
@@ -243,7 +243,7 @@ def test_slow_readers_of_one_answer_share_it(serving: Serving, exposition: FakeE
 
 
 def test_when_there_are_too_many_the_longest_idle_goes_first(serving: Serving, exposition: FakeExposition) -> None:
-    app = create_app(exposition, Management(list, lambda: None))
+    app = create_app(exposition.scrape, Management(list, lambda: None))
     with serving(app, limits=ConnectionLimits(connections=10)) as site, client(site) as regular:
         idle = [socket.create_connection(("127.0.0.1", site.port), TIMEOUT) for _ in range(9)]
         regular.sendall(SCRAPE)
@@ -260,7 +260,7 @@ def test_when_there_are_too_many_the_longest_idle_goes_first(serving: Serving, e
 def test_the_last_free_file_serves_a_client(serving: Serving, exposition: FakeExposition) -> None:
     """Once it is taken, nothing more can be accepted; nobody is sent away for that while nobody waits."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with serving(create_app(exposition, Management(list, lambda: None))) as site, socket.socket() as connection:
+    with serving(create_app(exposition.scrape, Management(list, lambda: None))) as site, socket.socket() as connection:
         assert scrapes(site)  # it has started
         connection.settimeout(TIMEOUT)
         free = os.dup(connection.fileno())
@@ -277,7 +277,7 @@ def test_the_last_free_file_serves_a_client(serving: Serving, exposition: FakeEx
 
 def test_a_client_that_stops_talking_still_gets_its_answers(serving: Serving, exposition: FakeExposition) -> None:
     exposition.answer = exposition.answer._replace(chunks=(b"x" * 8_000_000,))
-    with serving(create_app(exposition, Management(list, lambda: None))) as site, client(site) as connection:
+    with serving(create_app(exposition.scrape, Management(list, lambda: None))) as site, client(site) as connection:
         connection.sendall(SCRAPE * 2)
         connection.shutdown(socket.SHUT_WR)
         assert len(everything(connection)) > 16_000_000
@@ -287,7 +287,7 @@ def test_a_client_that_goes_away_in_the_middle_is_not_worth_a_word(
     serving: Serving, exposition: FakeExposition, caplog: pytest.LogCaptureFixture
 ) -> None:
     exposition.answer = exposition.answer._replace(chunks=(b"x" * 20_000_000,))
-    with serving(create_app(exposition, Management(list, lambda: None))) as site:
+    with serving(create_app(exposition.scrape, Management(list, lambda: None))) as site:
         for _ in range(20):
             with client(site) as connection:
                 connection.sendall(SCRAPE)
@@ -415,7 +415,7 @@ def test_a_client_that_left_is_forgotten_without_the_garbage_collector(
     (tmp_path / "web.yml").write_text("tls_server_config: {cert_file: server.pem, key_file: server.key}")
     web_config = WebConfigFile(tmp_path / "web.yml") if tls else None
     trust = ssl.create_default_context(cafile=str(authority.file))
-    with serving(create_app(exposition, Management(list, lambda: None)), web_config=web_config) as site:
+    with serving(create_app(exposition.scrape, Management(list, lambda: None)), web_config=web_config) as site:
         gc.collect()
         gc.disable()
         try:

@@ -74,7 +74,7 @@ def tls_site(
     """Serve what the test has written, with a clock that stands still."""
     if not stage.file.exists():
         stage.write()
-    with serving(create_app(exposition, checks.checks), web_config=WebConfigFile(stage.file, clock)) as site:
+    with serving(create_app(exposition.scrape, checks.checks), web_config=WebConfigFile(stage.file, clock)) as site:
         yield site
 
 
@@ -334,7 +334,7 @@ def test_silent_clients_hold_up_nobody_and_are_sent_away(
     stage: Stage, serving: Serving, exposition: FakeExposition, checks: FakeChecks
 ) -> None:
     stage.write()
-    app = create_app(exposition, checks.checks)
+    app = create_app(exposition.scrape, checks.checks)
     with serving(app, web_config=WebConfigFile(stage.file), limits=ConnectionLimits(handshake=0.5)) as site:
         silent = [socket.create_connection(("127.0.0.1", site.port), TIMEOUT) for _ in range(30)]
         began = time.monotonic()

@@ -18,7 +18,7 @@ from exporter.web.server import WebServer
 def served(source: FakeSource) -> Iterator[str]:
     """Serve pages and JSON as the exporter does, headers included."""
     routes = [*page_routes(source), *api_routes(source)]
-    app = create_app(NoMetrics(), Management(list, lambda: None), routes=routes)
+    app = create_app(NoMetrics().scrape, Management(list, lambda: None), routes=routes)
     server = WebServer(app, listen([Address("127.0.0.1", 0)]))
     thread = threading.Thread(target=server.run)
     thread.start()

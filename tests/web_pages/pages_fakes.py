@@ -116,7 +116,9 @@ class FakeSource:
     @cached_property
     def app(self) -> ASGIApp:
         """Return the pages and the JSON API that read from here."""
-        return create_app(NoMetrics(), Management(list, lambda: None), routes=[*page_routes(self), *api_routes(self)])
+        return create_app(
+            NoMetrics().scrape, Management(list, lambda: None), routes=[*page_routes(self), *api_routes(self)]
+        )
 
     def now(self) -> Instant:
         return Instant(self.wall, MONOTONIC + self.wall - NOW)
