@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from datetime import UTC, datetime, tzinfo
@@ -38,6 +39,17 @@ class Clock:
     def wait(self, event: Event, seconds: float) -> bool:
         """Wait until the event is set or the seconds of this clock are over; return whether it is set."""
         return event.wait(max(0.0, seconds) / self.speed)
+
+
+class Deadline:
+    """A moment by which several steps have to have ended together, in real time whatever the speed of a clock."""
+
+    def __init__(self, seconds: float) -> None:
+        self._at = time.monotonic() + seconds
+
+    def left(self, most: float = math.inf, *, reserved: float = 0.0) -> float:
+        """Return the seconds that a step may take: `most`, or less where `reserved` seconds would not be left."""
+        return max(0.0, min(most, self._at - time.monotonic() - reserved))
 
 
 _YEAR_1, _YEAR_9999 = -62135596800.0, 253402300799.0

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import chain
 from math import inf
-from threading import Lock
+from threading import TIMEOUT_MAX, Lock
 from typing import TypeVar
 
 import structlog
@@ -104,10 +104,11 @@ class BrandMonitor:
             self._commit(self._incidents.refresh(self._state(), self._services.clock.now()))
         self.loop.start(venues)
 
-    def stop(self) -> None:
-        """Cut what is under way; nothing is stored or published after."""
-        with self._lock:
-            self._stopped = True
+    def stop(self, seconds: float = TIMEOUT_MAX) -> None:
+        """Cut what is under way; nothing is stored or published after what may take so many seconds to be stored."""
+        self._stopped = True
+        if self._lock.acquire(timeout=seconds):
+            self._lock.release()
         self.loop.stop()
         self.client.close()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import sys
-import time
 from collections.abc import Callable, Collection, Sequence
 from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING
@@ -13,13 +12,13 @@ import structlog
 
 from exporter import __version__
 from exporter.app import translate
-from exporter.app.monitors import STOP_SECONDS, BrandMonitors
+from exporter.app.monitors import BrandMonitors
 from exporter.app.notifications import StationNames, channel_settings, goes_on, problems, routes
 from exporter.app.registry import ViewRegistry
 from exporter.app.service import SERVICE, ServiceMonitor
 from exporter.app.services import Intervals, Services
 from exporter.app.source import ProcessSource
-from exporter.clock import Clock
+from exporter.clock import Clock, Deadline
 from exporter.clopos.limits import IpLimits
 from exporter.clopos.login import Credentials
 from exporter.config import Settings
@@ -51,6 +50,15 @@ polls that run at the same time more than it gives.
 
 START_SECONDS = 0.1
 """Seconds that the server waits for what is remembered; where that is much, it answers while the rest is loaded."""
+
+STOP_SECONDS = 3.5
+"""Seconds from the signal until everything has ended but the log, which has LOG_SECONDS besides."""
+
+STEP_SECONDS = 2.0
+"""Seconds of these that polls, messages and the leases each have to notice that they are over."""
+
+CLOSE_SECONDS = 1.5
+"""Seconds of these that are left for the store whatever came before: to write, and to let others have the brands."""
 
 LOG_SECONDS = 1.0
 """Seconds that the log has to take what is still to be written; the next start emits the events it does not take."""
@@ -167,8 +175,15 @@ class Daemon:
 
     def serve(self, server: WebServer) -> None:
         """Monitor and serve on this, the main thread until SIGTERM or SIGINT; SIGHUP reloads."""
+        deadline: Deadline | None = None
+
+        def terminate(*_: object) -> None:
+            nonlocal deadline
+            deadline = deadline or Deadline(STOP_SECONDS)
+            server.stop()
+
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: server.stop())
+            signal.signal(number, terminate)
         # A reload logs in again and reads files: not the business of a signal handler.
         signal.signal(signal.SIGHUP, lambda *_: Thread(target=self.reload, name="reload", daemon=True).start())
         sys.setswitchinterval(SWITCH_SECONDS)
@@ -191,7 +206,7 @@ class Daemon:
             if failures:
                 raise failures[0]
         finally:
-            self.stop()
+            self.stop(deadline)
             self._log.info("exporter.stopped")
             self._output.stop(LOG_SECONDS)
 
@@ -216,20 +231,29 @@ class Daemon:
             if self._ownership is not None:
                 self._ownership.start()
 
-    def stop(self) -> None:
-        """Cut what is under way, store and emit what there is, and close."""
+    def stop(self, deadline: Deadline | None = None) -> None:
+        """Cut what is under way, store and emit what there is, and close: all of it before the deadline."""
+        deadline = deadline or Deadline(STOP_SECONDS)
         if self._ownership is not None:
             # Before anything else is cut: polls that end at once would keep the scheduler from starting a brand.
-            self._ownership.stop(STOP_SECONDS)
+            self._ownership.stop(deadline.left(STEP_SECONDS, reserved=CLOSE_SECONDS))
         self._stopping.set()
-        with self._reloading:  # A start or reload under way would start brands again.
+        # A start or reload under way would start brands again.
+        waited = self._reloading.acquire(timeout=deadline.left(reserved=CLOSE_SECONDS))
+        try:
             self._scheduler.shutdown()
-            deadline = time.monotonic() + STOP_SECONDS
-            self._monitors.stop()
-            self._service.join(max(0.0, deadline - time.monotonic()))
-            self._notifier.stop()
-            self._event_log.stop(LOG_SECONDS)
-            self.store.close()
+            polls = Deadline(deadline.left(STEP_SECONDS, reserved=CLOSE_SECONDS))
+            self._monitors.stop(polls.left())
+            self._service.join(polls.left())
+            self._notifier.stop(deadline.left(STEP_SECONDS, reserved=CLOSE_SECONDS))
+            self._event_log.stop(deadline.left(LOG_SECONDS, reserved=CLOSE_SECONDS))
+            # On a thread of its own: a database or disk that hangs holds up whoever waits for it.
+            closing = Thread(target=self.store.close, name="close", daemon=True)
+            closing.start()
+            closing.join(deadline.left())
+        finally:
+            if waited:
+                self._reloading.release()
 
     def reload(self) -> Sequence[ConfigProblem] | None:
         """Reload the configuration atomically, or leave all as it is and return the faults."""

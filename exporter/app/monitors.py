@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from exporter.app.brand import BrandMonitor
 from exporter.app.services import Intervals, Services
+from exporter.clock import Deadline
 from exporter.config import Brand
 from exporter.model import Incident
 from exporter.views import BrandView
@@ -75,13 +75,14 @@ class BrandMonitors:
         registry.remove([view.state.venue.key for view in registry.venues() if view.state.venue.brand in names])
         for name in names:
             self._services.telemetry.forget(name)
-        _join(monitors)
+        _join(monitors, Deadline(STOP_SECONDS))
 
-    def stop(self) -> None:
-        """Cut what is under way; readers see the brands as they were."""
+    def stop(self, seconds: float) -> None:
+        """Cut what is under way, for so many seconds at the most; readers see the brands as they were."""
+        deadline = Deadline(seconds)
         for monitor in self:
-            monitor.stop()
-        _join(self)
+            monitor.stop(deadline.left())
+        _join(self, deadline)
 
     def views(self) -> Sequence[BrandView]:
         """Return the views of the brands."""
@@ -92,10 +93,9 @@ class BrandMonitors:
         return [incident for monitor in self for incident in monitor.incidents()]
 
 
-def _join(monitors: Iterable[BrandMonitor]) -> None:
-    deadline = time.monotonic() + STOP_SECONDS
+def _join(monitors: Iterable[BrandMonitor], deadline: Deadline) -> None:
     for monitor in monitors:
-        monitor.loop.join(max(0.0, deadline - time.monotonic()))
+        monitor.loop.join(deadline.left())
 
 
 def _same_connection(before: Brand, after: Brand) -> bool:

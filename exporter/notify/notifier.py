@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Sequence
 
-from exporter.clock import Clock
+from exporter.clock import Clock, Deadline
 from exporter.model import Incident
 from exporter.notify.channel import ChannelSettings, ChannelWorker
 from exporter.notify.transport import AppriseTransport
@@ -60,19 +59,19 @@ class Notifier:
         """Return what readers see of the channels; takes no lock and asks no store."""
         return [worker.state for worker in self._workers.values()]
 
-    def stop(self) -> None:
-        """End all channels; what waits stays in the outbox."""
-        self._end(self._workers.values())
+    def stop(self, seconds: float = STOP_SECONDS) -> None:
+        """End all channels, for so many seconds at the most; what waits stays in the outbox."""
+        self._end(self._workers.values(), seconds)
 
     @staticmethod
-    def _end(workers: Iterable[ChannelWorker]) -> None:
+    def _end(workers: Iterable[ChannelWorker], seconds: float = STOP_SECONDS) -> None:
         ending = list(workers)
         for worker in ending:
             worker.stop()
-        deadline = time.monotonic() + STOP_SECONDS
+        deadline = Deadline(seconds)
         for worker in ending:
             if worker.is_alive():  # not where the system had no thread for it
-                worker.join(max(0.0, deadline - time.monotonic()))
+                worker.join(deadline.left())
 
     def _worker(self, channel: ChannelSettings) -> ChannelWorker:
         return ChannelWorker(

@@ -4,6 +4,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from threading import Event, Thread
@@ -14,7 +15,7 @@ from structlog.testing import capture_logs
 
 from exporter.app.brand import BrandMonitor
 from exporter.app.daemon import Daemon
-from exporter.clock import Clock
+from exporter.clock import Clock, Deadline
 from exporter.config import Settings
 from exporter.errors import ConfigError, ConfigProblem
 from exporter.journal import JournalQuery
@@ -24,6 +25,7 @@ from exporter.simulator import Simulator, World
 from exporter.store import FORGET_SECONDS
 from exporter.views import VenueView
 
+TIMEOUT = 20.0
 FIRST, SECOND = "openapitest", "tandir-group"
 Start = Callable[[Settings], Daemon]
 
@@ -215,6 +217,25 @@ def test_stopping_ends_everything_in_time_though_a_request_hangs(
     began = time.monotonic()
     daemon.stop()
     assert time.monotonic() - began < 3
+
+
+def test_all_that_hangs_together_ends_before_the_deadline(
+    start: Start, both: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    daemon = start(both)
+    until(lambda: shown(daemon) == {FIRST, SECOND})
+    going_on = Event()
+    with ExitStack() as hanging:
+        hanging.enter_context(daemon._reloading)
+        for monitor in daemon._monitors:
+            hanging.enter_context(monitor._lock)  # as a poll that is being stored
+        monkeypatch.setattr(daemon.store, "cursor", lambda _: going_on.wait(TIMEOUT) and 0)
+        monkeypatch.setattr(daemon.store, "close", lambda: going_on.wait(TIMEOUT))
+        hanging.callback(going_on.set)
+        daemon._event_log._grown.set()
+        began = time.monotonic()
+        daemon.stop(Deadline(0.4))
+        assert time.monotonic() - began < 2.0
 
 
 def test_a_reload_that_a_stop_overtakes_starts_nothing(start: Start, both: Settings, simulator: Simulator) -> None:

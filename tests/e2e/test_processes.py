@@ -15,6 +15,7 @@ import cluster_checks as checks
 import pytest
 from cluster import TIMEOUT, Cluster
 from harness import Exporter, configuration, run
+from proxies import Proxy
 
 from benchmarks.postgres import PostgreSQL
 from exporter.simulator import Simulator, World
@@ -168,6 +169,23 @@ def test_a_zombie_polls_emits_and_writes_nothing_until_it_has_a_lease_again(clus
     assert not [one for one in cluster.witness.requests if one.process == zombie.name and woken < one.at < taken]
     emitted = [line.event["brand"] for line in cluster.lines if line.event["event"] == "station.deactivated"]
     assert sorted(emitted) == sorted(brands), "each once"
+
+
+@pytest.mark.slow
+def test_a_process_ends_in_time_though_its_database_does_not_answer(
+    start: Start, simulator: Simulator, postgresql: PostgreSQL, database_url: str
+) -> None:
+    with Proxy(postgresql.port) as proxy:
+        process = start("first", state={"url": database_url.replace(f":{postgresql.port}/", f":{proxy.port}/")})
+        wait_until(lambda: owned(process) == set(simulator.world.brands))
+        process.until_polled()
+        proxy.cut()
+        for brand in simulator.world.brands:  # so that there is something to be stored
+            venue = next(iter(simulator.world.venues(brand)))
+            simulator.world.touch(brand, venue, simulator.world.stations(brand, venue)[0]["id"])
+        process.until_event("station.touched")
+        process.stop()
+        proxy.restore()
 
 
 @pytest.mark.slow
