@@ -288,7 +288,9 @@ def _unread_for(state: VenueState, at: Instant) -> dict[str, float]:
 
 def _brand_failed(event: Event, state: BrandState, failure: Failure) -> Change:
     reason = failure.reason
-    details = {"reason": reason.value, "message": failure.message, "remedy": reason.remedy}
+    details: dict[str, Any] = {"reason": reason.value, "message": failure.message, "remedy": reason.remedy}
+    if event is Event.BRAND_LOGIN_FAILED and not reason.is_configuration:
+        details["outage"] = True  # Nobody answered the login: the credentials may well be good.
     return Change(event, state.brand, failure.at.wall, details=details)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from exporter.model import Ended, Incident, IncidentKind
+from exporter.model import Ended, Incident, IncidentKind, Reason
 
 
 def N_(message: str) -> str:  # noqa: N802 - the name that gettext's tools look for
@@ -21,6 +21,8 @@ class Texts:
     past: str
     advice: str
 
+
+_UNWATCHED = N_("Meanwhile nobody is notified of stations that are inactive.")
 
 TEXTS = {
     IncidentKind.KITCHEN_STATION_INACTIVE: Texts(
@@ -96,22 +98,19 @@ TEXTS = {
         N_("No data from Clopos since {since}, {venue}"),
         N_("Data from Clopos again, {venue}"),
         N_("No data from Clopos from {since} to {until}, {venue}"),
-        N_("Until it is fixed, look at the stations in Clopos yourself now and then."),
+        _UNWATCHED,
     ),
     IncidentKind.BRAND_UNREACHABLE: Texts(
         N_("Clopos has been unreachable since {since}, {brand}"),
         N_("Clopos can be reached again, {brand}"),
         N_("Clopos could not be reached from {since} to {until}, {brand}"),
-        N_("Until it is fixed, look at the stations in Clopos yourself now and then."),
+        _UNWATCHED,
     ),
     IncidentKind.LOGIN_FAILING: Texts(
         N_("Login to Clopos has been failing since {since}, {brand}"),
         N_("Login to Clopos works again, {brand}"),
         N_("Login to Clopos failed from {since} to {until}, {brand}"),
-        N_(
-            "The command clopos-exporter check says what to do. "
-            "Until it is fixed, look at the stations in Clopos yourself now and then."
-        ),
+        _UNWATCHED,
     ),
     IncidentKind.TOKEN_EXPIRING: Texts(
         N_("The token for Clopos expires soon, {brand}"),
@@ -150,9 +149,35 @@ TEXTS = {
         N_("Messages to the channel {channel} have not been delivered since {since}"),
         N_("Messages to the channel {channel} are delivered again"),
         N_("Messages to the channel {channel} were not delivered from {since} to {until}"),
-        N_("The command clopos-exporter notify says why. Messages are kept meanwhile and sent later."),
+        N_(
+            "The command clopos-exporter notify, with the same --config.file, tries it. "
+            "Messages are kept meanwhile and sent later."
+        ),
     ),
 }
+
+_LOOK_YOURSELF = N_(
+    "Until it is over, no message says that a station is inactive: look at the stations in Clopos yourself now and "
+    "then. There is nothing to switch in Clopos."
+)
+_BRAND_UNWATCHED = Texts(
+    N_("The stations of {brand} have not been watched since {since}"),
+    N_("The stations of {brand} are watched again"),
+    N_("The stations of {brand} were not watched from {since} to {until}"),
+    _LOOK_YOURSELF,
+)
+
+RESTAURANT_TEXTS = {
+    IncidentKind.BRAND_UNREACHABLE: _BRAND_UNWATCHED,
+    IncidentKind.LOGIN_FAILING: _BRAND_UNWATCHED,
+    IncidentKind.VENUE_DATA_STALE: Texts(
+        N_("The stations of {venue} have not been watched since {since}"),
+        N_("The stations of {venue} are watched again"),
+        N_("The stations of {venue} were not watched from {since} to {until}"),
+        _LOOK_YOURSELF,
+    ),
+}
+"""What those who run the restaurant read of a kind of incident that is for those who run the exporter."""
 
 VENUE_NOT_READY = Texts(
     N_("All stations are still inactive shortly before opening, {venue}"),
@@ -173,8 +198,54 @@ UNREPORTED = N_("No longer reported: {text}")
 """The same for an incident of more than one station."""
 
 
-def texts_of(incident: Incident) -> Texts:
-    """Return what is said of an incident."""
+REASONS = {
+    Reason.BAD_REQUEST: N_("Clopos refuses the request"),
+    Reason.CLIENT_DISABLED: N_("the Open API module is switched off in Clopos"),
+    Reason.CONNECTION: N_("no connection to Clopos"),
+    Reason.CREDENTIALS: N_("Clopos refuses the credentials"),
+    Reason.FORBIDDEN: N_("the credentials may not read this"),
+    Reason.GATEWAY: N_("the gateway of Clopos has a problem"),
+    Reason.GATEWAY_TIMEOUT: N_("Clopos takes too long"),
+    Reason.INCOMPLETE: N_("the list kept changing while it was read"),
+    Reason.INTEGRATOR: N_("Clopos refuses the integrator"),
+    Reason.INTERNAL: N_("a fault in the exporter"),
+    Reason.MALFORMED: N_("the answer cannot be understood"),
+    Reason.NOT_FOUND: N_("Clopos does not know this venue"),
+    Reason.RATE_LIMITED: N_("the request quota is used up"),
+    Reason.REDIRECTED: N_("Clopos redirects elsewhere"),
+    Reason.TEST_MODE: N_("test and production are mixed up"),
+    Reason.THROTTLED: N_("our own share of the request quota is used up"),
+    Reason.TIMEOUT: N_("no answer in time"),
+    Reason.TLS: N_("no secure connection to Clopos"),
+    Reason.TOKEN: N_("the token is no longer valid"),
+    Reason.TOO_LARGE: N_("the answer is too large"),
+}
+
+_OF_CLOPOS = N_(
+    "Clopos has a fault of its own, nothing was refused: ask Clopos if it lasts. The exporter keeps trying."
+)
+
+REMEDIES = {
+    Reason.BAD_REQUEST: N_("Check brand, integrator_id and venue ids in the configuration."),
+    Reason.CLIENT_DISABLED: N_("Switch the Open API module on again in the Clopos back office of this brand."),
+    Reason.CREDENTIALS: N_("Check client_id, client_secret and brand against the Clopos back office of this brand."),
+    Reason.FORBIDDEN: N_("Give the staff user behind the credentials the right to read stations and venues in Clopos."),
+    Reason.INTEGRATOR: N_("Check integrator_id with Clopos: it is refused for every brand."),
+    Reason.TEST_MODE: N_("Ask Clopos to put integrator and brand both in test mode or both in production."),
+    Reason.TOKEN: N_("Supply a new token, or client_id and client_secret instead."),
+    Reason.CONNECTION: N_(
+        "Check base_url, the network, its DNS, and a proxy if there is one. The exporter keeps trying."
+    ),
+    Reason.GATEWAY: _OF_CLOPOS,
+    Reason.GATEWAY_TIMEOUT: _OF_CLOPOS,
+    Reason.TIMEOUT: N_("Check the network, and ask Clopos if it lasts. The exporter keeps trying."),
+    Reason.TLS: N_("Check base_url, the certificates and the clock of this machine. The exporter keeps trying."),
+}
+"""What a person should do about a failure."""
+
+
+def texts_of(incident: Incident, *, for_service: bool = True) -> Texts:
+    """Return what is said of an incident, `for_service` to those who run the exporter."""
     if incident.kind is IncidentKind.STATION_NOT_READY and incident.station_id is None:
         return VENUE_NOT_READY
-    return TEXTS[incident.kind]
+    return (None if for_service else RESTAURANT_TEXTS.get(incident.kind)) or TEXTS[incident.kind]

@@ -157,6 +157,14 @@ def test_a_failed_login_is_reported_once_with_what_a_person_should_do() -> None:
     assert brand_events(state, failure(Reason.TEST_MODE, brand_wide=True)) == []
 
 
+@pytest.mark.parametrize("reason", [Reason.CONNECTION, Reason.GATEWAY, Reason.TIMEOUT])
+def test_a_login_that_nobody_answers_is_reported_as_an_outage_that_refused_nothing(reason: Reason) -> None:
+    _, [change] = advance_brand(BRAND, failure(reason, brand_wide=True))
+    assert (change.event, change.details["outage"]) == (Event.BRAND_LOGIN_FAILED, True)
+    assert "client_secret" not in change.details["remedy"]
+    assert "The exporter keeps trying" in change.details["remedy"]
+
+
 @pytest.mark.parametrize("outcome", [LoggedIn(at(90)), discovered("1", seconds=90)], ids=["poll", "discovery"])
 def test_a_login_recovers_once_with_how_long_it_failed(outcome: LoggedIn | Discovery) -> None:
     state, changes = advance_brand(brand_after(login_failed()), outcome)

@@ -36,12 +36,15 @@ WHEN = {
     Event.VENUE_RECOVERED: "it can be polled again",
     Event.VENUE_ADDED: "discovery found a new venue",
     Event.VENUE_REMOVED: "two discoveries a minute apart did not list it; where most are missing three in half an hour",
-    Event.BRAND_LOGIN_FAILED: "login does not work, once per outage; with `reason`, `message`, `remedy`",
+    Event.BRAND_LOGIN_FAILED: "login does not work, once per outage; with `reason`, `message`, `remedy`, and "
+    "`outage=true` where Clopos did not refuse it but did not answer",
     Event.BRAND_LOGIN_RECOVERED: "it works again",
     Event.BRAND_DISCOVERY_FAILED: "the venue list cannot be read, once per outage; with `reason`, `message`, `remedy`",
     Event.BRAND_DISCOVERY_RECOVERED: "the venue list can be read again",
     Event.BRAND_VENUES_MISSING: "Clopos lists less than half of the venues; they are kept for now; with `message`",
-    Event.INCIDENT_FIRING: "something that a person has to know; with `incident`, `severity`, `topic`, `began_at`",
+    Event.INCIDENT_FIRING: "something that a person has to know; with `incident`, `severity`, `topic`, `since` "
+    "where a station was switched (`since_at_least` where it was so when the exporter first looked), and `began_at`, "
+    "from when the delay counts",
     Event.INCIDENT_RESOLVED: "it is over; `ended` says how, `active_since` when a station was switched on in Clopos",
 }
 

@@ -77,7 +77,7 @@ class Daemon:
         self._reloading = Lock()
         self._starting = True
         self._stopping = Event()
-        self._reload_successful = True
+        self._reload_faults: Sequence[ConfigProblem] = ()
         output.mask(self.settings.secrets)
         self.store: Store = _open_store(self.settings, clock)
         grown = Event()
@@ -264,14 +264,14 @@ class Daemon:
                 settings = self._load()
                 self._refuse_what_needs_a_restart(settings)
             except ConfigError as error:
-                self._reload_successful = False
+                self._reload_faults = error.faults
                 self.telemetry.loaded(None)
                 self.exposition.expire_telemetry()
                 self._log.error("config.refused", faults=[str(fault) for fault in error.faults])
                 return error.faults
             self._output.mask(settings.secrets)
             self._apply(settings)
-            self._reload_successful = True
+            self._reload_faults = ()
             self.telemetry.loaded(self._clock.wall())
             self.exposition.expire_telemetry()
             self._log.info("config.reloaded", brands=[monitor.settings.brand for monitor in self._monitors])
@@ -347,11 +347,18 @@ class Daemon:
             self._monitors.remove([name for name in names if name in self._monitors])
 
     def _service_facts(self) -> ServiceFacts:
+        channels = self._notifier.states()
+        problems = {
+            "state": self.store.problem,
+            "reload": str(self._reload_faults[0]) if self._reload_faults else None,
+            **{f"channel:{channel.name}": channel.problem for channel in channels},
+        }
         return ServiceFacts(
             state_writable=self.store.up,
             log_writable=self._output.up,
-            reload_successful=self._reload_successful,
-            channels={channel.name: channel.up for channel in self._notifier.states()},
+            reload_successful=not self._reload_faults,
+            channels={channel.name: channel.up for channel in channels},
+            problems={key: problem for key, problem in problems.items() if problem},
         )
 
     def _reread_credentials(self, name: str) -> Credentials | str:

@@ -9,16 +9,13 @@ from zoneinfo import ZoneInfo
 
 from exporter.config import Settings
 from exporter.config.settings import Brand, Channel
-from exporter.model import Incident, IncidentKind, Venue
+from exporter.model import Incident, Topic, Venue
 from exporter.notify.channel import ChannelSettings
 from exporter.notify.messages import Renderer
 from exporter.notify.plan import Timing
 from exporter.outbox import Route, key
 from exporter.store import Store
 from exporter.views import BrandView, ChannelState, VenueView
-
-_NO_DATA = {IncidentKind.BRAND_UNREACHABLE, IncidentKind.LOGIN_FAILING, IncidentKind.VENUE_DATA_STALE}
-"""Nothing new is known of what these are about."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +63,7 @@ def channel_settings(
                 channel.language,
                 TimeZones(settings.brands),
                 show_brand=len(_brands(settings, channel)) > 1,
+                for_service=Topic.SERVICE in channel.topics,
                 **({} if names is None else {"names": names}),
             ),
             timing,
@@ -93,8 +91,9 @@ def goes_on(incident: Incident, firing: Iterable[Incident]) -> bool:
     It is not while its venue or brand cannot be read: that is an incident of its own, which then goes on.
     """
     firing = tuple(firing)
-    hidden = incident.kind not in _NO_DATA and any(
-        one.kind in _NO_DATA and one.brand == incident.brand and one.venue in (None, incident.venue) for one in firing
+    hidden = not incident.kind.hides_stations and any(
+        one.kind.hides_stations and one.brand == incident.brand and one.venue in (None, incident.venue)
+        for one in firing
     )
     return not hidden and key(incident) in map(key, firing)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from exporter.incidents.ledger import Ledger
 from exporter.incidents.values import ServiceFacts
-from exporter.model import Change, Ended, Incident, IncidentKind, Instant
+from exporter.model import EMPTY, Change, Ended, Incident, IncidentKind, Instant
 
 UNWRITABLE_SECONDS = 60.0
 """Seconds that state or log may be unwritable."""
@@ -20,18 +20,25 @@ def assess_service(
 ) -> tuple[Mapping[str, Incident], list[Change], float]:
     """Decide about the process: return its incidents, the transitions, and when to look again, epoch seconds."""
     ledger = Ledger(incidents, "", now.wall)
-    _works(ledger, "state", IncidentKind.STATE_UNAVAILABLE, facts.state_writable, UNWRITABLE_SECONDS)
-    _works(ledger, "log", IncidentKind.LOG_UNAVAILABLE, facts.log_writable, UNWRITABLE_SECONDS)
-    _works(ledger, "reload", IncidentKind.RELOAD_FAILED, facts.reload_successful, 0.0)
+    for key, kind, works, delay in (
+        ("state", IncidentKind.STATE_UNAVAILABLE, facts.state_writable, UNWRITABLE_SECONDS),
+        ("log", IncidentKind.LOG_UNAVAILABLE, facts.log_writable, UNWRITABLE_SECONDS),
+        ("reload", IncidentKind.RELOAD_FAILED, facts.reload_successful, 0.0),
+    ):
+        _works(ledger, key, kind, works, delay, details=_why(facts, key))
     for key in [key for key in ledger.now if key.startswith(_CHANNEL)]:
         if key.removeprefix(_CHANNEL) not in facts.channels:
             ledger.end(key, Ended.REMOVED)
     for name, works in facts.channels.items():
         if works is None:
             continue  # Not tried since the process began: nothing is known that could end it.
-        details = {"channel": name}
+        details = {"channel": name, **_why(facts, _CHANNEL + name)}
         _works(ledger, _CHANNEL + name, IncidentKind.CHANNEL_DOWN, works, 0.0, details=details)
     return ledger.incidents, ledger.changes, ledger.look_again_at
+
+
+def _why(facts: ServiceFacts, key: str) -> Mapping[str, str]:
+    return {"message": facts.problems[key]} if key in facts.problems else EMPTY
 
 
 def _works(ledger: Ledger, key: str, kind: IncidentKind, works: bool | None, delay: float, **rest: Any) -> None:  # noqa: FBT001 - a fact, not a switch

@@ -38,13 +38,15 @@ class BrandFacts:
 class ServiceFacts:
     """What is known of the process itself: True works, False does not, None is not configured or not known.
 
-    `channels` are all that are configured, by name; None is one that has not been tried yet.
+    `channels` are all that are configured, by name; None is one that has not been tried yet. `problems` say why what
+    does not work does not, where that is known: by `state`, `reload`, or the name of a channel after `channel:`.
     """
 
     state_writable: bool | None = None
     log_writable: bool | None = None
     reload_successful: bool | None = None
     channels: Mapping[str, bool | None] = field(default_factory=lambda: EMPTY)
+    problems: Mapping[str, str] = field(default_factory=lambda: EMPTY)
 
 
 class Candidate(NamedTuple):

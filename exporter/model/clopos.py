@@ -60,7 +60,7 @@ class Reason(StrEnum):
     @property
     def remedy(self) -> str:
         """Say what a person should do about it."""
-        return _REMEDIES.get(self, "Nothing to do at once: the exporter keeps trying. See the message for the cause.")
+        return _REMEDIES.get(self) or _OF_OUTAGES.get(self, _OF_OTHERS)
 
     @property
     def is_configuration(self) -> bool:
@@ -77,6 +77,16 @@ _REMEDIES = {
     Reason.TEST_MODE: "Integrator and brand must both be in test mode or both in production: ask Clopos to align them.",
     Reason.TOKEN: "The configured token is no longer good: supply a new one, or client_id and client_secret instead.",
 }
+
+_OF_CLOPOS = "Clopos has a fault of its own, nothing was refused: ask Clopos if it lasts. The exporter keeps trying."
+_OF_OUTAGES = {
+    Reason.CONNECTION: "Check base_url, the network, its DNS, and a proxy if there is one. The exporter keeps trying.",
+    Reason.GATEWAY: _OF_CLOPOS,
+    Reason.GATEWAY_TIMEOUT: _OF_CLOPOS,
+    Reason.TIMEOUT: "Check the network, and ask Clopos if it lasts. The exporter keeps trying.",
+    Reason.TLS: "Check base_url, the certificates and the clock of this machine. The exporter keeps trying.",
+}
+_OF_OTHERS = "Nothing to do at once: the exporter keeps trying. See the message for the cause."
 
 
 @dataclass(frozen=True, slots=True)

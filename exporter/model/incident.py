@@ -38,6 +38,11 @@ class IncidentKind(StrEnum):
         return Topic.STATIONS if self in _STATION_KINDS else Topic.SERVICE
 
     @property
+    def hides_stations(self) -> bool:
+        """Return whether nothing new is known of stations while it lasts."""
+        return self in _NO_DATA_KINDS
+
+    @property
     def severity(self) -> Severity:
         """Return how urgent it is."""
         return Severity.CRITICAL if self in _CRITICAL_KINDS else Severity.WARNING
@@ -69,6 +74,9 @@ _STATION_KINDS = frozenset(
         IncidentKind.STATION_REMOVED,
     }
 )
+
+
+_NO_DATA_KINDS = frozenset({IncidentKind.VENUE_DATA_STALE, IncidentKind.BRAND_UNREACHABLE, IncidentKind.LOGIN_FAILING})
 
 
 _CRITICAL_KINDS = frozenset(
@@ -117,6 +125,11 @@ class Incident:
             if isinstance(since := self.details.get(key), float):
                 return since
         return self.began_at
+
+    @property
+    def is_since_minimum(self) -> bool:
+        """Return whether it held already when it was first seen, nobody knows since when."""
+        return "since_at_least" in self.details and "since" not in self.details
 
 
 class Ended(StrEnum):

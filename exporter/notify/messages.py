@@ -9,14 +9,17 @@ from itertools import groupby
 from typing import Literal
 
 from exporter.i18n import time_of_day, translations
-from exporter.model import Incident, IncidentKind, Severity, Topic, Venue
+from exporter.model import Incident, IncidentKind, Reason, Severity, Topic, Venue
 from exporter.notify.plan import Form, Notice
 from exporter.notify.transport import Message, Tone
-from exporter.texts import ENDED, UNREPORTED, texts_of
+from exporter.texts import ENDED, REMEDIES, UNREPORTED, Texts, texts_of
 
 LISTED_STATIONS = 15
 LONGEST_NAME = 80
 """Characters of a name that are shown."""
+
+LONGEST_CAUSE = 300
+"""Characters of a message of Clopos or of this machine that are shown."""
 
 _FEWEST_LINES = 3
 _Subject = tuple[str, str, str, str]
@@ -33,20 +36,21 @@ class Renderer:
 
     `time_zone` returns that of an incident's venue or brand, None where it is not known: its times are in UTC then.
     `names` returns the names of a venue and of one of its stations, by brand and ids. With `show_brand`, a venue is
-    named with its brand.
+    named with its brand. `for_service` says that those who run the exporter read it: they get causes.
     """
 
     language: str = "en"
     time_zone: Callable[[Incident], tzinfo | None] = lambda _: None
     names: Callable[[str, str, str], tuple[str, str]] = lambda _, venue_id, station_id: (venue_id, station_id)
     show_brand: bool = False
+    for_service: bool = True
 
     def render(self, notices: Sequence[Notice], now: float, length: int) -> Message:
         """Write notices as one message of at most `length` UTF-16 units; `now` is epoch seconds."""
         if len(notices) == 1:
             return self._one(notices[0], now, length)
         ordered = _in_order(notices)
-        lines = [f"• {self._headline(notice, now)}" for notice in ordered[:LISTED_STATIONS]]
+        lines = ["\n".join(self._listed(notice, now)) for notice in ordered[:LISTED_STATIONS]]
         message = Message(self._count(ordered), self._advice(ordered), _tone(ordered))
         for listed in range(len(lines), -1, -1):
             more = [self._more(len(ordered) - listed)] if listed < len(ordered) else []
@@ -77,13 +81,39 @@ class Renderer:
         if notice.form in (Form.RESOLVED, Form.PAST):
             lines = [self._ending(notice, now)]
         else:
-            lines = [*self._members(notice.incident), self._advice([notice])]
+            lines = [*self._members(notice.incident), *self._cause(notice.incident, now), self._advice([notice])]
         return _fit(Message(self._headline(notice, now), "\n".join(lines), _tone([notice])), length)
+
+    def _texts(self, incident: Incident) -> Texts:
+        return texts_of(incident, for_service=self.for_service)
+
+    def _listed(self, notice: Notice, now: float) -> Iterator[str]:
+        """Write a notice as a point of a list."""
+        yield f"• {self._headline(notice, now)}"
+        if notice.form in (Form.FIRING, Form.REMINDER):
+            yield from self._cause(notice.incident, now)
+
+    def _cause(self, incident: Incident, now: float) -> Iterator[str]:
+        """Write why, in the words of the log, where that is for those who read it."""
+        if not self._is_for_service(incident):
+            return
+        gettext, details = translations(self.language).gettext, incident.details
+        if message := details.get("message"):
+            text = gettext("Reason: {reason}, for {duration}.")
+            yield text.format(reason=_name(str(message), LONGEST_CAUSE), duration=self._duration(now - incident.since))
+        if "expires_at" in details:
+            yield gettext("It expires {time}.").format(time=self._time(details["expires_at"], incident, now))
+        if seconds := details.get("seconds"):
+            text = gettext("It is {duration} ahead.") if seconds < 0 else gettext("It is {duration} behind.")
+            yield text.format(duration=self._duration(abs(seconds)))
+
+    def _is_for_service(self, incident: Incident) -> bool:
+        return self.for_service and incident.kind.topic is Topic.SERVICE
 
     def _headline(self, notice: Notice, now: float) -> str:
         """Write a notice as one line."""
         gettext = translations(self.language).gettext
-        incident, texts = notice.incident, texts_of(notice.incident)
+        incident, texts = notice.incident, self._texts(notice.incident)
         fields = self._fields(notice, now)
         if notice.form is Form.RESOLVED and notice.ended in ENDED:
             if incident.station_id is None:
@@ -96,7 +126,7 @@ class Renderer:
     def _fields(self, notice: Notice, now: float) -> dict[str, str]:
         incident = notice.incident
         gettext, since = translations(self.language).gettext, self._time(incident.since, incident, now)
-        if _is_since_minimum(incident):
+        if incident.is_since_minimum:
             since = gettext("{time} or earlier").format(time=since)
         venue = _name(incident.venue.name or incident.venue.id) if incident.venue else _name(incident.brand)
         return {
@@ -113,24 +143,27 @@ class Renderer:
 
     def _ending(self, notice: Notice, now: float) -> str:
         """Write how long it lasted, or that there is no more to come where nobody knows whether it is over."""
-        from babel.dates import format_timedelta  # noqa: PLC0415 - not before something is to be said
-
         gettext = translations(self.language).gettext
         if notice.form is Form.RESOLVED and notice.ended in ENDED:
             return gettext("There will be no more messages about it.")
         fields = self._fields(notice, now)
-        seconds = int((now if notice.ended_at is None else notice.ended_at) - notice.incident.since)
-        # With a threshold of 2, 90 minutes stay minutes instead of becoming "1 hour".
-        whole = seconds // 60 * 60 or max(1, seconds)
-        unit: Literal["minute", "second"] = "second" if whole < 60 else "minute"  # noqa: PLR2004 - a minute
-        lasted = format_timedelta(whole, unit, threshold=2.0, format="short", locale=self.language)
-        duration = lasted.rstrip(".")
-        if _is_since_minimum(notice.incident):
+        duration = self._duration((now if notice.ended_at is None else notice.ended_at) - notice.incident.since)
+        if notice.incident.is_since_minimum:
             duration = gettext("at least {duration}").format(duration=duration)
         text = gettext("From {since} to {until}: {duration}.")
         if notice.form is Form.PAST:
             text = gettext("It lasted {duration} and was over before this message could be sent.")
         return text.format(duration=duration, **fields)
+
+    def _duration(self, lasted: float) -> str:
+        """Write a duration, of seconds, in minutes or more."""
+        from babel.dates import format_timedelta  # noqa: PLC0415 - not before something is to be said
+
+        seconds = int(lasted)
+        # With a threshold of 2, 90 minutes stay minutes instead of becoming "1 hour".
+        whole = seconds // 60 * 60 or max(1, seconds)
+        unit: Literal["minute", "second"] = "second" if whole < 60 else "minute"  # noqa: PLR2004 - a minute
+        return format_timedelta(whole, unit, threshold=2.0, format="short", locale=self.language).rstrip(".")
 
     def _members(self, incident: Incident) -> Iterator[str]:
         """Write which stations a grouped incident stands for, a line for each venue."""
@@ -172,13 +205,21 @@ class Renderer:
         if len(venues) == 1 and None not in venues:
             return f"{text}, {self._fields(notices[0], 0.0)['venue']}"
         brands = {notice.incident.brand for notice in notices}
-        return f"{text}, {_name(*brands)}" if len(brands) == 1 and "" not in brands else text
+        return f"{text}, {_name(brands.pop())}" if len(brands) == 1 and "" not in brands else text
+
+    def _reason(self, incident: Incident) -> Reason | None:
+        return (
+            Reason(incident.details["reason"])
+            if self._is_for_service(incident) and "reason" in incident.details
+            else None
+        )
 
     def _advice(self, notices: Sequence[Notice]) -> str:
         """Write what to do about the notices of what goes on, each thing once, what is most urgent first."""
         gettext = translations(self.language).gettext
         going_on = [notice.incident for notice in notices if notice.form in (Form.FIRING, Form.REMINDER)]
-        advice = [gettext(texts_of(one).advice) for one in going_on if len(notices) == 1 or not _is_inactive(one)]
+        advice = [gettext(REMEDIES[reason]) for reason in map(self._reason, going_on) if reason in REMEDIES]
+        advice += [gettext(self._texts(one).advice) for one in going_on if len(notices) == 1 or not _is_inactive(one)]
         if len(notices) > 1 and any(map(_is_inactive, going_on)):
             of_stations = gettext(
                 "Switch stations on in the Clopos back office, under stations. If some are meant to be off, tell IT."
@@ -212,11 +253,6 @@ def _by_urgency(notice: Notice) -> tuple[int, bool, float]:
     return (notice.form.value, notice.incident.severity is not Severity.CRITICAL, notice.incident.began_at)
 
 
-def _is_since_minimum(incident: Incident) -> bool:
-    """Return whether it was inactive already when it was first seen, nobody knows since when."""
-    return "since_at_least" in incident.details and "since" not in incident.details
-
-
 def _tone(notices: Sequence[Notice]) -> Tone:
     going_on = [notice.incident for notice in notices if notice.form in (Form.FIRING, Form.REMINDER)]
     if not going_on:
@@ -224,10 +260,10 @@ def _tone(notices: Sequence[Notice]) -> Tone:
     return Tone.FAILURE if any(incident.severity is Severity.CRITICAL for incident in going_on) else Tone.WARNING
 
 
-def _name(text: str) -> str:
+def _name(text: str, longest: int = LONGEST_NAME) -> str:
     """Show a name as it is, on one line, without what would steer the reader's screen."""
-    clean = "".join(c if c.isprintable() or c in _JOINERS else " " for c in text[: LONGEST_NAME + 1])
-    return clean if len(clean) <= LONGEST_NAME else f"{clean[:LONGEST_NAME]}…"
+    clean = "".join(c if c.isprintable() or c in _JOINERS else " " for c in text[: longest + 1])
+    return clean if len(clean) <= longest else f"{clean[:longest]}…"
 
 
 def _fit(message: Message, length: int) -> Message:

@@ -33,7 +33,6 @@ class DurableStore(MemoryStore, ABC):
 
     def __init__(self, clock: Clock, journal_rows: int = JOURNAL_ROWS, *, place: str | None = None) -> None:
         super().__init__(journal_rows)
-        self.problem: str | None = None
         self._clock = clock
         self._place = {} if place is None else {"path": place}
         self._writing = RLock()

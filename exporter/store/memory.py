@@ -38,6 +38,7 @@ class MemoryStore:
         self.routes: Sequence[Route] = ()
         self._deliveries: dict[int, Delivery] = {}
         self._last_delivery = 0
+        self.problem: str | None = None
 
     @property
     def up(self) -> bool | None:

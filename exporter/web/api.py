@@ -138,7 +138,7 @@ class _Lists:
             INCIDENT,
             found,
             lambda row: (
-                query.status in (None, incident_status(row)) and (query.since is None or row.began_at >= query.since)
+                query.status in (None, incident_status(row)) and (query.since is None or row.since >= query.since)
             ),
         )
 

@@ -95,7 +95,7 @@ class IncidentQuery(KeyedQuery):
     """Which incidents are wanted."""
 
     status: IncidentStatus | None = Field(None, description="Only incidents in this state.")
-    since: Time | None = Field(None, description="Only incidents that began then or later.")
+    since: Time | None = Field(None, description="Only incidents that hold since then or later.")
 
 
 class ChangeQuery(ListQuery):

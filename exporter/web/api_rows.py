@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 from math import inf
-from typing import Any, NamedTuple, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar
+
+from pydantic import Field
 
 from exporter.clock import in_utc
 from exporter.incidents import holds_since
@@ -18,6 +20,25 @@ from exporter.web.troubles import is_current
 T = TypeVar("T")
 
 Fields = dict[str, tuple[Any, Callable[[T], Any]]]
+
+_Since = Annotated[
+    datetime,
+    Field(
+        description="From when it holds, as on the page, in messages and metrics: of a station that was switched, the "
+        "time of Clopos."
+    ),
+]
+_SinceIsMinimum = Annotated[
+    bool, Field(description="True where it held already when the exporter first looked: `since` is that time then.")
+]
+_BeganAt = Annotated[
+    datetime,
+    Field(
+        description="From when the delay counts: when the exporter saw the condition in opening hours, `since` or "
+        "later."
+    ),
+]
+_FiredAt = Annotated[datetime | None, Field(description="When it fired; null while it is pending.")]
 
 _STATUS: dict[bool | None, StationStatus] = {True: "active", False: "inactive", None: "unknown"}
 
@@ -70,8 +91,8 @@ STATION: Fields[StationItem] = {
     "kind": (Kind, lambda row: row.known.station.kind),
     "status": (StationStatus, lambda row: row.status),
     "printable": (bool | None, lambda row: row.known.station.printable),
-    "since": (datetime, lambda row: _time(holds_since(row.known)[0])),
-    "since_is_minimum": (bool, lambda row: not holds_since(row.known)[1]),
+    "since": (_Since, lambda row: _time(holds_since(row.known)[0])),
+    "since_is_minimum": (_SinceIsMinimum, lambda row: not holds_since(row.known)[1]),
     "last_transition": (datetime | None, lambda row: _time(row.known.last_transition)),
     "created_at": (datetime | None, lambda row: _time(row.known.station.created_at)),
     "updated_at": (datetime | None, lambda row: _time(row.known.station.updated_at)),
@@ -108,8 +129,10 @@ INCIDENT: Fields[Incident] = {
     "station_id": (str | None, lambda row: row.station_id),
     "station": (str | None, lambda row: row.station),
     "station_kind": (Kind | None, lambda row: row.station_kind),
-    "began_at": (datetime, lambda row: _time(row.began_at)),
-    "fired_at": (datetime | None, lambda row: _time(row.fired_at)),
+    "since": (_Since, lambda row: _time(row.since)),
+    "since_is_minimum": (_SinceIsMinimum, lambda row: row.is_since_minimum),
+    "began_at": (_BeganAt, lambda row: _time(row.began_at)),
+    "fired_at": (_FiredAt, lambda row: _time(row.fired_at)),
     "members": (list[tuple[str, str]], lambda row: row.members),
     "covered": (bool, lambda row: row.covered),
     "details": (dict[str, Any], lambda row: with_times(row.details)),

@@ -16,7 +16,7 @@ from starlette.responses import Response
 from exporter.clock import iso
 from exporter.incidents import holds_since
 from exporter.model import Incident, Kind
-from exporter.texts import texts_of
+from exporter.texts import REMEDIES, texts_of
 from exporter.web import wording
 from exporter.web.filters import venue_value
 from exporter.web.language import NAMES
@@ -52,7 +52,7 @@ def templates(telemetry_path: str, language: str) -> Environment:
         iso=partial(iso, timespec="seconds"),
         events=wording.EVENTS,
         incident_texts=wording.INCIDENTS,
-        remedies=wording.REMEDIES,
+        remedies={reason: text for reason, text in REMEDIES.items() if reason.is_configuration},
         advice=_advice(own),
         holds_since=holds_since,
         language=language,

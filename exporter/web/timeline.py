@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
-from itertools import groupby
+from itertools import groupby, zip_longest
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -17,17 +17,10 @@ DAY_SLOTS = 48
 SLOT_SECONDS = 1800.0
 """A day in little: so many slots of half an hour."""
 
-STATUS_EVENTS = frozenset(
-    {
-        Event.STATION_ACTIVATED,
-        Event.STATION_ADDED,
-        Event.STATION_DEACTIVATED,
-        Event.STATION_FOUND_INACTIVE,
-        Event.STATION_REMOVED,
-        Event.VENUE_LOST,
-        Event.VENUE_RECOVERED,
-    }
-)
+_SWITCHED = frozenset({Event.STATION_ACTIVATED, Event.STATION_DEACTIVATED})
+_STATION_EVENTS = _SWITCHED | {Event.STATION_ADDED, Event.STATION_FOUND_INACTIVE, Event.STATION_REMOVED}
+
+STATUS_EVENTS = _STATION_EVENTS | {Event.VENUE_LOST, Event.VENUE_RECOVERED}
 """The events that spans are made of."""
 
 _NEAREST = 0.17
@@ -155,17 +148,25 @@ def marks(start: float, now: float, step: timedelta, zone: tzinfo | None) -> lis
 def _statuses(station_state: StationState, entries: Iterable[Entry]) -> Iterator[tuple[float, bool | None]]:
     """Yield statuses, newest first, each with the time from which it held until the one before."""
     active, known_since = station_state.status, station_state.since
-    for entry in entries:
-        match entry.event:
-            case Event.STATION_ACTIVATED | Event.STATION_DEACTIVATED:
-                yield entry.observed_at, active
-                active = entry.event is Event.STATION_DEACTIVATED
-                known_since = entry.observed_at - _previous_seconds(entry)
-            case Event.STATION_ADDED | Event.STATION_FOUND_INACTIVE | Event.STATION_REMOVED:
-                yield entry.observed_at, active
-                active, known_since = None, -math.inf
+    mine = [entry for entry in entries if entry.event in _STATION_EVENTS]
+    for entry, before in zip_longest(mine, mine[1:]):
+        if entry.event in _SWITCHED:
+            yield _switched_at(entry, before), active
+            active = entry.event is Event.STATION_DEACTIVATED
+            known_since = entry.observed_at - _previous_seconds(entry)
+        else:
+            yield entry.observed_at, active
+            active, known_since = None, -math.inf
     yield known_since, active
     yield -math.inf, None
+
+
+def _switched_at(entry: Entry, before: Entry | None) -> float:
+    """Return when a station was switched: its edit time, unless the status before is known to have lasted longer."""
+    edited, earliest = entry.updated_at, -math.inf if before is None else before.observed_at
+    if "detected" not in entry.details:  # Else nobody looked for a while: it lasted until the edit, not until now.
+        earliest = max(earliest, entry.observed_at - entry.details.get("previous_for_seconds", math.inf))
+    return entry.observed_at if edited is None or edited < earliest else min(edited, entry.observed_at)
 
 
 def _previous_seconds(entry: Entry) -> float:

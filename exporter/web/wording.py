@@ -15,43 +15,9 @@ from exporter.clock import in_zone
 from exporter.i18n import time_of_day, translations
 from exporter.journal import Entry
 from exporter.model import Event, IncidentKind, Kind, Reason
-from exporter.texts import N_
+from exporter.texts import N_, REASONS
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
-
-REASONS = {
-    Reason.BAD_REQUEST: N_("Clopos refuses the request"),
-    Reason.CLIENT_DISABLED: N_("the Open API module is switched off in Clopos"),
-    Reason.CONNECTION: N_("no connection to Clopos"),
-    Reason.CREDENTIALS: N_("Clopos refuses the credentials"),
-    Reason.FORBIDDEN: N_("the credentials may not read this"),
-    Reason.GATEWAY: N_("the gateway of Clopos has a problem"),
-    Reason.GATEWAY_TIMEOUT: N_("Clopos takes too long"),
-    Reason.INCOMPLETE: N_("the list kept changing while it was read"),
-    Reason.INTEGRATOR: N_("Clopos refuses the integrator"),
-    Reason.INTERNAL: N_("a fault in the exporter"),
-    Reason.MALFORMED: N_("the answer cannot be understood"),
-    Reason.NOT_FOUND: N_("Clopos does not know this venue"),
-    Reason.RATE_LIMITED: N_("the request quota is used up"),
-    Reason.REDIRECTED: N_("Clopos redirects elsewhere"),
-    Reason.TEST_MODE: N_("test and production are mixed up"),
-    Reason.THROTTLED: N_("our own share of the request quota is used up"),
-    Reason.TIMEOUT: N_("no answer in time"),
-    Reason.TLS: N_("no secure connection to Clopos"),
-    Reason.TOKEN: N_("the token is no longer valid"),
-    Reason.TOO_LARGE: N_("the answer is too large"),
-}
-
-REMEDIES = {
-    Reason.BAD_REQUEST: N_("Check brand, integrator_id and venue ids in the configuration."),
-    Reason.CLIENT_DISABLED: N_("Switch the Open API module on again in the Clopos back office of this brand."),
-    Reason.CREDENTIALS: N_("Check client_id, client_secret and brand against the Clopos back office of this brand."),
-    Reason.FORBIDDEN: N_("Give the staff user behind the credentials the right to read stations and venues in Clopos."),
-    Reason.INTEGRATOR: N_("Check integrator_id with Clopos: it is refused for every brand."),
-    Reason.TEST_MODE: N_("Ask Clopos to put integrator and brand both in test mode or both in production."),
-    Reason.TOKEN: N_("Supply a new token, or client_id and client_secret instead."),
-}
-"""What a person should do about a failure that only a person can fix."""
 
 KINDS = {Kind.KITCHEN: N_("kitchen"), Kind.OTHER: N_("other"), Kind.UNKNOWN: N_("of unknown kind")}
 
@@ -101,6 +67,13 @@ EVENTS = {
     Event.BRAND_DISCOVERY_RECOVERED: EventText("data", N_("the venue list can be read again")),
     Event.BRAND_VENUES_MISSING: EventText("data", N_("many venues are missing from the venue list")),
 }
+
+_OUTAGE_REASONS = frozenset(reason for reason in Reason if not reason.is_configuration)
+_OUTAGES = {
+    Event.BRAND_LOGIN_FAILED: N_("Clopos cannot be reached: {reason}"),
+    Event.BRAND_LOGIN_RECOVERED: N_("Clopos can be reached again"),
+}
+"""What is said where Clopos refused nothing: a login that it does not answer is part of an outage."""
 
 SHOWN_EVENTS = frozenset(EVENTS)
 """Incidents repeat what other events say: they are shown as what is wrong now."""
@@ -181,7 +154,8 @@ class Wording:
         }
         if entry.event is Event.STATION_KIND_CHANGED:
             fields["previous"] = self.kind(details.get("previous"))
-        text = self.gettext(EVENTS[entry.event].text, **fields)
+        refused = details.get("reason") not in _OUTAGE_REASONS
+        text = self.gettext((not refused and _OUTAGES.get(entry.event)) or EVENTS[entry.event].text, **fields)
         lasted = self._lasted(entry)
         return Markup("{}, {}").format(text, lasted) if lasted else text
 

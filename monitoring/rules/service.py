@@ -142,7 +142,7 @@ ALERTS = (
         summary="The exporter <instance> refused its new configuration",
         description="""
         The last reload of <instance> failed: it runs on with the configuration from before, and would not
-        start with the new one. `clopos-exporter check` names every fault with its place.
+        start with the new one. `clopos-exporter check --offline`, with the same --config.file, names every fault.
         """,
     ),
     _of_exporter(
@@ -176,7 +176,8 @@ ALERTS = (
         severity=Severity.WARNING,
         summary="Messages of <instance> to the channel <channel> are not delivered",
         description="""
-        `clopos-exporter notify` says why. Messages are kept meanwhile and sent later, up to their max_age.
+        `clopos-exporter notify`, with the same --config.file, says why. Messages are kept meanwhile and sent later, up
+        to their max_age.
         """,
     ),
     _of_exporter(

@@ -405,6 +405,17 @@ def test_each_channel_that_is_down_fires_on_its_own() -> None:
     ]
 
 
+def test_what_does_not_work_has_its_cause_where_that_is_known() -> None:
+    service = Service()
+    problems = {"state": "disk full", "reload": "clopos.yml:3: brands: must not be empty", "channel:shift": "HTTP 403"}
+    service.after(0, state_writable=False, reload_successful=False, channels={"shift": False}, problems=problems)
+    assert [incident.details for incident in service.incidents.values()] == [
+        {"message": "disk full"},
+        {"message": "clopos.yml:3: brands: must not be empty"},
+        {"channel": "shift", "message": "HTTP 403"},
+    ]
+
+
 def test_a_channel_that_was_not_tried_since_a_restart_is_not_over() -> None:
     service = Service()
     service.after(0, channels={"shift": False})

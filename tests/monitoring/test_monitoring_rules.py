@@ -120,6 +120,13 @@ def test_no_text_asks_prometheus_again() -> None:
     assert "| query" not in RULES.read_text(encoding="utf-8")
 
 
+def test_a_command_in_a_text_reads_the_configuration_of_the_exporter() -> None:
+    texts = [" ".join(alert.description.split()) for alert in ALERTS]
+    commands = [text for text in texts if re.search("`clopos-exporter (check|notify)", text)]
+    assert len(commands) > 1
+    assert all("with the same --config.file" in text for text in commands)
+
+
 def test_an_alert_for_the_restaurants_carries_their_languages() -> None:
     for alert in ALERTS:
         annotations = alert.as_dict()["annotations"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from string import Formatter
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -13,11 +14,11 @@ from hypothesis import strategies as st
 from notify_fakes import incident
 
 from exporter.i18n import LANGUAGES
-from exporter.model import IncidentKind, Severity
+from exporter.model import Incident, IncidentKind, Reason, Severity
 from exporter.notify.messages import LISTED_STATIONS, LONGEST_NAME, Renderer
 from exporter.notify.plan import Form, Notice
 from exporter.notify.transport import MESSAGE_LENGTH, Message, Tone
-from exporter.texts import TEXTS
+from exporter.texts import REASONS, REMEDIES, RESTAURANT_TEXTS, TEXTS
 
 BAKU = ZoneInfo("Asia/Baku")
 NOW = NOON + 150.0
@@ -161,6 +162,111 @@ def test_a_name_without_end_is_cut() -> None:
     assert title.startswith("x" * LONGEST_NAME + "… has been inactive")
 
 
+IT, SHIFT = ENGLISH, replace(ENGLISH, for_service=False)
+GONE = {"venue": None, "station": None, "station_id": None}
+
+
+def of_service(kind: IncidentKind, reason: str = "", message: str = "", **fields: Any) -> Incident:
+    details = {"reason": reason, "message": message} if reason else {}
+    return incident(kind, **{**GONE, "details": details, **fields})
+
+
+UNREACHABLE = of_service(IncidentKind.BRAND_UNREACHABLE, "gateway", "Service unavailable (HTTP 503)")
+
+
+@pytest.mark.parametrize(
+    ("about", "title", "cause", "remedy"),
+    [
+        (
+            UNREACHABLE,
+            "Clopos has been unreachable since 12:00, tandir-group",
+            "Reason: Service unavailable (HTTP 503), for 12 min.",
+            "ask Clopos if it lasts",
+        ),
+        (
+            of_service(IncidentKind.BRAND_UNREACHABLE, "connection", "h:80 cannot be reached: Connection refused"),
+            "Clopos has been unreachable since 12:00, tandir-group",
+            "Reason: h:80 cannot be reached: Connection refused, for 12 min.",
+            "Check base_url, the network, its DNS",
+        ),
+        (
+            of_service(IncidentKind.LOGIN_FAILING, "credentials", "Invalid client (HTTP 401)"),
+            "Login to Clopos has been failing since 12:00, tandir-group",
+            "Reason: Invalid client (HTTP 401), for 12 min.",
+            "Check client_id, client_secret and brand",
+        ),
+        (
+            of_service(IncidentKind.VENUE_DATA_STALE, "forbidden", "Forbidden (HTTP 403)", venue=venue()),
+            "No data from Clopos since 12:00, Gəncə",
+            "Reason: Forbidden (HTTP 403), for 12 min.",
+            "the right to read stations and venues",
+        ),
+        (
+            of_service(IncidentKind.STATE_UNAVAILABLE, details={"message": "disk full"}),
+            "The state has not been writable since 12:00",
+            "Reason: disk full, for 12 min.",
+            "Look at the disk",
+        ),
+        (
+            of_service(IncidentKind.TOKEN_EXPIRING, details={"expires_at": NOON + 3600.0}),
+            "The token for Clopos expires soon, tandir-group",
+            "It expires 13:00.",
+            "Supply a new token",
+        ),
+        (
+            of_service(IncidentKind.CLOCK_SKEW, details={"seconds": -95}),
+            "The clock of the exporter has been wrong since 12:00",
+            "It is 1 min ahead.",
+            "Synchronise the clock",
+        ),
+    ],
+)
+def test_those_who_run_the_service_read_the_cause_in_their_words_and_what_to_do(
+    about: Incident, title: str, cause: str, remedy: str
+) -> None:
+    message = one(Notice(Form.FIRING, about), IT, NOON + 720.0)
+    assert message.title == title
+    assert message.body.splitlines()[0] == cause
+    assert remedy in message.body
+    assert "by hand" not in message.body
+    assert "yourself" not in message.body
+
+
+@pytest.mark.parametrize("kind", [IncidentKind.BRAND_UNREACHABLE, IncidentKind.LOGIN_FAILING])
+def test_those_who_run_the_restaurant_read_that_nobody_watches_it_and_no_cause(kind: IncidentKind) -> None:
+    about = of_service(kind, "gateway", "Service unavailable (HTTP 503)")
+    message = one(Notice(Form.FIRING, about), SHIFT)
+    assert message.title == "The stations of tandir-group have not been watched since 12:00"
+    assert message.body.startswith("Until it is over, no message says that a station is inactive")
+    assert "503" not in message.body
+    ended = one(Notice(Form.RESOLVED, about, NOON + 1200.0, "recovered"), SHIFT)
+    assert ended == Message(
+        "The stations of tandir-group are watched again", "From 12:00 to 12:20: 20 min.", Tone.SUCCESS
+    )
+
+
+def test_a_venue_that_nobody_watches_is_named_to_those_who_run_it() -> None:
+    about = of_service(IncidentKind.VENUE_DATA_STALE, "not_found", "Resource not found (HTTP 404)", venue=venue())
+    assert one(Notice(Form.FIRING, about), SHIFT).title == "The stations of Gəncə have not been watched since 12:00"
+
+
+def test_causes_are_listed_with_their_brands_and_a_common_remedy_once() -> None:
+    both = [Notice(Form.FIRING, replace(UNREACHABLE, brand=brand)) for brand in ("a", "b")]
+    assert many(*both, renderer=IT).body.splitlines() == [
+        "• Clopos has been unreachable since 12:00, a",
+        "Reason: Service unavailable (HTTP 503), for 2 min.",
+        "• Clopos has been unreachable since 12:00, b",
+        "Reason: Service unavailable (HTTP 503), for 2 min.",
+        "Clopos has a fault of its own, nothing was refused: ask Clopos if it lasts. The exporter keeps trying.",
+        "Meanwhile nobody is notified of stations that are inactive.",
+    ]
+
+
+def test_every_reason_has_words_and_a_remedy_where_somebody_can_do_something() -> None:
+    assert set(REASONS) == set(Reason)
+    assert {reason for reason in Reason if reason.is_configuration} < set(REMEDIES)
+
+
 def test_several_stations_of_a_venue_are_counted_and_listed() -> None:
     message = many(*stations(3))
     assert message.title == "3 stations are inactive, Gəncə"
@@ -239,7 +345,7 @@ def test_a_test_of_the_end_says_that_all_is_well() -> None:
 def test_every_kind_has_its_texts_and_they_use_only_what_there_is() -> None:
     known = {"station", "venue", "brand", "channel", "since", "until"}
     assert TEXTS.keys() == set(IncidentKind)
-    for texts in TEXTS.values():
+    for texts in (*TEXTS.values(), *RESTAURANT_TEXTS.values()):
         for text in (texts.firing, texts.resolved, texts.past):
             assert {name for _, name, _, _ in Formatter().parse(text) if name} <= known
         assert "{" not in texts.advice

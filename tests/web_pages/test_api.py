@@ -282,7 +282,7 @@ class TestIncidents:
             "Grill",
             Kind.KITCHEN,
             fired_at=NOW - 480,
-            details={"since": "14:20"},
+            details={"since": NOW - 630.0},
         )
         stale = Incident(IncidentKind.VENUE_DATA_STALE, Severity.WARNING, "plov", NOW - 60, MALL.state.venue)
         login = Incident(IncidentKind.LOGIN_FAILING, Severity.CRITICAL, "tandir", NOW - 300, fired_at=NOW - 100)
@@ -304,11 +304,13 @@ class TestIncidents:
             "station_id": "1",
             "station": "Grill",
             "station_kind": "kitchen",
+            "since": "2023-11-14T22:02:50Z",
+            "since_is_minimum": False,
             "began_at": "2023-11-14T22:03:20Z",
             "fired_at": "2023-11-14T22:05:20Z",
             "members": [],
             "covered": False,
-            "details": {"since": "14:20"},
+            "details": {"since": "2023-11-14T22:02:50.000000Z"},
         }
 
     @pytest.mark.parametrize(
@@ -412,6 +414,12 @@ def test_every_parameter_and_answer_is_described(ask: Ask) -> None:
     for operation in document["paths"].values():
         assert all(parameter["description"] for parameter in operation["get"]["parameters"])
         assert {"200", "400"} == operation["get"]["responses"].keys()
+
+
+def test_the_two_beginnings_of_an_incident_are_explained(ask: Ask) -> None:
+    described = ask("openapi.json").json["components"]["schemas"]["Incident"]["properties"]
+    assert "as on the page, in messages and metrics" in described["since"]["description"]
+    assert "From when the delay counts" in described["began_at"]["description"]
 
 
 @pytest.mark.slow

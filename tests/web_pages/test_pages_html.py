@@ -202,6 +202,7 @@ class TestHonesty:
         [
             (IncidentKind.RELOAD_FAILED, {}, "The new configuration has errors and is not in force"),
             (IncidentKind.STATE_UNAVAILABLE, {}, "The state has not been writable since 22:03 UTC"),
+            (IncidentKind.STATE_UNAVAILABLE, {"message": "disk full"}, "Reason: disk full."),
             (IncidentKind.LOG_UNAVAILABLE, {}, "The log has not been writable since 22:03 UTC"),
             (
                 IncidentKind.CHANNEL_DOWN,

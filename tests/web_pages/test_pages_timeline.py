@@ -49,6 +49,29 @@ def test_a_station_switched_off_and_on() -> None:
     assert spans(station_state("1", since=300.0), *recorded) == [(DAY, 900, True), (900, 300, False), (300, 0, True)]
 
 
+def switched(event: Event, ago: float, edited: float) -> Entry:
+    """Make the entry of a switch that was seen `ago` and made in Clopos `edited` seconds ago."""
+    source = FakeSource()
+    source.record(event, ago, VIEW, station_state("1", since=edited))
+    return source.journal()[0]
+
+
+def test_a_status_holds_from_the_switch_in_clopos_on_not_from_when_it_was_seen() -> None:
+    off, on = switched(Event.STATION_DEACTIVATED, 900.0, 925.0), switched(Event.STATION_ACTIVATED, 300.0, 320.0)
+    one = station_state("1", since=320.0)
+    assert [(NOW - span.start, span.active) for span in status_spans(one, [on, off], NOW - 1000.0, NOW)] == [
+        (1000.0, None),
+        (925.0, False),
+        (320.0, True),
+    ]
+
+
+def test_an_edit_from_before_the_last_switch_is_not_the_time_of_this_one() -> None:
+    off, on = switched(Event.STATION_DEACTIVATED, 900.0, 925.0), switched(Event.STATION_ACTIVATED, 300.0, 925.0)
+    found = status_spans(station_state("1", since=300.0), [on, off], NOW - 950.0, NOW)
+    assert [(NOW - span.start, span.active) for span in found] == [(950.0, None), (925.0, False), (300.0, True)]
+
+
 def test_what_the_oldest_event_says_of_the_time_before_is_believed_that_far() -> None:
     assert spans(station_state("1", active=False, since=300.0), (Event.STATION_DEACTIVATED, 300.0, 1000.0)) == [
         (DAY, 1300, None),

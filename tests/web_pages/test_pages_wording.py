@@ -59,6 +59,9 @@ def test_any_time_can_be_written(wall: float, text: str) -> None:
         (Event.VENUE_LOST, {"reason": "of a later version"}, "no data: the reason is not known"),
         (Event.VENUE_RECOVERED, {"down_for_seconds": 61.0}, "data again, after 1 min"),
         (Event.BRAND_LOGIN_FAILED, {"reason": "credentials"}, "login fails: Clopos refuses the credentials"),
+        (Event.BRAND_LOGIN_FAILED, {"reason": "connection"}, "Clopos cannot be reached: no connection to Clopos"),
+        (Event.BRAND_LOGIN_RECOVERED, {"reason": "gateway"}, "Clopos can be reached again"),
+        (Event.BRAND_LOGIN_RECOVERED, {"reason": "token"}, "login works again"),
     ],
 )
 def test_what_happened(event: Event, details: dict[str, Any], text: str) -> None:
