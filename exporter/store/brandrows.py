@@ -13,6 +13,9 @@ from exporter.store import rows
 from exporter.store.database import DatabaseConnection
 from exporter.store.memory import FORGET_SECONDS
 
+REMOVED_CHANNEL_SECONDS = 86_400.0
+"""Seconds for which deliveries to unknown channels are kept: another process may have a newer configuration."""
+
 Key = tuple[str, int]
 """A row of the journal or the outbox: its brand, whose owner alone writes it, and its id."""
 
@@ -89,13 +92,18 @@ def write_entries(connection: DatabaseConnection, entries: Iterable[tuple[int, E
     )
 
 
-def prune(connection: DatabaseConnection, retention: float) -> None:
+def prune(connection: DatabaseConnection, retention: float, channels: Collection[str] | None) -> None:
     """Delete what is too old, by the database's clock: that of one process may be wrong, and the others lose it.
 
-    `retention` is how long entries are kept, seconds.
+    `retention` is how long entries are kept, seconds. `channels` are those that are configured, None where not known.
     """
     (now,) = connection.execute("SELECT extract(epoch FROM clock_timestamp())::float8").fetchone()
     rows.prune_entries(connection, oldest=now - retention, last_gone=0)
+    if channels is not None:
+        connection.execute(
+            "DELETE FROM deliveries WHERE channel <> ALL(?) AND created_at < ?",
+            (list(channels), now - REMOVED_CHANNEL_SECONDS),
+        )
     configured = {brand for (known,) in connection.execute("SELECT brands FROM members") for brand in json.loads(known)}
     forgotten = [
         brand

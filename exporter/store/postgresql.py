@@ -59,6 +59,7 @@ class PostgreSQLStore(DurableStore):
         self._seconds = OPERATION_SECONDS
         self._up = False
         self._prune_at = -math.inf
+        self._channels: frozenset[str] | None = None
         self._saved: dict[VenueKey, VenueState] = {}
         self._saved_brands: dict[str, BrandState] = {}
         self._uncertain: set[VenueKey] = set()
@@ -194,6 +195,11 @@ class PostgreSQLStore(DurableStore):
         with self._writing:
             super().update_deliveries([delivery for delivery in deliveries if delivery.id in self._delivery_keys])
 
+    def retain_channels(self, names: Collection[str]) -> None:
+        """Delete the deliveries of every other channel: at once those of brands that this process owns."""
+        self._channels = frozenset(names)
+        super().retain_channels(names)
+
     def close(self) -> None:
         """Write what is not written yet, give every brand up at once, and leave."""
         try:
@@ -233,7 +239,7 @@ class PostgreSQLStore(DurableStore):
                 venues, uncertain = self._write_states(connection, fenced)
                 self._write_queue(connection, fenced)
                 if now.monotonic >= self._prune_at:
-                    brandrows.prune(connection, self._retention)
+                    brandrows.prune(connection, self._retention, self._channels)
         except StoreError as error:
             self._uncertain.update(key for key in self._venues_due if key[0] in self._leases.held)
             self._lose(error)
@@ -318,6 +324,8 @@ class PostgreSQLStore(DurableStore):
                 self._keys[self._last_id] = (entry.brand, entry.id)
                 self._entries.append(replace(entry, id=self._last_id))
             for delivery in stored.deliveries:
+                if self._channels is not None and delivery.channel not in self._channels:
+                    continue  # Nobody would send it.
                 self._last_delivery += 1
                 self._delivery_keys[self._last_delivery] = (name, delivery.id)
                 self._deliveries[self._last_delivery] = replace(delivery, id=self._last_delivery)

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from threading import Event as Signal
 from threading import Thread
+from typing import Any
 
 import pytest
 from fakes import FakeClock
 from proxies import Proxy
+from structlog.testing import capture_logs
 from test_store_contract import BAR, FIRING, GRILL, STATE, VENUE, change
 
 from benchmarks.postgres import PostgreSQL
 from exporter.errors import StoreError
-from exporter.journal import JournalQuery
+from exporter.events import EventLog
+from exporter.journal import Entry, JournalQuery
 from exporter.model import BrandState, Event, StationState, Topic, VenueState
 from exporter.outbox import DeliveryState, Route
 from exporter.store import file_schema
@@ -222,6 +226,28 @@ class TestLeases:
         first.release([BRAND])
         second.acquire([BRAND])
         assert [entry.observed_at for entry in second.entries_after(second.cursor("log"), 10)] == [3.0]
+
+    def test_what_the_log_leaves_to_another_process_is_not_called_lost(
+        self, open_one: Open, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store = open_one("first", brands=(BRAND, "plov"))
+        store.commit(STATE, changes=[TOUCHED, replace(TOUCHED, brand="plov")])
+        emitted: list[str] = []
+        entries_after = store.entries_after
+
+        def give_up_first(id_: int, limit: int) -> Sequence[Entry]:
+            store.forget(BRAND)
+            return entries_after(id_, limit)
+
+        def emit(events: Iterable[tuple[int, dict[str, Any]]]) -> bool:
+            emitted.extend(fields["brand"] for _, fields in events)
+            return True
+
+        monkeypatch.setattr(store, "entries_after", give_up_first)
+        with capture_logs() as logged:
+            assert EventLog(store, Signal(), emit).emit_pending()
+        assert emitted == ["plov"]
+        assert not logged
 
     def test_deliveries_go_on_with_the_next_owner(self, open_one: Open) -> None:
         first, second = open_one("first"), open_one("second")
@@ -471,6 +497,23 @@ class TestRows:
             rows = postgresql.sql(f"SELECT 1 FROM clopos_exporter.{table} WHERE brand = '{BRAND}'")  # noqa: S608
             assert bool(rows) == (days < 7), table
         assert postgresql.sql("SELECT brand FROM clopos_exporter.brands WHERE brand = 'plov'")
+
+    @pytest.mark.parametrize("hours", [20, 30])
+    def test_what_waits_for_a_channel_that_is_removed_is_not_sent_by_the_next_owner_and_deleted_after_a_day(
+        self, open_one: Open, postgresql: PostgreSQL, clock: FakeClock, hours: int
+    ) -> None:
+        first, second = open_one("first"), open_one("second")
+        first.routes = [Route("shift"), Route("boss")]
+        first.commit(STATE, changes=[replace(FIRING, observed_at=time.time() - hours * 3600)])
+        first.release([BRAND])
+        second.retain_channels(["shift"])
+        clock.forward(PRUNE_SECONDS + 1)
+        second.renew([BRAND])
+        second.acquire([BRAND])
+        assert not second.deliveries("boss")
+        second.commit(STATE, changes=[TOUCHED])
+        stored = postgresql.sql("SELECT channel FROM clopos_exporter.deliveries ORDER BY channel")
+        assert stored == ([("shift",)] if hours > 24 else [("boss",), ("shift",)])
 
     def test_a_wrong_clock_of_one_process_deletes_no_journal(
         self, postgresql: PostgreSQL, clock: FakeClock, open_one: Open
