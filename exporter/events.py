@@ -22,8 +22,8 @@ BATCH = 500
 _LOOK_SECONDS = 5.0
 
 
-class EventLog:
-    """Write one line for each change, in order.
+class EventLog(Thread):
+    """Write one line for each change, in order, beginning with what an earlier process stored and did not emit.
 
     `emit` writes events (level, fields) completely and returns False where it was stopped before; `grown` is set
     whenever the journal has new entries.
@@ -32,21 +32,17 @@ class EventLog:
     def __init__(
         self, journal: Journal, grown: Event, emit: Callable[[Iterable[tuple[int, dict[str, Any]]]], bool]
     ) -> None:
+        super().__init__(name="event-log", daemon=True)
         self._journal, self._grown, self._emit = journal, grown, emit
         self._stopping = False
-        self._thread = Thread(target=self._run, name="event-log", daemon=True)
         self._log = structlog.get_logger(__name__)
-
-    def start(self) -> None:
-        """Begin with what an earlier process stored and did not emit."""
-        self._thread.start()
 
     def stop(self, seconds: float) -> None:
         """Emit what is in the journal, for so many seconds at the most; the next start emits the rest."""
         self._stopping = True
         self._grown.set()
-        if self._thread.is_alive():
-            self._thread.join(seconds)
+        if self.is_alive():
+            self.join(seconds)
 
     def emit_pending(self) -> bool:
         """Emit the next entries, and return whether there were any; False too where the log was stopped."""
@@ -65,14 +61,15 @@ class EventLog:
         self._journal.advance(CONSUMER, entries[-1].id)
         return True
 
-    def _run(self) -> None:
+    def run(self) -> None:
+        """Follow the journal until it is stopped."""
         while True:
             self._grown.clear()
             try:
                 while self.emit_pending():
                     pass
             except Exception:  # noqa: BLE001 - logged; without this thread no change would be logged any more
-                self._log.exception("thread.crashed", thread=self._thread.name)
+                self._log.exception("thread.crashed", thread=self.name)
             if self._stopping:
                 return
             self._grown.wait(_LOOK_SECONDS)

@@ -14,20 +14,18 @@ from exporter.document import stamps
 LOG = structlog.get_logger()
 
 
-class ConfigWatch:
+class ConfigWatch(Thread):
     """Look at the files of the configuration every `interval` seconds, and call `reload` when some have changed.
 
     `files` returns those of the newest reading. A change is taken over when a second look finds the files as the first
-    did: perhaps somebody is writing them right now, and half a file may lack half of the brands.
+    did: perhaps somebody is writing them right now, and half a file may lack half of the brands. A reload that comes
+    when the process ends does nothing.
     """
 
     def __init__(self, files: Callable[[], Collection[Path]], interval: float, reload: Callable[[], object]) -> None:
+        super().__init__(name="config-watch", daemon=True)
         self._files, self._interval, self._reload = files, interval, reload
         self._in_force = self._seen = stamps(files())
-
-    def start(self) -> None:
-        """Watch from now on, on a daemon thread; a reload that comes when the process ends does nothing."""
-        Thread(target=self._run, name="config-watch", daemon=True).start()
 
     def look(self) -> None:
         """Look once."""
@@ -38,7 +36,8 @@ class ConfigWatch:
             self._in_force = now = {path: now.get(path, new) for path, new in stamps(self._files()).items()}
         self._seen = now
 
-    def _run(self) -> None:
+    def run(self) -> None:
+        """Look again and again."""
         while True:
             time.sleep(self._interval)
             try:

@@ -244,7 +244,8 @@ class Daemon:
             self._scheduler.shutdown()
             polls = Deadline(deadline.left(STEP_SECONDS, reserved=CLOSE_SECONDS))
             self._monitors.stop(polls.left())
-            self._service.join(polls.left())
+            if self._service.is_alive():
+                self._service.join(polls.left())
             self._notifier.stop(deadline.left(STEP_SECONDS, reserved=CLOSE_SECONDS))
             self._event_log.stop(deadline.left(LOG_SECONDS, reserved=CLOSE_SECONDS))
             # On a thread of its own: a database or disk that hangs holds up whoever waits for it.

@@ -20,7 +20,7 @@ SERVICE = ""
 LOOK_SECONDS = 0.5
 
 
-class ServiceMonitor:
+class ServiceMonitor(Thread):
     """Decide what is wrong with the process, and review every brand when time alone may have changed something."""
 
     def __init__(
@@ -33,19 +33,10 @@ class ServiceMonitor:
         *,
         look: Callable[[], None] = lambda: None,
     ) -> None:
-        self._store, self._clock, self._stop = store, clock, stop
+        super().__init__(name="incidents", daemon=True)
+        self._store, self._clock, self._stopping = store, clock, stop
         self._facts, self._brands, self._look = facts, brands, look
-        self._thread = Thread(target=self._run, name="incidents", daemon=True)
         self._log = structlog.get_logger(__name__)
-
-    def start(self) -> None:
-        """Begin, on a thread of its own."""
-        self._thread.start()
-
-    def join(self, seconds: float) -> None:
-        """Wait for a review that is under way."""
-        if self._thread.is_alive():
-            self._thread.join(seconds)
 
     def incidents(self) -> Sequence[Incident]:
         """Return the incidents of the process that fire."""
@@ -62,8 +53,9 @@ class ServiceMonitor:
         if incidents is not state.incidents or changes:
             self._store.commit(replace(state, incidents=incidents), changes=changes)
 
-    def _run(self) -> None:
-        while not self._clock.wait(self._stop, LOOK_SECONDS):
+    def run(self) -> None:
+        """Review again and again, until the process stops."""
+        while not self._clock.wait(self._stopping, LOOK_SECONDS):
             for review in (self._look, self.review, *(brand.review for brand in self._brands)):
                 try:
                     review()

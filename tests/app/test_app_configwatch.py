@@ -106,6 +106,6 @@ def test_a_reload_that_crashes_is_tried_again(watched: Watched, monkeypatch: pyt
     monkeypatch.setattr("time.sleep", lambda _: None)
     watched.secret.write_text("the second")
     with pytest.raises(EndError), capture_logs() as logs:
-        watched._watch._run()
+        watched._watch.run()
     assert watched.reloads == 2
     assert [log["event"] for log in logs] == ["config.watch_crashed"]
