@@ -6,6 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from threading import RLock
+from typing import TypeVar
 
 from structlog import get_logger
 
@@ -17,6 +18,9 @@ from exporter.outbox import Delivery
 from exporter.store.memory import JOURNAL_ROWS, MemoryStore
 
 LOG = get_logger()
+
+Key = TypeVar("Key")
+State = TypeVar("State")
 
 FRESHNESS_SECONDS = 10.0
 """How long what is stored may be behind where polls changed nothing but how fresh the data is."""
@@ -132,3 +136,12 @@ def is_same(
         and state.incidents is saved.incidents
         and state.records is saved.records
     )
+
+
+def merge(held: dict[Key, State], written: Mapping[Key, State | None]) -> None:
+    """Take over what was written: a state, or None for one that is gone."""
+    for key, state in written.items():
+        if state is None:
+            held.pop(key, None)
+        else:
+            held[key] = state

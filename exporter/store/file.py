@@ -9,22 +9,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
 
 from exporter.errors import StoreError
 from exporter.journal import Entry, JournalQuery
 from exporter.model import BrandState, Instant, VenueKey, VenueState
 from exporter.outbox import Delivery
 from exporter.store import file_schema, rows
+from exporter.store.durable import merge
 
 JOURNAL_ROWS = 500_000
 """Entries kept in the file, whatever their age: some 150 MB."""
 
 BUSY_SECONDS = 2.0
 """How long somebody else's lock, a backup's for example, is waited for."""
-
-Key = TypeVar("Key")
-State = TypeVar("State")
 
 _DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
@@ -103,24 +100,16 @@ class StateFile:
         with _translated(), self._connection as connection:
             self._check_in_place()
             connection.execute("BEGIN IMMEDIATE")
-            for key, venue in venues.items():
-                if venue is None:
-                    rows.delete_venue(connection, key)
-                elif venue is not self.venues.get(key):
-                    rows.write_venue(connection, self.venues.get(key), venue)
-            for name, brand in brands.items():
-                if brand is None:
-                    rows.delete_brand(connection, name)
-                elif brand != self.brands.get(name):
-                    rows.write_brand(connection, brand)
+            new = {name: brand for name, brand in brands.items() if brand is None or brand != self.brands.get(name)}
+            rows.write_states(connection, venues, new, stored=self.venues)
             rows.write_entries(connection, entries)
             rows.write_cursors(connection, "consumer", {(consumer,): id_ for consumer, id_ in cursors.items()})
             rows.write_deliveries(connection, "id", {(id_,): delivery for id_, delivery in deliveries.items()})
             # By the time since the file was opened: a clock that is set forward by mistake must not cost the journal.
             wall = min(now.wall, self._opened.wall + now.monotonic - self._opened.monotonic)
             rows.prune_entries(connection, oldest=wall - self._retention, last_gone=last_id - JOURNAL_ROWS)
-        _merge(self.venues, venues)
-        _merge(self.brands, brands)
+        merge(self.venues, venues)
+        merge(self.brands, brands)
         self.last_id = last_id
 
     def close(self) -> None:
@@ -226,15 +215,6 @@ def _understood() -> Iterator[None]:
 def _code(error: sqlite3.Error) -> int:
     """Return SQLite's extended result code; Python's own errors of this family have none."""
     return int(getattr(error, "sqlite_errorcode", sqlite3.SQLITE_MISUSE))
-
-
-def _merge(held: dict[Key, State], written: Mapping[Key, State | None]) -> None:
-    """Take over what was written: a state, or None for one that is gone."""
-    for key, state in written.items():
-        if state is None:
-            held.pop(key, None)
-        else:
-            held[key] = state
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

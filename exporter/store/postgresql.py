@@ -22,7 +22,7 @@ from exporter.store import brandrows, rows
 from exporter.store.brandrows import Key, StoredBrand
 from exporter.store.database import OPERATION_SECONDS, Database, DatabaseConnection
 from exporter.store.database_schema import migrate
-from exporter.store.durable import FRESHNESS_SECONDS, DurableStore, is_same
+from exporter.store.durable import FRESHNESS_SECONDS, DurableStore, is_same, merge
 from exporter.store.leases import Cluster, Lease, Leases
 
 LOG = get_logger()
@@ -62,7 +62,6 @@ class PostgreSQLStore(DurableStore):
         self._channels: frozenset[str] | None = None
         self._saved: dict[VenueKey, VenueState] = {}
         self._saved_brands: dict[str, BrandState] = {}
-        self._uncertain: set[VenueKey] = set()
         self._cursors_due: dict[tuple[str, str], int] = {}
         self._unwritten: deque[Entry] = deque()
         self._keys: dict[int, Key] = {}
@@ -236,12 +235,15 @@ class PostgreSQLStore(DurableStore):
         try:
             with self._writer.transaction(self._seconds) as connection:
                 fenced = self._leases.lock(connection, brands)
-                venues, uncertain = self._write_states(connection, fenced)
+                venues = {key: self._venues.get(key) for key in self._venues_due if key[0] in fenced}
+                brand_states = {name: self._brands.get(name) for name in self._brands_due & fenced}
+                rows.write_states(connection, venues, brand_states, stored=self._saved)
                 self._write_queue(connection, fenced)
                 if now.monotonic >= self._prune_at:
                     brandrows.prune(connection, self._retention, self._channels)
         except StoreError as error:
-            self._uncertain.update(key for key in self._venues_due if key[0] in self._leases.held)
+            # What was committed is not known: the next time they are written as a whole.
+            merge(self._saved, dict.fromkeys(self._venues_due))
             self._lose(error)
             return
         self._recover()
@@ -250,13 +252,8 @@ class PostgreSQLStore(DurableStore):
         self._due = now.monotonic + FRESHNESS_SECONDS
         if now.monotonic >= self._prune_at:
             self._prune_at = now.monotonic + PRUNE_SECONDS
-        for key, state in venues.items():
-            if state is None:
-                self._saved.pop(key, None)
-            else:
-                self._saved[key] = state
+        merge(self._saved, venues)
         self._saved_brands.update({name: self._brands[name] for name in self._brands_due & self._brands.keys()})
-        self._uncertain -= uncertain
         self._venues_due.clear()
         self._brands_due.clear()
         self._cursors_due.clear()
@@ -275,26 +272,6 @@ class PostgreSQLStore(DurableStore):
             *(brand for brand, _ in self._cursors_due),
             *(self._delivery_keys[id_][0] for id_ in self._deliveries_due & self._delivery_keys.keys()),
         }
-
-    def _write_states(
-        self, connection: DatabaseConnection, fenced: Collection[str]
-    ) -> tuple[dict[VenueKey, VenueState | None], set[VenueKey]]:
-        venues = {key: self._venues.get(key) for key in self._venues_due if key[0] in fenced}
-        uncertain = self._uncertain & venues.keys()
-        for key, venue in venues.items():
-            if venue is None or key in uncertain:
-                rows.delete_venue(connection, key)
-            if venue is not None and venue is not self._saved.get(key):
-                rows.write_venue(connection, None if key in uncertain else self._saved.get(key), venue)
-            elif venue is not None and key in uncertain:
-                rows.write_venue(connection, None, venue)
-        for name in self._brands_due & set(fenced):
-            brand = self._brands.get(name)
-            if brand is None:
-                rows.delete_brand(connection, name)
-            else:
-                rows.write_brand(connection, brand)
-        return venues, uncertain
 
     def _write_queue(self, connection: DatabaseConnection, fenced: Collection[str]) -> None:
         brandrows.write_entries(
@@ -345,8 +322,7 @@ class PostgreSQLStore(DurableStore):
                 del self._delivery_keys[id_]
                 self._deliveries.pop(id_, None)
             self._cursors_due = {key: id_ for key, id_ in self._cursors_due.items() if key[0] != brand}
-            for due in (self._venues_due, self._uncertain):
-                due.difference_update([key for key in due if key[0] == brand])
+            self._venues_due = {key for key in self._venues_due if key[0] != brand}
             self._brands_due.discard(brand)
             return lease
 

@@ -101,9 +101,31 @@ def _by_key(values: TypeAdapter[dict[str, Value]], text: str) -> Mapping[str, Va
     return found or EMPTY
 
 
-def write_venue(connection: SqlConnection, old: VenueState | None, new: VenueState) -> None:
-    """Write what differs between the state that the file holds and the new one; unchanged parts are identical."""
+def write_states(
+    connection: SqlConnection,
+    venues: Mapping[VenueKey, VenueState | None],
+    brands: Mapping[str, BrandState | None],
+    *,
+    stored: Mapping[VenueKey, VenueState],
+) -> None:
+    """Write what differs from the states of venues that are stored, and delete those that are None."""
+    for key, venue in venues.items():
+        if venue is None:
+            _delete_venue(connection, key)
+        elif venue is not stored.get(key):
+            _write_venue(connection, stored.get(key), venue)
+    for name, brand in brands.items():
+        if brand is None:
+            connection.execute("DELETE FROM brands WHERE brand = ?", (name,))
+        else:
+            _write_brand(connection, brand)
+
+
+def _write_venue(connection: SqlConnection, old: VenueState | None, new: VenueState) -> None:
+    """Write what differs between the state that is stored, None where that is not known, and the new one."""
     key = new.venue.key
+    if old is None:
+        _delete_venue(connection, key)
     connection.execute(
         _UPSERT_VENUE,
         (
@@ -141,13 +163,13 @@ def write_venue(connection: SqlConnection, old: VenueState | None, new: VenueSta
         )
 
 
-def delete_venue(connection: SqlConnection, key: VenueKey) -> None:
+def _delete_venue(connection: SqlConnection, key: VenueKey) -> None:
     """Delete the state of a venue."""
     for table in ("venues", "stations", "transitions"):
         connection.execute(f"DELETE FROM {table} WHERE brand = ? AND venue_id = ?", key)  # noqa: S608 - our own names
 
 
-def write_brand(connection: SqlConnection, state: BrandState) -> None:
+def _write_brand(connection: SqlConnection, state: BrandState) -> None:
     """Write the state of a brand."""
     venues = None if state.venues is None else json.dumps([(venue.id, venue.name) for venue in state.venues])
     connection.execute(
@@ -161,11 +183,6 @@ def write_brand(connection: SqlConnection, state: BrandState) -> None:
             encode(state.incidents),
         ),
     )
-
-
-def delete_brand(connection: SqlConnection, brand: str) -> None:
-    """Delete the state of a brand."""
-    connection.execute("DELETE FROM brands WHERE brand = ?", (brand,))
 
 
 def write_entries(connection: SqlConnection, entries: Iterable[Entry]) -> None:
