@@ -8,7 +8,6 @@ import binascii
 import hmac
 import secrets
 import time
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -18,7 +17,7 @@ import bcrypt
 from pydantic import SecretStr
 
 REMEMBERED = 256
-"""Right logins that are remembered, as keyed digests."""
+"""Right logins that are remembered, as keyed digests: more than anybody has users."""
 WAITING_PER_PEER = 8
 """Passwords of one peer that may wait; each takes the time of one bcrypt, and bcrypt takes a whole core."""
 WAITING_PEERS = 64
@@ -49,18 +48,14 @@ class PasswordChecker:
 
     def __init__(self) -> None:
         self._key = secrets.token_bytes(32)
-        self._right: OrderedDict[bytes, None] = OrderedDict()
+        self._right: set[bytes] = set()
         self._peers: dict[str, _PeerQueue] = {}
         self._bcrypt = asyncio.Lock()  # first come, first served, and each peer waits here once
         self._thread = anyio.CapacityLimiter(1)  # of its own: the threads of pages may all be at work
 
     def is_remembered(self, users: Mapping[str, SecretStr], name: str, password: bytes) -> bool:
         """Return whether this login was right before; it costs microseconds."""
-        digest = self._digest(users, name, password)
-        if digest not in self._right:
-            return False
-        self._right.move_to_end(digest)
-        return True
+        return self._digest(users, name, password) in self._right
 
     async def check(self, users: Mapping[str, SecretStr], name: str, password: bytes, peer: str) -> LoginResult:
         """Return whether the password is the user's. An unknown user costs as much work as one of the known."""
@@ -90,9 +85,9 @@ class PasswordChecker:
                 del self._peers[peer]
         if not matches or name not in users:
             return LoginResult.WRONG
-        self._right[self._digest(users, name, password)] = None
-        if len(self._right) > REMEMBERED:
-            self._right.popitem(last=False)
+        if len(self._right) >= REMEMBERED:
+            self._right.clear()
+        self._right.add(self._digest(users, name, password))
         return LoginResult.RIGHT
 
     def _digest(self, users: Mapping[str, SecretStr], name: str, password: bytes) -> bytes:

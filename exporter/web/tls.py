@@ -19,7 +19,9 @@ from exporter.web.webconfig import ALWAYS_ON, CIPHERS, CLIENT_AUTH, CURVES, DEFA
 Fault = Callable[[str, str], None]
 """Notes what is wrong with a key of the TLS section; the text never shows the content of a file."""
 
-_VERSION, _UTC_TIME, _LONG = 0xA0, 0x17, 0x80  # the tags of a certificate's version and times; long lengths of DER
+_PEM = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
+_VALIDITY = re.compile(rb"(?:\x17\x0d\d{12}|\x18\x0f\d{14})Z(?:\x17\x0d(\d{12})|\x18\x0f(\d{14}))Z")
+"""The validity of a certificate in DER: two times, each a UTCTime or, from 2050 on, a GeneralizedTime."""
 
 _NO_CERTIFICATE = "holds no certificate in PEM form"
 _NO_KEY = "holds no private key in PEM form without a pass phrase"
@@ -104,16 +106,13 @@ def certificate_expires_at(text: str) -> float | None:
 
     That is the `notAfter` of the certificate (RFC 5280, 4.1.2.5), which `ssl` says only of a peer's.
     """
-    found = re.search(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", text, re.DOTALL)
-    if found is None:
+    pem = _PEM.search(text)
+    validity = pem and _VALIDITY.search(ssl.PEM_cert_to_DER_cert(pem[0]))
+    if not validity:
         return None
-    [certificate, *_] = _elements(ssl.PEM_cert_to_DER_cert(found[0]))
-    [signed, *_] = _elements(certificate.content)
-    fields = [element for element in _elements(signed.content) if element.tag != _VERSION]
-    _serial, _algorithm, _issuer, validity, *_ = fields
-    _not_before, not_after = _elements(validity.content)
-    form = "%y%m%d%H%M%SZ" if not_after.tag == _UTC_TIME else "%Y%m%d%H%M%SZ"
-    return datetime.strptime(not_after.content.decode("ascii"), form).replace(tzinfo=UTC).timestamp()
+    short, long = validity.groups(b"")
+    form = "%y%m%d%H%M%S" if short else "%Y%m%d%H%M%S"
+    return datetime.strptime((short or long).decode(), form).replace(tzinfo=UTC).timestamp()
 
 
 def is_allowed(certificate: Mapping[str, Any] | None, names: tuple[str, ...]) -> bool:
@@ -124,22 +123,6 @@ def is_allowed(certificate: Mapping[str, Any] | None, names: tuple[str, ...]) ->
     if not names or not certificate:
         return True
     return any(_plain(kind, name) in names for kind, name in certificate.get("subjectAltName", ()))
-
-
-class _Element(NamedTuple):
-    tag: int
-    content: bytes
-
-
-def _elements(der: bytes) -> Iterator[_Element]:
-    """Yield the elements of DER (X.690) that stand one after another."""
-    while der:
-        tag, length, start = der[0], der[1], 2
-        if length > _LONG:
-            start += length - _LONG
-            length = int.from_bytes(der[2:start], "big")
-        yield _Element(tag, der[start : start + length])
-        der = der[start + length :]
 
 
 def _plain(kind: str, name: str) -> str:

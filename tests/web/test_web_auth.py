@@ -92,7 +92,7 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     passwords = PasswordChecker()
     for ending in range(5):  # bcrypt reads 72 bytes, so all of these are the same password to it
         assert asyncio.run(passwords.check(users, "carol", long + b"%d" % ending, "peer")) is LoginResult.RIGHT
-    assert len(passwords._right) == 2
+    assert len(passwords._right) <= 2
 
 
 def test_the_time_of_an_answer_does_not_reveal_who_exists() -> None:
