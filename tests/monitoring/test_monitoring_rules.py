@@ -38,8 +38,8 @@ def run(*command: str | Path) -> str:
 def write(tests: list[dict[str, object]], folder: Path, every: str = "1m") -> Path:
     path = folder / "tests.json"  # which is YAML, and quicker to write
     # Without an order, promtool evaluates groups in a random one, and what one records for another comes a minute late.
-    groups = [group["name"] for group in yaml.safe_load(RULES.read_text())["groups"]]
-    head = {"rule_files": [str(RULES)], "evaluation_interval": every, "group_eval_order": groups}
+    names = [group.name for group in GROUPS]
+    head = {"rule_files": [str(RULES)], "evaluation_interval": every, "group_eval_order": names}
     path.write_text(json.dumps({**head, "tests": tests}))
     return path
 
