@@ -10,28 +10,17 @@ from typing import Any, Protocol
 from exporter.clock import iso
 from exporter.model import EMPTY, Change, Event, Incident, Kind
 
+_WARNINGS = (
+    Event.STATION_DEACTIVATED,
+    Event.STATION_PRINTING_DISABLED,
+    Event.BRAND_VENUES_MISSING,
+    Event.INCIDENT_FIRING,
+)
+_ERRORS = (Event.VENUE_LOST, Event.BRAND_LOGIN_FAILED, Event.BRAND_DISCOVERY_FAILED)
 LEVELS = {
-    Event.STATION_ACTIVATED: logging.INFO,
-    Event.STATION_ADDED: logging.INFO,
-    Event.STATION_DEACTIVATED: logging.WARNING,
-    Event.STATION_FOUND_INACTIVE: logging.INFO,
-    Event.STATION_KIND_CHANGED: logging.INFO,
-    Event.STATION_PRINTING_DISABLED: logging.WARNING,
-    Event.STATION_PRINTING_ENABLED: logging.INFO,
-    Event.STATION_REMOVED: logging.INFO,
-    Event.STATION_RENAMED: logging.INFO,
-    Event.STATION_TOUCHED: logging.INFO,
-    Event.VENUE_ADDED: logging.INFO,
-    Event.VENUE_LOST: logging.ERROR,
-    Event.VENUE_RECOVERED: logging.INFO,
-    Event.VENUE_REMOVED: logging.INFO,
-    Event.BRAND_LOGIN_FAILED: logging.ERROR,
-    Event.BRAND_LOGIN_RECOVERED: logging.INFO,
-    Event.BRAND_DISCOVERY_FAILED: logging.ERROR,
-    Event.BRAND_DISCOVERY_RECOVERED: logging.INFO,
-    Event.BRAND_VENUES_MISSING: logging.WARNING,
-    Event.INCIDENT_FIRING: logging.WARNING,
-    Event.INCIDENT_RESOLVED: logging.INFO,
+    **dict.fromkeys(Event, logging.INFO),
+    **dict.fromkeys(_WARNINGS, logging.WARNING),
+    **dict.fromkeys(_ERRORS, logging.ERROR),
 }
 
 

@@ -11,10 +11,11 @@ import select
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
+from io import StringIO
 from pathlib import Path
 from queue import SimpleQueue
 from types import TracebackType
@@ -57,7 +58,6 @@ class Output:
         except OSError:
             self._fd = None
         self._lock = threading.RLock()
-        self._mine = threading.local()
         self._secrets: frozenset[str] = frozenset()
         self._masked: tuple[bytes, ...] = ()
         self._queue: SimpleQueue[str | None] | None = None
@@ -75,12 +75,9 @@ class Output:
 
     def write(self, line: str) -> None:
         """Queue a line; drop and count it where too many wait, and write it at once before `start`."""
-        collected = getattr(self._mine, "collected", None)
-        if collected is not None:
-            collected.append(line)
-        elif self._queue is None:
+        if self._queue is None:
             with suppress(OSError, ValueError):  # ValueError: the stream was closed
-                self._write([line], retry=False)
+                self._write(f"{line}\n", retry=False)
         elif self._queue.qsize() < _QUEUED_LINES:
             self._queue.put(line)  # SimpleQueue is reentrant: a signal handler may log.
         else:
@@ -103,11 +100,11 @@ class Output:
 
     def emit(self, events: Iterable[tuple[int, dict[str, Any]]]) -> bool:
         """Log events (level, fields with `event`) completely, however long it takes; return False once stopped."""
-        with self._collect() as lines:
-            log = structlog.get_logger().bind()
-            for level, fields in events:
-                log.log(level, **fields)
-        return self._write(lines, retry=True) if lines else True
+        lines = StringIO()
+        log = structlog.wrap_logger(structlog.WriteLogger(lines)).bind()
+        for level, fields in events:
+            log.log(level, **fields)
+        return not lines.getvalue() or self._write(lines.getvalue(), retry=True)
 
     def mask(self, secrets: Iterable[str]) -> None:
         """Mask these strings too from now on, should one ever get into a line; those under six characters are left.
@@ -119,21 +116,12 @@ class Output:
         spelt = self._secrets | {_encode(secret)[1:-1] for secret in self._secrets}
         self._masked = tuple(secret.encode(errors="replace") for secret in sorted(spelt, key=len, reverse=True))
 
-    @contextmanager
-    def _collect(self) -> Iterator[list[str]]:
-        """Collect the lines of this thread."""
-        lines = self._mine.collected = []
-        try:
-            yield lines
-        finally:
-            self._mine.collected = None
-
     def _run(self) -> None:
         queue = self._queue
         while queue is not None:
             line = queue.get()
             if line is not None:
-                self._write([line], retry=True)
+                self._write(f"{line}\n", retry=True)
             if self._dropped and (line is None or queue.empty()):
                 dropped, self._dropped = self._dropped, 0
                 reason = "the log could not be written"
@@ -141,12 +129,12 @@ class Output:
             if line is None:
                 return
 
-    def _write(self, lines: list[str], *, retry: bool) -> bool:
+    def _write(self, lines: str, *, retry: bool) -> bool:
         """Write lines completely; return False where that was given up because of `stop`.
 
         Raises OSError and ValueError unless `retry`.
         """
-        data = "".join(f"{line}\n" for line in lines).encode(errors="replace")
+        data = lines.encode(errors="replace")
         for secret in self._masked:
             if secret in data:
                 data = data.replace(secret, b"***")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import gc
 import importlib
 import os
 import platform
@@ -16,16 +15,8 @@ import click
 from exporter import __version__
 from exporter.errors import ConfigError, ExporterError
 
-COMMANDS = {
-    "serve": "exporter.cli.serve",
-    "demo": "exporter.cli.demo",
-    "simulate": "exporter.cli.simulate",
-    "check": "exporter.cli.check",
-    "stations": "exporter.cli.stations",
-    "history": "exporter.cli.history",
-    "notify": "exporter.cli.notify",
-    "healthcheck": "exporter.cli.healthcheck",
-}
+COMMANDS = ("serve", "demo", "simulate", "check", "stations", "history", "notify", "healthcheck")
+"""In the order people need them; each is a module of this package."""
 
 
 class Commands(click.Group):
@@ -39,14 +30,9 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import the command of a name, None where there is no such."""
         del ctx
-        module = COMMANDS.get(cmd_name)
-        if module is None:
+        if cmd_name not in COMMANDS:
             return None
-        gc.disable()  # What modules make is there to stay: collections would look through it in vain.
-        try:
-            command: click.Command = importlib.import_module(module).command
-        finally:
-            gc.enable()
+        command: click.Command = importlib.import_module(f"exporter.cli.{cmd_name}").command
         return command
 
     def invoke(self, ctx: click.Context) -> Any:

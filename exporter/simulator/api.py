@@ -37,14 +37,6 @@ class Parameters(BaseModel):
     limit: int = Field(50, ge=1, le=200)
 
 
-class _RefusedError(Exception):
-    """Carry the answer of a request that is not served."""
-
-    def __init__(self, answer: Answer) -> None:
-        self.answer = answer
-        super().__init__(answer.status)
-
-
 class Api:
     """Serve requests."""
 
@@ -103,20 +95,18 @@ class Api:
         return answer.with_headers(quota.headers())
 
     def _answer(self, call: Call, grant: Grant | None, request: Request, acts: Acts) -> Answer:
-        try:
-            if acts["instead"]:
-                answer: Answer = acts["instead"][0]()
-                return answer
-            if request.method != ("POST" if call.endpoint == "auth" else "GET"):
-                return problem(405, "Method not allowed", "method_not_allowed")
-            if call.endpoint == "auth":
-                return self._login(request.body)
-            brand = self._authenticate(grant, request)
-            if call.endpoint == "venues":
-                return self._venues(brand, acts)
-            return self._stations(brand, call.venue, request, acts)
-        except _RefusedError as refused:
-            return refused.answer
+        if acts["instead"]:
+            answer: Answer = acts["instead"][0]()
+            return answer
+        if request.method != ("POST" if call.endpoint == "auth" else "GET"):
+            return problem(405, "Method not allowed", "method_not_allowed")
+        if call.endpoint == "auth":
+            return self._login(request.body)
+        if grant is None or self.tokens.expired(grant):
+            return _unauthorized(grant, request)
+        if call.endpoint == "venues":
+            return self._venues(grant.brand, acts)
+        return self._stations(grant.brand, call.venue, request, acts)
 
     def _login(self, body: bytes) -> Answer:
         asked = json_object(body) or {}
@@ -139,15 +129,6 @@ class Api:
                 "message": "Authenticated",
             }
         )
-
-    def _authenticate(self, grant: Grant | None, request: Request) -> str:
-        if not request.headers.get("x-token"):
-            raise _RefusedError(problem(401, "Missing authentication headers", "unauthorized"))
-        if grant is None:
-            raise _RefusedError(problem(401, "Invalid token", "Invalid token"))
-        if self.tokens.expired(grant):
-            raise _RefusedError(problem(401, "Token expired", "Token expired", expires_at=iso(grant.expires_at)))
-        return grant.brand
 
     def _venues(self, brand: str, acts: Acts) -> Answer:
         rows = self.world.venue_rows(brand)
@@ -177,6 +158,14 @@ class Api:
     def _finished(self, opened: str, more: str = "") -> Answer:
         unix = int(self.world.clock.wall())
         return Answer(200, f'{opened}{more},"time":3,"timestamp":"{iso(unix)}","unix":{unix}}}'.encode())
+
+
+def _unauthorized(grant: Grant | None, request: Request) -> Answer:
+    if grant is not None:
+        return problem(401, "Token expired", "Token expired", expires_at=iso(grant.expires_at))
+    if request.headers.get("x-token"):
+        return problem(401, "Invalid token", "Invalid token")
+    return problem(401, "Missing authentication headers", "unauthorized")
 
 
 def _too_many(quota: Quota) -> Answer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from exporter.clock import Clock
@@ -41,15 +42,14 @@ ODD_ROWS = (
     '{"name":"No id","status":1,"type":1,"printable":1}',
 )
 
+_like_demo = partial(Scenario, brands=2, inactive=0.1, changes_per_minute=12.0)
+
 SCENARIOS = {
     "calm": Scenario("One brand, everything active, nothing changes."),
     "demo": Scenario("Two brands whose stations change every few seconds.", 2, 3, 6, 0.1, 12.0),
     "fleet": Scenario("One brand of 300 venues: as much as the quota can carry.", 1, 300, 20, 0.02, 60.0),
-    "flaky": Scenario(
+    "flaky": _like_demo(
         "As demo, and one request in ten goes wrong or is slow.",
-        brands=2,
-        inactive=0.1,
-        changes_per_minute=12.0,
         faults=(
             "latency,probability=0.05,seconds=2",
             "bad_gateway,probability=0.02",
@@ -58,24 +58,18 @@ SCENARIOS = {
             "moving_list,probability=0.01",
         ),
     ),
-    "outage": Scenario(
+    "outage": _like_demo(
         "As demo, and for one minute of every five the gateway answers nothing but 503.",
-        brands=2,
-        inactive=0.1,
-        changes_per_minute=12.0,
         faults=("unavailable,duration=60,period=300",),
     ),
-    "disabled": Scenario(
+    "disabled": _like_demo(
         "As demo, and the first brand switched the Open API module off.",
-        brands=2,
-        changes_per_minute=12.0,
+        inactive=0.0,
         faults=("client_disabled,brand=openapitest",),
     ),
     "odd": Scenario("One brand with a venue that serves every odd row that is to be tolerated.", odd_rows=ODD_ROWS),
-    "chaos": Scenario(
+    "chaos": _like_demo(
         "As demo, and every fault there is, at random.",
-        brands=2,
-        inactive=0.1,
         changes_per_minute=30.0,
         faults=tuple(f"{kind},probability=0.005" for kind in CATALOGUE),
     ),

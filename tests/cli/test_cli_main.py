@@ -87,10 +87,8 @@ def test_a_reader_that_had_enough_is_no_failure_to_talk_about() -> None:
 def test_letters_that_the_terminal_lacks_are_spelt_out() -> None:
     code = """
 import click
-from exporter.cli import COMMANDS, main
-import sys, types
-sys.modules["say"] = types.SimpleNamespace(command=click.Command("say", callback=lambda: click.echo("T\u0259ndir")))
-COMMANDS["say"] = "say"
+from exporter.cli import Commands, main
+Commands.get_command = lambda *_: click.Command("say", callback=lambda: click.echo("T\u0259ndir"))
 main(["say"])
 """
     result = python("-c", code, env={**os.environ, "PYTHONIOENCODING": "latin-1"})
