@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import importlib
 import os
 import platform
@@ -32,7 +33,11 @@ class Commands(click.Group):
         del ctx
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = importlib.import_module(f"exporter.cli.{cmd_name}").command
+        gc.disable()  # What modules make is there to stay: collections would look through it in vain.
+        try:
+            command: click.Command = importlib.import_module(f"exporter.cli.{cmd_name}").command
+        finally:
+            gc.enable()
         return command
 
     def invoke(self, ctx: click.Context) -> Any:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal
 from urllib.parse import unquote, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
 
 from exporter.config.values import (
+    NOT_EMPTY,
     BackOfficeUrl,
     BaseUrl,
     ChannelURL,
@@ -35,7 +36,6 @@ from exporter.config.values import (
 from exporter.document import Section, shown
 from exporter.model import DEFAULT_VENUE, EMPTY, Topic
 
-_Item = TypeVar("_Item")
 _SHORTEST_TOKEN = 20
 
 FROM_FILE = ("client_id", "client_secret", "integrator_id", "token")
@@ -82,12 +82,6 @@ Overrides = Annotated[
 ]
 
 
-def _not_empty(values: tuple[_Item, ...]) -> tuple[_Item, ...]:
-    if not values:
-        raise ValueError("must not be empty")
-    return values
-
-
 def _all_default_or_some(value: object) -> object:
     if not isinstance(value, str):
         return value
@@ -112,7 +106,7 @@ class Brand(Section):
     requests_per_minute: Annotated[int, Field(ge=1, le=1_000_000)] = 240
     """Our share of the 300 that Clopos allows a brand for everything together."""
     venues: Annotated[
-        Annotated[tuple[Annotated[ListedVenue, _as_mapping("id")], ...], AfterValidator(_not_empty)] | None,
+        Annotated[tuple[Annotated[ListedVenue, _as_mapping("id")], ...], NOT_EMPTY] | None,
         BeforeValidator(_all_default_or_some),
     ] = None
     """None, in the file `all`, is every venue of the brand; DEFAULT_VENUE is the venue of the token itself."""
@@ -155,9 +149,9 @@ class Channel(Section):
     name: Text
     url: ChannelURL
     language: Literal["en", "az", "ru", "uz"] = "en"
-    topics: Annotated[tuple[Topic, ...], AfterValidator(_not_empty)] = (Topic.STATIONS,)
-    brands: Annotated[tuple[Text, ...], AfterValidator(_not_empty)] | None = None
-    venues: Annotated[tuple[Id, ...], AfterValidator(_not_empty)] | None = None
+    topics: Annotated[tuple[Topic, ...], NOT_EMPTY] = (Topic.STATIONS,)
+    brands: Annotated[tuple[Text, ...], NOT_EMPTY] | None = None
+    venues: Annotated[tuple[Id, ...], NOT_EMPTY] | None = None
 
 
 class NotificationSettings(Section):
@@ -189,7 +183,7 @@ class Settings(Section):
     discovery_interval: Duration = 900.0
     ready_venues_percent: Annotated[int, Field(ge=0, le=100)] = 0
     """Which share of the venues must have been polled once before the process is ready."""
-    brands: Annotated[tuple[Brand, ...], AfterValidator(_not_empty)]
+    brands: Annotated[tuple[Brand, ...], NOT_EMPTY]
     state: State = State()
     incidents: IncidentSettings = IncidentSettings()
     notifications: NotificationSettings = NotificationSettings()

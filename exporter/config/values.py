@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import date
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, Self, TypeVar
@@ -23,7 +24,9 @@ SHORTEST_REPEAT_SECONDS = 1800.0
 INSECURE_SCHEMES = frozenset({"http", "json", "xml", "form", "apprise", "gotify", "hassio", "mmost", "rocket"})
 """What goes over plain HTTP: the scheme itself, and those of Apprise that have a twin for HTTPS."""
 
-_Text = TypeVar("_Text", str, SecretStr)
+_WEB, _DATABASES = ("http", "https"), ("postgresql", "postgres")
+
+_T = TypeVar("_T")
 
 
 class Secret(SecretStr):
@@ -60,25 +63,21 @@ def _day(value: object) -> object:
         raise ValueError(f"{shown(value)} is not a day: write it as 2026-12-31") from None
 
 
-def _one_line(value: _Text) -> _Text:
-    text = value.get_secret_value() if isinstance(value, SecretStr) else value
-    if not text:
-        raise ValueError("must not be empty")
-    if _CONTROL.search(text):
-        raise ValueError("must be one line of plain text")
-    return value
+def _must(hold: Callable[[Any], object], message: str) -> AfterValidator:
+    """Refuse a value, in a secret its text, for which `hold` returns something false."""
+
+    def check(value: _T) -> _T:
+        if not hold(value.get_secret_value() if isinstance(value, SecretStr) else value):
+            raise ValueError(message)
+        return value
+
+    return AfterValidator(check)
 
 
 def _path(value: object) -> object:
     if str(value).strip() in ("", ".") or _CONTROL.search(str(value)):
         raise ValueError("must be the path of a file")
     return value
-
-
-def _header_value(token: Secret) -> Secret:
-    if not re.fullmatch("[!-~]+", token.get_secret_value()):
-        raise ValueError("must be the token alone: ASCII, in one piece, without blanks")
-    return token
 
 
 def _base_url(text: str) -> str:
@@ -95,12 +94,6 @@ def _base_url(text: str) -> str:
     if parts.query or parts.fragment:
         raise ValueError("must end with the path: remove what follows ? or #")
     return text.rstrip("/")
-
-
-def _back_office_url(text: str) -> str:
-    if not _has_host(text, ("http", "https")) or not re.fullmatch("[!-~]+", text) or "@" in urlsplit(text).netloc:
-        raise ValueError("must be the address of a page, such as https://tandir.clopos.com")
-    return text
 
 
 def is_insecure(address: str) -> bool:
@@ -120,31 +113,16 @@ def is_apprise_url(text: str) -> bool:
     return re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*://[!-~]+", text) is not None
 
 
-def _channel_url(url: Secret) -> Secret:
-    if not is_apprise_url(url.get_secret_value()):
-        raise ValueError("must be an Apprise URL, such as tgram://token/chat")
-    return url
-
-
-def _web_url(url: Secret) -> Secret:
-    text = url.get_secret_value()
-    if not _has_host(text, ("http", "https")):
-        raise ValueError("must be a URL such as https://hc-ping.com/your-uuid")
-    return url
-
-
-def _database_url(url: Secret) -> Secret:
-    if not _has_host(url.get_secret_value(), ("postgresql", "postgres")):
-        raise ValueError("must be a URL such as postgresql://user:password@host/name")
-    return url
-
-
-def _has_host(text: str, schemes: Collection[str]) -> bool:
+def _has_host(schemes: Collection[str], text: str) -> bool:
     try:
         parts = urlsplit(text)
         return parts.scheme in schemes and bool(parts.hostname) and parts.port != 0 and not re.search(r"\s", text)
     except ValueError:
         return False
+
+
+def _is_page(text: str) -> bool:
+    return _has_host(_WEB, text) and bool(re.fullmatch("[!-~]+", text)) and "@" not in urlsplit(text).netloc
 
 
 def _repeat_interval(value: object) -> object:
@@ -167,18 +145,25 @@ def _opening_hours(expression: str) -> str:
     return expression
 
 
+_ONE_LINE = _must(lambda text: not _CONTROL.search(text), "must be one line of plain text")
+NOT_EMPTY = _must(bool, "must not be empty")
 Duration = Annotated[float, BeforeValidator(seconds)]
 Day = Annotated[date, BeforeValidator(_day)]
-Text = Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(_one_line)]
+Text = Annotated[str, StringConstraints(strip_whitespace=True), NOT_EMPTY, _ONE_LINE]
 Id = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[A-Za-z0-9_-]+$")]
 FilePath = Annotated[Path, BeforeValidator(_path)]
 BaseUrl = Annotated[Text, AfterValidator(_base_url)]
-BackOfficeUrl = Annotated[Text, AfterValidator(_back_office_url)]
+BackOfficeUrl = Annotated[Text, _must(_is_page, "must be the address of a page, such as https://tandir.clopos.com")]
 TimeZone = Annotated[Text, AfterValidator(_time_zone)]
 OpeningHours = Annotated[Text, AfterValidator(_opening_hours)]
-Password = Annotated[Secret, AfterValidator(_one_line)]
-Token = Annotated[Secret, AfterValidator(_header_value)]
-ChannelURL = Annotated[Secret, AfterValidator(_channel_url)]
-WebURL = Annotated[Secret, AfterValidator(_web_url)]
-DatabaseURL = Annotated[Secret, AfterValidator(_database_url)]
+Password = Annotated[Secret, NOT_EMPTY, _ONE_LINE]
+Token = Annotated[
+    Secret, _must(re.compile("[!-~]+").fullmatch, "must be the token alone: ASCII, in one piece, without blanks")
+]
+ChannelURL = Annotated[Secret, _must(is_apprise_url, "must be an Apprise URL, such as tgram://token/chat")]
+WebURL = Annotated[Secret, _must(partial(_has_host, _WEB), "must be a URL such as https://hc-ping.com/your-uuid")]
+DatabaseURL = Annotated[
+    Secret,
+    _must(partial(_has_host, _DATABASES), "must be a URL such as postgresql://user:password@host/name"),
+]
 RepeatInterval = Annotated[float | None, BeforeValidator(_repeat_interval)]
