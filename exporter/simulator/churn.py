@@ -32,9 +32,9 @@ def _change_in(world: World, brand: str, venue: str, random: Random) -> None:
     if what == "status":
         world.set_status(*key, 1 - row["status"])
     elif what == "printable":
-        world.set_printable(*key, 1 - row["printable"])
+        world.edit(*key, printable=1 - row["printable"])
     elif what == "name":
-        world.rename(*key, random.choice(names.KITCHENS if row["type"] else names.OTHERS))
+        world.edit(*key, name=random.choice(names.KITCHENS if row["type"] else names.OTHERS))
     elif what == "touch":
         world.touch(*key)
     else:

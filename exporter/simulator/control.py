@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import unquote
 
 from exporter.simulator.faults import Fault, Faults, explain_faults
 from exporter.simulator.messages import Answer, Request, answer_json, problem
-from exporter.simulator.world import World
+from exporter.simulator.world import EDITABLE, World
 
 PREFIX = "/_control/"
 
@@ -58,22 +57,17 @@ class Control:
         brands = {
             brand: {
                 "credentials": world.credentials(brand),
-                "venues": {id_: {"name": name, "stations": world.stations(brand, id_)} for id_, name in venues.items()},
+                "venues": {
+                    id_: {"name": name, "stations": world.stations(brand, id_)}
+                    for id_, name in world.venues(brand).items()
+                },
             }
             for brand in world.brands
-            for venues in [world.venues(brand)]
         }
         return {"routes": ROUTES, "faults": explain_faults(), "brands": brands}
 
     def _change_station(self, brand: str, venue: str, station: str, fields: Any) -> dict[str, Any]:
-        changes: dict[str, Callable[..., None]] = {
-            "status": self._world.set_status,
-            "printable": self._world.set_printable,
-            "type": self._world.set_kind,
-            "name": self._world.rename,
-        }
-        if not isinstance(fields, dict) or fields.keys() - changes.keys():
-            raise ValueError(f"send a JSON object with {', '.join(changes)}")
-        for name, value in fields.items():
-            changes[name](brand, venue, station, value)
+        if not isinstance(fields, dict) or fields.keys() - EDITABLE.keys():
+            raise ValueError(f"send a JSON object with {', '.join(EDITABLE)}")
+        self._world.edit(brand, venue, station, **fields)
         return self._world.station(brand, venue, station)

@@ -21,12 +21,13 @@ Sort = Literal["id", "name", "status", "type", "printable", "created_at", "updat
 
 _KITCHENS, _PRINTERS = 0.4, 0.75  # shares of a generated venue's stations
 
-_EVENTS: dict[str, tuple[Event, Event]] = {  # by field: what it means to become 0, to become anything else
-    "name": (Event.STATION_RENAMED, Event.STATION_RENAMED),
+EDITABLE: dict[str, tuple[Event, Event]] = {
     "status": (Event.STATION_DEACTIVATED, Event.STATION_ACTIVATED),
-    "type": (Event.STATION_KIND_CHANGED, Event.STATION_KIND_CHANGED),
     "printable": (Event.STATION_PRINTING_DISABLED, Event.STATION_PRINTING_ENABLED),
+    "type": (Event.STATION_KIND_CHANGED, Event.STATION_KIND_CHANGED),
+    "name": (Event.STATION_RENAMED, Event.STATION_RENAMED),
 }
+"""By field of a station: what it means that it becomes 0, and that it becomes anything else."""
 
 
 class Mutation(NamedTuple):
@@ -282,21 +283,23 @@ class World:
             place.lists.clear()
             self._record(Event.STATION_REMOVED, brand, place.id, gone.id, old=gone.name)
 
+    def edit(self, brand: str, venue: Id, station: Id, **fields: int | str) -> None:
+        """Change a station's fields in EDITABLE; what is already so is no change."""
+        for name, new in fields.items():
+            if name != "name" and new not in (0, 1):
+                raise ValueError(f"{name} is 0 or 1; odd rows are served raw")
+            with self.lock:
+                row = self._station(brand, venue, station)
+                old = getattr(row, name)
+                if old != new:
+                    setattr(row, name, new)
+                    row.updated_at = self.clock.wall()
+                    self._venue(brand, venue).lists.clear()
+                    self._record(EDITABLE[name][new != 0], brand, str(venue), row.id, old=old, new=new)
+
     def set_status(self, brand: str, venue: Id, station: Id, status: int) -> None:
         """Make a station active (1) or inactive (0)."""
-        self._edit(brand, venue, station, "status", status)
-
-    def set_printable(self, brand: str, venue: Id, station: Id, printable: int) -> None:
-        """Let a station print tickets (1) or show them on a screen only (0)."""
-        self._edit(brand, venue, station, "printable", printable)
-
-    def set_kind(self, brand: str, venue: Id, station: Id, kind: int) -> None:
-        """Make a station a kitchen (1) or something else (0)."""
-        self._edit(brand, venue, station, "type", kind)
-
-    def rename(self, brand: str, venue: Id, station: Id, name: str) -> None:
-        """Rename a station."""
-        self._edit(brand, venue, station, "name", name)
+        self.edit(brand, venue, station, status=status)
 
     def touch(self, brand: str, venue: Id, station: Id) -> None:
         """Move a station's updated_at and nothing else."""
@@ -313,19 +316,6 @@ class World:
             self._venue(brand, venue).lists.clear()
 
     # Within the lock
-
-    def _edit(self, brand: str, venue: Id, station: Id, attribute: str, new: int | str) -> None:
-        if attribute != "name" and new not in (0, 1):
-            raise ValueError(f"{attribute} is 0 or 1; odd rows are served raw")
-        with self.lock:
-            row = self._station(brand, venue, station)
-            old = getattr(row, attribute)
-            if old == new:
-                return
-            setattr(row, attribute, new)
-            row.updated_at = self.clock.wall()
-            self._venue(brand, venue).lists.clear()
-            self._record(_EVENTS[attribute][new != 0], brand, str(venue), row.id, old=old, new=new)
 
     def _record(
         self, event: Event, brand: str, venue: str, station: str | None = None, *, old: Any = None, new: Any = None

@@ -85,8 +85,8 @@ def test_printing_is_filtered_by_the_api_itself(config: str, simulator: Simulato
     for brand in simulator.world.brands:
         for venue in ("1", "2"):
             for station in ("1", "2"):
-                simulator.world.set_printable(brand, venue, station, 1)
-    simulator.world.set_printable(BRAND, "1", "2", 0)
+                simulator.world.edit(brand, venue, station, printable=1)
+    simulator.world.edit(BRAND, "1", "2", printable=0)
     assert len(rows("--config.file", config, "--can-print", flag)) == count
 
 

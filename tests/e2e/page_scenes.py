@@ -200,7 +200,7 @@ def flap(stage: Stage) -> None:
 
 def stop_printing(stage: Stage) -> None:
     station = next(str(row["id"]) for row in stage.world.stations(stage.brand, "1") if row["printable"])
-    stage.world.set_printable(stage.brand, "1", station, 0)
+    stage.world.edit(stage.brand, "1", station, printable=0)
 
 
 def break_the_state(stage: Stage) -> None:

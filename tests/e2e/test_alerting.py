@@ -154,8 +154,8 @@ def test_the_own_messages_and_those_of_alertmanager_say_the_same(
         (
             "CloposStationPrintingDisabled",
             "2",
-            partial(world.set_printable, BRAND, "2", GRILL, 0),
-            partial(world.set_printable, BRAND, "2", GRILL, 1),
+            partial(world.edit, BRAND, "2", GRILL, printable=0),
+            partial(world.edit, BRAND, "2", GRILL, printable=1),
         ),
     ):
         begin()
@@ -220,7 +220,7 @@ def test_a_renamed_station_keeps_its_page(stage: Stage) -> None:
     began = quiet(stage)
     stage.simulator.world.set_status(BRAND, "4", GRILL, 0)
     stage.receiver.wait_for("Kitchen station Tandır of Nizami 4", began)
-    stage.simulator.world.rename(BRAND, "4", GRILL, "Manqal")
+    stage.simulator.world.edit(BRAND, "4", GRILL, name="Manqal")
     stage.exporter.until_event("station.renamed", venue_id="4", seconds=60)
     time.sleep(6)
     assert len(stage.receiver.since(began)) == 1

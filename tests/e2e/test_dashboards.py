@@ -76,7 +76,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory, program: Callable[..., 
         # A counter that is first scraped after it moved has not increased.
         scraped = "count_over_time(clopos_station_transitions_total[1m]) > 2"
         until(lambda: len(server.query(scraped)) >= 3, "scrapes before the changes", 60)
-        world.rename(BRAND, TROUBLED, TANDIR, RENAMED)
+        world.edit(BRAND, TROUBLED, TANDIR, name=RENAMED)
         world.set_status(BRAND, CLOSED, GRILL, 0)
         world.set_status(BRAND, TROUBLED, BAR, 0)
         world.set_status(BRAND, TROUBLED, GRILL, 0)

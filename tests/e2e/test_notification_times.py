@@ -165,7 +165,7 @@ def test_a_station_that_is_renamed_while_it_fires_is_reported_no_second_time(
     here = restaurant("2026-11-23T19:00")
     here.switch(0)
     here.until_messages(1)
-    here.world.rename(BRAND, VENUE, GRILL, "Manqal")
+    here.world.edit(BRAND, VENUE, GRILL, name="Manqal")
     here.exporter.until_event("station.renamed")
     here.exporter.until_polled(10)
     assert len(here.messages) == 1

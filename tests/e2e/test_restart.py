@@ -25,7 +25,7 @@ def test_what_happened_meanwhile_is_reported_once_after_the_start(simulator: Sim
     world = simulator.world
     world.set_status(BRAND, "1", "3", 1)
     world.set_status(BRAND, "2", "1", 0)
-    world.rename(BRAND, "2", "2", "Renamed meanwhile")
+    world.edit(BRAND, "2", "2", name="Renamed meanwhile")
     added = world.add_station(BRAND, "2", "Added meanwhile", status=0)
 
     exporter.start()
@@ -108,7 +108,7 @@ def test_the_history_of_a_running_daemon_can_be_read(simulator: Simulator, start
     exporter = start(state=STATE)
     exporter.until_ready()
     simulator.world.set_status(BRAND, "1", "3", 0)
-    simulator.world.rename(BRAND, "2", "1", "Tandır \u202e 2")
+    simulator.world.edit(BRAND, "2", "1", name="Tandır \u202e 2")
     exporter.until_event("station.deactivated")
     exporter.until_event("station.renamed")
     path = f"--state.path={exporter.folder / 'state.db'}"

@@ -94,7 +94,7 @@ def test_a_station_that_comes_back_is_reported_with_how_long_it_was_inactive(sta
 def test_a_renamed_station_has_its_series_under_the_new_name_alone(stage: Stage, brand: str) -> None:
     simulator, exporter, _ = stage
     old = station_labels(simulator, brand, VENUE, STATION)
-    simulator.world.rename(brand, VENUE, STATION, "Soyuq sex")
+    simulator.world.edit(brand, VENUE, STATION, name="Soyuq sex")
     event = exporter.until_event("station.renamed", brand=brand)
     assert (event["station"], event["previous"]) == ("Soyuq sex", old["station"])
     samples = exporter.until_value(1, "clopos_station_active", **{**old, "station": "Soyuq sex"})
@@ -103,7 +103,7 @@ def test_a_renamed_station_has_its_series_under_the_new_name_alone(stage: Stage,
 
 def test_a_station_of_another_kind_is_counted_there(stage: Stage, brand: str) -> None:
     simulator, exporter, _ = stage
-    simulator.world.set_kind(brand, VENUE, STATION, 0)
+    simulator.world.edit(brand, VENUE, STATION, type=0)
     event = exporter.until_event("station.kind_changed", brand=brand)
     assert (event["kind"], event["previous"]) == ("other", "kitchen")
     samples = exporter.metrics()
@@ -116,13 +116,13 @@ def test_a_station_of_another_kind_is_counted_there(stage: Stage, brand: str) ->
 def test_a_station_that_stops_printing_is_reported_and_shown(stage: Stage, brand: str) -> None:
     simulator, exporter, _ = stage
     labels = {"brand": brand, "venue_id": VENUE, "station_id": STATION}
-    simulator.world.set_printable(brand, VENUE, STATION, 0)
+    simulator.world.edit(brand, VENUE, STATION, printable=0)
     event = exporter.until_event("station.printing_disabled", brand=brand)
     assert (event["level"], event["previous"]) == ("warning", True)
     samples = exporter.metrics()
     assert samples.value("clopos_station_printable", **labels) == 0
     assert samples.total("clopos_stations_printable", brand=brand, venue_id=VENUE) == 3
-    simulator.world.set_printable(brand, VENUE, STATION, 1)
+    simulator.world.edit(brand, VENUE, STATION, printable=1)
     event = exporter.until_event("station.printing_enabled", brand=brand)
     assert (event["level"], event["previous"]) == ("info", False)
 

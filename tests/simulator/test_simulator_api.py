@@ -62,7 +62,7 @@ def test_stations_come_in_the_envelope_of_the_page(ask: Any, simulator: Simulato
 
 
 def test_without_x_venue_the_first_venue_is_meant(ask: Any, simulator: Simulator) -> None:
-    simulator.world.rename(BRAND, 1, 1, "only here")
+    simulator.world.edit(BRAND, 1, 1, name="only here")
     assert "only here" in ask("stations").body.decode()
     assert "only here" not in ask("stations", x_venue="2").body.decode()
 

@@ -51,18 +51,18 @@ def test_a_change_of_status_moves_updated_at_and_is_recorded(world: World, clock
 def test_setting_what_is_already_so_is_no_change(world: World) -> None:
     before = world.station(BRAND, 1, 1)
     world.set_status(BRAND, 1, 1, 1)
-    world.rename(BRAND, 1, 1, before["name"])
+    world.edit(BRAND, 1, 1, name=before["name"])
     assert world.station(BRAND, 1, 1) == before
     assert world.mutations() == []
 
 
 def test_every_mutation_is_recorded_in_the_words_of_the_events(world: World) -> None:
     kind, printable = world.station(BRAND, 1, 1)["type"], world.station(BRAND, 1, 1)["printable"]
-    world.set_kind(BRAND, 1, 1, 1 - kind)
-    world.set_printable(BRAND, 1, 1, 1 - printable)
-    world.set_printable(BRAND, 1, 1, printable)
+    world.edit(BRAND, 1, 1, type=1 - kind)
+    world.edit(BRAND, 1, 1, printable=1 - printable)
+    world.edit(BRAND, 1, 1, printable=printable)
     world.touch(BRAND, 1, 1)
-    world.rename(BRAND, 1, 1, "Bar 2")
+    world.edit(BRAND, 1, 1, name="Bar 2")
     station = world.add_station(BRAND, 1, "New")
     world.remove_station(BRAND, 1, station)
     venue = world.add_venue(BRAND, "New")
@@ -116,7 +116,7 @@ def test_a_list_is_made_once_and_again_after_every_change(world: World) -> None:
 
 
 def test_a_name_that_utf_8_cannot_carry_is_escaped(world: World) -> None:
-    world.rename(BRAND, 1, 1, "half \ud83c")
+    world.edit(BRAND, 1, 1, name="half \ud83c")
     assert any('"half \\ud83c"' in row for row in world.station_rows(BRAND, 1, Query()))
 
 
