@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import re
-from dataclasses import replace
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Annotated, Literal, get_args
 
@@ -65,7 +65,7 @@ class Api:
             answer = after(answer)
         if "gzip" in request.headers.get("accept-encoding", "") and "Content-Encoding" not in answer.headers:
             packed = gzip.compress(answer.body, compresslevel=1)
-            answer = replace(answer, body=packed).with_headers({"Content-Encoding": "gzip"})
+            answer = Answer(answer.status, packed, {**answer.headers, "Content-Encoding": "gzip"})
         entry.code = answer.status
         if acts["wire"]:
             acts["wire"][0](wire, answer)
@@ -157,7 +157,7 @@ class Api:
 
     def _finished(self, opened: str, more: str = "") -> Answer:
         unix = int(self.world.clock.wall())
-        return Answer(200, f'{opened}{more},"time":3,"timestamp":"{iso(unix)}","unix":{unix}}}'.encode())
+        return Answer(200, f'{opened}{more},"time":3,"timestamp":"{_timestamp(unix)}","unix":{unix}}}'.encode())
 
 
 def _unauthorized(grant: Grant | None, request: Request) -> Answer:
@@ -176,3 +176,8 @@ def _too_many(quota: Quota) -> Answer:
 def _asked_brand(body: bytes) -> str | None:
     brand = (json_object(body) or {}).get("brand")
     return brand if isinstance(brand, str) else None
+
+
+@lru_cache(maxsize=2)
+def _timestamp(unix: int) -> str:
+    return iso(unix)

@@ -158,7 +158,7 @@ class Faults:
 
     def draw(self, call: Call) -> Acts:
         """Decide which faults hit a request, and count the hits."""
-        acts = defaultdict[Moment, list[Callable[..., Any]]](list)
+        acts: Acts = defaultdict(list)
         if self._armed:
             now = self._clock.monotonic()
             with self._lock:
