@@ -154,9 +154,7 @@ def _fill(document: Document, path: Path) -> ConfigProblem | None:
         if len(data) > MAX_BYTES:
             return ConfigProblem(str(path), f"is larger than {MAX_BYTES // 1024} KiB")
         text = data.decode("utf-8-sig")
-        node = yaml.compose(text, Loader=_Loader)
-        if node is not None:
-            _Reader(document, path).read(node)
+        _Reader(document, path, text).read()
     except OSError as error:
         message = f"cannot be read: {error.strerror}"
     except UnicodeDecodeError:
@@ -199,46 +197,43 @@ class _TooManyError(Exception):
     """Say that there are more values than anybody means to write."""
 
 
-class _Loader(yaml.SafeLoader):
-    """Compose nodes, and give up as soon as they are too many or too deep: the time that the rest takes is spared."""
+class _Reader(yaml.SafeLoader):
+    """Compose nodes and turn them into plain values, and give up as soon as they are too many or too deep.
 
-    def __init__(self, stream: str) -> None:
-        super().__init__(stream)
-        self._depth = self._nodes = 0
+    Nodes that an alias repeats are read again, and count again.
+    """
 
-    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        self._nodes += 1
-        self._depth += 1
-        if self._nodes > MAX_VALUES:
-            raise _TooManyError
-        if self._depth > MAX_DEPTH + 1:
-            raise RecursionError
-        node = super().compose_node(parent, index)
-        self._depth -= 1
-        return node
-
-
-class _Reader:
-    """Turn nodes into plain values. Nodes that an alias repeats are read again, and count again."""
-
-    def __init__(self, document: Document, path: Path) -> None:
+    def __init__(self, document: Document, path: Path, text: str) -> None:
+        super().__init__(text)
         self._document = document
         self._path = path
-        self._values = 0
+        self._depth = self._count = 0
 
-    def read(self, node: yaml.Node) -> None:
-        value = self._value(node, ())
+    def read(self) -> None:
+        node = self.get_single_node()
+        self._count = 0
+        value = None if node is None else self._value(node, ())
         if isinstance(value, dict):
             self._document.data = value
         elif value is not None:
             self._document.fault((), "must hold keys and values")
 
-    def _value(self, node: yaml.Node, keys: Keys) -> Any:
-        self._values += 1
-        if self._values > MAX_VALUES:
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        self._check(self._depth)
+        self._depth += 1
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
+
+    def _check(self, depth: int) -> None:
+        self._count += 1
+        if self._count > MAX_VALUES:
             raise _TooManyError
-        if len(keys) > MAX_DEPTH:
+        if depth > MAX_DEPTH:
             raise RecursionError
+
+    def _value(self, node: yaml.Node, keys: Keys) -> Any:
+        self._check(len(keys))
         if node.tag not in _PLAIN_TAGS:
             self._document.fault(keys, "has a tag, a word that begins with !, and none is understood: remove it")
         if isinstance(node, yaml.MappingNode):
