@@ -88,6 +88,16 @@ class Document:
         """Note where a value was written, or would have to be."""
         self._origins[keys] = origin
 
+    def at(self, keys: Keys) -> Any:
+        """Return the value at these keys, None where there is none."""
+        value: Any = self.data
+        try:
+            for key in keys:
+                value = value[key]
+        except (KeyError, IndexError, TypeError):
+            return None
+        return value
+
     def put(self, keys: Keys, value: Any, origin: Origin) -> None:
         """Set a value, over any that is there; where something else than a mapping is in the way, leave it at that."""
         holder: Any = self.data

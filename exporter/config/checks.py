@@ -227,9 +227,7 @@ def _brands(document: Document) -> Iterator[tuple[Keys, dict[str, Any]]]:
 
 def _mappings(document: Document, *way: str) -> Iterator[tuple[Keys, dict[str, Any]]]:
     """Yield each mapping of the list at this place, with its keys."""
-    value: Any = document.data
-    for key in way:
-        value = value.get(key) if isinstance(value, dict) else None
+    value = document.at(way)
     for index, item in enumerate(value if isinstance(value, list) else ()):
         if isinstance(item, dict):
             yield (*way, index), item

@@ -51,6 +51,14 @@ SECRETS = frozenset(
 UNNAMED = "default"
 """The name of the brand of a ready token in the environment where CLOPOS_BRAND is not set, and of its channel."""
 
+_SAME: tuple[set[str], ...] = (
+    {"client_id", "client_id_file"},
+    {"client_secret", "client_secret_file", "token", "token_file"},
+    {"integrator_id", "integrator_id_file"},
+    {"url", "url_file"},
+)
+"""Keys that say the same thing in different ways: what is given of them replaces the others."""
+
 _PREFIX = "CLOPOS_"
 # What Kubernetes sets for services called clopos, clopos-exporter and so on.
 _NOT_OURS = re.compile(r".*_SERVICE_(HOST|PORT.*)|.*_PORT(_\d+_.*)?")
@@ -77,14 +85,11 @@ def merge(
     given = {name: value.strip() for name, value in environ.items() if value.strip()}
     for name, keys in SETTINGS.items():
         if name in given:
-            if keys[-1] in ("url", "url_file"):
-                _remove(document, keys[:-1], ("url", "url_file"))
-            document.put(keys, given[name], Origin(name))
-    brand = {key: given[name] for name, key in BRAND.items() if name in given}
-    if brand:
+            key = str(keys[-1])
+            _set(document, keys[:-1], {key: given[name]}, {key: name})
+    if brand := {key: given[name] for name, key in BRAND.items() if name in given}:
         _merge_brand(document, brand)
-    channel = {key: given[name] for name, key in CHANNEL.items() if name in given}
-    if channel:
+    if channel := {key: given[name] for name, key in CHANNEL.items() if name in given}:
         _merge_channel(document, channel)
     for key, value in flags.items():
         if value is not None:
@@ -100,38 +105,28 @@ def _misspelt(environ: Mapping[str, str], flag_variables: Collection[str]) -> It
                 yield name, f"{_PREFIX}{meant}"
 
 
-def _remove(document: Document, way: Keys, keys: Collection[str]) -> None:
-    """Remove values that a variable replaces: its own, and those that say the same another way."""
-    holder: Any = document.data
-    for key in way:
-        if isinstance(holder, list) and isinstance(key, int):
-            holder = holder[key]
-        else:
-            holder = holder.get(key) if isinstance(holder, dict) else None
-    if isinstance(holder, dict):
-        for key in keys:
-            holder.pop(key, None)
+def _set(document: Document, way: Keys, values: Mapping[str, Any], names: Mapping[str, str]) -> None:
+    """Put values into a section, in place of all that says the same another way; `names` are their variables."""
+    section = document.at(way)
+    for key in set().union(*(same for same in _SAME if same & values.keys())) - values.keys():
+        if isinstance(section, dict):
+            section.pop(key, None)
+    for key, value in values.items():
+        document.put((*way, key), value, Origin(names[key]))
 
 
-def _merge_channel(document: Document, values: dict[str, str]) -> None:
+def _merge_channel(document: Document, values: Mapping[str, str]) -> None:
     """Change the channel `default`, or add it."""
-    section = document.data.setdefault("notifications", {}) or {}
-    channels = (section.get("channels") or []) if isinstance(section, dict) else None
-    if not isinstance(channels, list):
+    way: Keys = ("notifications", "channels")
+    channels = document.at(way) or []
+    if not isinstance(channels, list) or not isinstance(document.data.get("notifications") or {}, dict):
         return
     names = [channel.get("name") if isinstance(channel, dict) else None for channel in channels]
-    way: Keys = ("notifications", "channels")
-    if UNNAMED in names:
-        index = names.index(UNNAMED)
-        if values.keys() & {"url", "url_file"}:
-            _remove(document, (*way, index), ("url", "url_file"))
-    else:
-        index = len(channels)
+    index = names.index(UNNAMED) if UNNAMED in names else len(channels)
+    if index == len(channels):
         document.put(way, [*channels, {"name": UNNAMED}], document.origin(way))
         document.came_from((*way, index), Origin("CLOPOS_NOTIFY_URL"))
-    for name, key in CHANNEL.items():
-        if key in values:
-            document.put((*way, index, key), values[key], Origin(name))
+    _set(document, (*way, index), values, {key: name for name, key in CHANNEL.items()})
 
 
 def _merge_brand(document: Document, values: dict[str, Any]) -> None:
@@ -152,11 +147,9 @@ def _merge_brand(document: Document, values: dict[str, Any]) -> None:
             values.setdefault("brand", UNNAMED)
     if not isinstance(document.data["brands"][index], dict):
         return
-    _remove(document, ("brands", index), set().union(*map(_rivals, values)) - values.keys())
     if values.get("venues", "all") != "all":
         values["venues"] = [id_.strip() for id_ in values["venues"].split(",") if id_.strip()]
-    for key, value in values.items():
-        document.put(("brands", index, key), value, Origin(names[key]))
+    _set(document, ("brands", index), values, names)
 
 
 def _unclear(brands: list[Any], values: Mapping[str, Any], names: Mapping[str, str]) -> Iterator[ConfigProblem]:
@@ -174,12 +167,3 @@ def _which(brands: list[Any], name: str | None) -> int | None:
         named = (index for index, brand in enumerate(brands) if isinstance(brand, dict) and brand.get("brand") == name)
         return next(named, None)
     return None if len(brands) > 1 else 0
-
-
-def _rivals(key: str) -> set[str]:
-    """Return the keys that say the same thing another way: a file instead of a value, a token instead of a secret."""
-    plain = key.removesuffix("_file")
-    if plain not in FROM_FILE:
-        return set()
-    alike = {"client_secret", "token"} if plain in ("client_secret", "token") else {plain}
-    return alike | {f"{name}_file" for name in alike}
