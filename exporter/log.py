@@ -29,7 +29,6 @@ from exporter.clock import format_duration, iso
 from exporter.masking import UNSAFE, escape_controls
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
-FORMATS = ("json", "logfmt", "console")
 
 _NEEDS_QUOTES = re.compile(r'[\s"=\\]|^$')
 _SHORTEST_SECRET = 6
@@ -180,22 +179,24 @@ def _whole_lines(data: memoryview) -> memoryview:
     return data[: bytes(data[:_ATOMIC]).rfind(b"\n") + 1 or _ATOMIC]
 
 
-def default_format(stream: TextIO) -> str:
-    """Return `console` for a terminal and `json` for anything else."""
-    return "console" if stream.isatty() else "json"
-
-
 def configure(level: str = "info", fmt: str | None = None, stream: TextIO | None = None) -> Output:
     """Send the log of the whole process to a stream: standard output, or standard error where that is closed.
 
-    `level` is a key of LEVELS and `fmt` one of FORMATS. Warnings, uncaught exceptions and foreign loggers go the same
-    way; the information of foreign loggers is heard with `debug` only.
+    `level` is a key of LEVELS; `fmt` is `json`, `logfmt` or `console`, by default `console` on a terminal and else
+    `json`. Warnings, uncaught exceptions and foreign loggers go the same way; the information of foreign loggers is
+    heard with `debug` only.
     """
     # Where both are closed, nobody wants to know.
     stream = stream or sys.stdout or sys.stderr or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - stays
     lowest = LEVELS[level]
     output = Output(stream)
-    render: tuple[Processor, ...] = (_head, structlog.processors.format_exc_info, *_renderers(fmt, stream))
+    renderers: dict[str, Processor] = {
+        "json": _json,
+        "logfmt": _logfmt,
+        "console": partial(_console, colors=stream.isatty() and not os.environ.get("NO_COLOR")),
+    }
+    renderer = renderers[fmt or ("console" if stream.isatty() else "json")]
+    render: tuple[Processor, ...] = (_head, structlog.processors.format_exc_info, renderer)
     structlog.configure(
         processors=list(render),
         wrapper_class=structlog.make_filtering_bound_logger(lowest),
@@ -233,19 +234,6 @@ def _uncaught_in_thread(crash: threading.ExceptHookArgs) -> None:
         name = crash.thread.name if crash.thread else None
         info = (crash.exc_type, crash.exc_value, crash.exc_traceback)
         structlog.get_logger().critical("thread.crashed", thread=name, exc_info=info)
-
-
-def _renderers(fmt: str | None, stream: TextIO) -> tuple[Processor, ...]:
-    match fmt or default_format(stream):
-        case "json":
-            return (_json,)
-        case "logfmt":
-            return (_logfmt,)
-        case "console":
-            colors = stream.isatty() and not os.environ.get("NO_COLOR")
-            return (partial(_console, colors=colors),)
-        case unknown:
-            raise ValueError(f"{unknown!r} is not a log format: choose one of {', '.join(FORMATS)}")
 
 
 def _head(_: WrappedLogger, method: str, fields: EventDict) -> EventDict:
