@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
 from typing import NamedTuple
 
 from exporter.hours import Hours, expires
 from exporter.ignoring import IgnoreRule, ignored, next_ignore_change
-from exporter.model import BrandState, Instant, Kind, Opening, StationState, VenueState
+from exporter.model import BrandState, Instant, Opening, StationState, VenueState
 
 NEVER = float("inf")
 
@@ -135,25 +135,6 @@ class ChannelState:
     queue_length: int
     oldest_at: float | None
     counts: Mapping[str, int]
-
-
-class KindCount(NamedTuple):
-    """How many stations of a kind a venue has, and how many of those are active and print."""
-
-    kind: Kind
-    total: int
-    active: int
-    printable: int
-
-
-def count_kinds(stations: Mapping[str, StationState]) -> Iterator[KindCount]:
-    """Count stations per kind: kitchen and other always, unknown where there are any."""
-    for kind in Kind:
-        rows = [station_state.station for station_state in stations.values() if station_state.station.kind is kind]
-        if rows or kind is not Kind.UNKNOWN:
-            active = sum(station.active is True for station in rows)
-            printable = sum(station.printable is True for station in rows)
-            yield KindCount(kind, len(rows), active, printable)
 
 
 class Scrape(NamedTuple):

@@ -8,7 +8,7 @@ from exporter import hours
 from exporter.changes import advance
 from exporter.ignoring import IgnoreRule
 from exporter.model import Kind, VenueState
-from exporter.views import NEVER, KindCount, VenueRules, VenueView, count_kinds
+from exporter.views import NEVER, VenueRules, VenueView
 
 READ, _ = advance(VenueState(venue()), snapshot(station("1"), station("2", "Bar", kind=Kind.OTHER, active=False)))
 
@@ -28,23 +28,6 @@ def test_values_are_served_for_two_intervals_at_least() -> None:
 
 def test_a_venue_that_was_never_read_has_no_stations_to_show() -> None:
     assert VenueView(VenueState(venue()), 30.0).stations == {}
-
-
-def test_kitchen_and_other_are_counted_even_where_there_are_none() -> None:
-    assert list(count_kinds({})) == [KindCount(Kind.KITCHEN, 0, 0, 0), KindCount(Kind.OTHER, 0, 0, 0)]
-
-
-def test_stations_are_counted_by_kind() -> None:
-    assert list(count_kinds(READ.stations or {})) == [
-        KindCount(Kind.KITCHEN, total=1, active=1, printable=1),
-        KindCount(Kind.OTHER, total=1, active=0, printable=1),
-    ]
-
-
-def test_an_unclear_kind_is_counted_only_where_there_is_one_and_unclear_flags_count_as_neither() -> None:
-    odd = station("3", kind=Kind.UNKNOWN, active=None, printable=None)
-    state, _ = advance(replace(READ, stations=None), snapshot(odd))
-    assert list(count_kinds(state.stations or {}))[-1] == KindCount(Kind.UNKNOWN, total=1, active=0, printable=0)
 
 
 def test_a_view_is_valid_until_its_values_are_too_old() -> None:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from exporter.incidents import inactive_open_seconds, switched_at
-from exporter.model import Incident, Kind, StationState, Venue
-from exporter.views import BrandView, VenueView, count_kinds
+from exporter.model import Incident, Kind, Station, Venue
+from exporter.views import BrandView, VenueView
 
 NAN = float("nan")
 View = TypeVar("View")
@@ -47,26 +47,24 @@ class Family(Generic[View]):
         return "counter" if self.name.endswith("_total") else "gauge"
 
 
-class StationRow(NamedTuple):
-    """A station and whether the configuration leaves it out of the alerts."""
-
-    station_state: StationState
-    ignored: bool
-
-
 def _stations(view: VenueView) -> Iterator[Row]:
-    venue, ignored = view.state.venue, view.ignored
     for station_state in view.stations.values():
-        station = station_state.station
-        labels = (venue.brand, station.kind.value, station.name, station.id, venue.name, venue.id)
-        yield Row(labels, StationRow(station_state, station.id in ignored))
+        yield Row(_station_labels(view.state.venue, station_state.station), station_state)
+
+
+def _ignored(view: VenueView) -> Iterator[Row]:
+    for station_id, station_state in view.stations.items() if view.ignored else ():
+        if station_id in view.ignored:
+            yield Row(_station_labels(view.state.venue, station_state.station), 1.0)
 
 
 def _kinds(view: VenueView) -> Iterator[Row]:
     # Before the first complete poll, and when stale, there is nothing to count: absence, not zero.
     if view.state.stations is not None and not view.stale:
-        for count in count_kinds(view.stations):
-            yield Row((view.state.venue.brand, count.kind.value, *_names(view.state.venue)), count)
+        for kind in Kind:
+            stations = [one.station for one in view.stations.values() if one.station.kind is kind]
+            if stations or kind is not Kind.UNKNOWN:
+                yield Row((view.state.venue.brand, kind.value, *_names(view.state.venue)), stations)
 
 
 def _transitions(view: VenueView) -> Iterator[Row]:
@@ -88,8 +86,7 @@ def _inactive(view: VenueView) -> Iterator[Row]:
     for station_id in view.state.records:
         station_state, seconds = stations.get(station_id), inactive_open_seconds(view.state, station_id)
         if station_state is not None and seconds is not None:
-            station = station_state.station
-            yield Row((venue.brand, station.kind.value, station.name, station.id, venue.name, venue.id), seconds)
+            yield Row(_station_labels(venue, station_state.station), seconds)
 
 
 def _incidents(incident: Incident) -> Iterator[Row]:
@@ -111,11 +108,16 @@ def _brands(view: BrandView) -> Iterator[Row]:
     yield Row((view.state.brand,), view)
 
 
+def _station_labels(venue: Venue, station: Station) -> tuple[str, ...]:
+    return (venue.brand, station.kind.value, station.name, station.id, venue.name, venue.id)
+
+
 def _names(venue: Venue) -> tuple[str, str]:
     return (venue.name, venue.id)
 
 
 STATION = Scope(("brand", "kind", "station", "station_id", "venue", "venue_id"), _stations)
+IGNORED = Scope(STATION.label_names, _ignored)
 KIND = Scope(("brand", "kind", "venue", "venue_id"), _kinds)
 TRANSITION = Scope(("brand", "kind", "to", "venue", "venue_id"), _transitions)
 VENUE = Scope(("brand", "venue", "venue_id"), _venues)
@@ -133,61 +135,61 @@ VENUE_FAMILIES: tuple[Family[VenueView], ...] = (
         "clopos_station_active",
         f"Whether the station is active in Clopos: 1 active, 0 inactive (no new orders go there), NaN unclear. {_AGE}",
         STATION,
-        lambda row: _flag(row.station_state.station.active),
+        lambda one: _flag(one.station.active),
     ),
     Family(
         "clopos_station_printable",
         f"Whether the station prints tickets: 1 prints, 0 screen only, NaN unclear. {_AGE}",
         STATION,
-        lambda row: _flag(row.station_state.station.printable),
+        lambda one: _flag(one.station.printable),
     ),
     Family(
         "clopos_station_created_timestamp_seconds",
         f"When the station was created, as Clopos says. {_AGE}",
         STATION,
-        lambda row: row.station_state.station.created_at,
+        lambda one: one.station.created_at,
     ),
     Family(
         "clopos_station_updated_timestamp_seconds",
         f"When the station was last edited, as Clopos says. {_AGE}",
         STATION,
-        lambda row: row.station_state.station.updated_at,
+        lambda one: one.station.updated_at,
     ),
     Family(
         "clopos_station_last_transition_timestamp_seconds",
         f"When the exporter last saw the station's status change; absent until it has seen one. {_AGE}",
         STATION,
-        lambda row: row.station_state.last_transition,
+        lambda one: one.last_transition,
     ),
     Family(
         "clopos_station_inactive_since_timestamp_seconds",
         f"Since when the station is inactive, as far as is known; absent while it is not. {_AGE}",
         STATION,
-        lambda row: switched_at(row.station_state) if row.station_state.status is False else None,
+        lambda one: switched_at(one) if one.status is False else None,
     ),
     Family(
         "clopos_station_ignored",
         "1 for a station that the configuration leaves out of the alerts; absent otherwise.",
-        STATION,
-        lambda row: 1.0 if row.ignored else None,
+        IGNORED,
+        float,
     ),
     Family(
         "clopos_stations",
         f"Stations of the venue, by kind. {_AGE}",
         KIND,
-        lambda count: count.total,
+        len,
     ),
     Family(
         "clopos_stations_active",
         f"Stations of the venue that are active in Clopos, by kind. {_AGE}",
         KIND,
-        lambda count: count.active,
+        lambda stations: sum(one.active is True for one in stations),
     ),
     Family(
         "clopos_stations_printable",
         f"Stations of the venue that print tickets, by kind. {_AGE}",
         KIND,
-        lambda count: count.printable,
+        lambda stations: sum(one.printable is True for one in stations),
     ),
     Family(
         "clopos_station_transitions_total",

@@ -93,6 +93,12 @@ def test_kitchen_and_other_are_counted_where_there_are_none_and_unknown_only_whe
     assert rendered("clopos_stations", odd).endswith(f"{of_kind('unknown')} 1.0")
 
 
+def test_a_flag_that_is_unclear_counts_as_neither() -> None:
+    seen = view(station(active=None, printable=None))
+    for name in ("clopos_stations_active", "clopos_stations_printable"):
+        assert rendered(name, seen) == f"{of_kind('kitchen')} 0.0\n{of_kind('other')} 0.0"
+
+
 @pytest.mark.parametrize("name", [family.name for family in VENUE_FAMILIES if "station" in family.name])
 def test_stations_and_counts_are_absent_before_the_first_complete_poll_and_when_stale(name: str) -> None:
     if name != "clopos_station_transitions_total":
