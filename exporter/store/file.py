@@ -143,12 +143,13 @@ class StateFile:
                 connection.execute("PRAGMA synchronous = NORMAL")
                 connection.execute("BEGIN IMMEDIATE")
                 file_schema.migrate(connection)
-                self.unread = rows.read_brands_of_venues(connection)
+                self.unread = {brand for (brand,) in connection.execute("SELECT DISTINCT brand FROM venues")}
                 self.brands = {state.brand: state for state in rows.read_brands(connection)}
-                self.cursors = rows.read_cursors(connection)
-                self.deliveries = {delivery.id: delivery for delivery in rows.read_deliveries(connection)}
+                self.cursors = dict(connection.execute("SELECT consumer, id FROM cursors"))
+                deliveries = rows.deliveries(connection.execute("SELECT * FROM deliveries"))
+                self.deliveries = {delivery.id: delivery for delivery in deliveries}
                 self.last_delivery = max(self.deliveries, default=0)
-                self.last_id = rows.last_id(connection)
+                (self.last_id,) = connection.execute("SELECT coalesce(max(id), 0) FROM journal").fetchone()
             yield opened
 
 

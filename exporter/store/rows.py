@@ -6,6 +6,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, replace
+from operator import attrgetter
 from typing import Any, Protocol, TypeVar
 
 from pydantic import TypeAdapter
@@ -67,6 +68,11 @@ _UPSERT_STATION = upsert(
     "stations",
     "brand venue_id station_id",
     "name kind active printable created_at updated_at status printing since last_transition missing unedited",
+)
+_STATION_VALUES = attrgetter(
+    *["station.id", "station.name", "station.kind.value", "station.active", "station.printable"],
+    *["station.created_at", "station.updated_at", "status", "printing"],
+    *["since", "last_transition", "missing", "is_unedited"],
 )
 _UPSERT_TRANSITION = upsert("transitions", "brand venue_id kind active", "total")
 _UPSERT_BRAND = upsert(
@@ -146,7 +152,7 @@ def _write_venue(connection: SqlConnection, old: VenueState | None, new: VenueSt
         connection.executemany(
             _UPSERT_STATION,
             [
-                _station_row(key, station_state)
+                (*key, *_STATION_VALUES(station_state))
                 for id_, station_state in after.items()
                 if before.get(id_) is not station_state
             ],
@@ -221,11 +227,6 @@ def write_cursors(connection: SqlConnection, keys: str, cursors: Mapping[Row, in
     connection.executemany(upsert("cursors", keys, "id"), [(*key, id_) for key, id_ in cursors.items()])
 
 
-def read_cursors(connection: SqlConnection) -> dict[str, int]:
-    """Read how far the consumers of the journal have come."""
-    return dict(connection.execute("SELECT consumer, id FROM cursors"))
-
-
 def _delivery_row(delivery: Delivery) -> Row:
     """Return a delivery as a row, without the columns of its key."""
     return (delivery.channel, encode(delivery.change), delivery.created_at, delivery.state.value, delivery.accepted_at)
@@ -248,17 +249,6 @@ def write_deliveries(connection: SqlConnection, keys: str, deliveries: Mapping[R
             connection.execute(f"DELETE FROM deliveries WHERE {condition}", key)  # noqa: S608 - our own names
         else:
             connection.execute(statement, (*key, *_delivery_row(delivery)))
-
-
-def read_deliveries(connection: SqlConnection) -> list[Delivery]:
-    """Read the deliveries that are not done."""
-    return deliveries(connection.execute("SELECT * FROM deliveries"))
-
-
-def last_id(connection: SqlConnection) -> int:
-    """Return the id of the newest entry, 0 where there is none."""
-    (id_,) = connection.execute("SELECT coalesce(max(id), 0) FROM journal").fetchone()
-    return int(id_)
 
 
 def read_venues(connection: SqlConnection, now: Instant, brand: str) -> Iterator[VenueState]:
@@ -289,11 +279,6 @@ def read_venues(connection: SqlConnection, now: Instant, brand: str) -> Iterator
             known = stations.get(id_, {})
             state = replace(state, stations=known, last_success=last_success, fresh_at=now.monotonic - age)
         yield state
-
-
-def read_brands_of_venues(connection: SqlConnection) -> set[str]:
-    """Read which brands have states of venues."""
-    return {brand for (brand,) in connection.execute("SELECT DISTINCT brand FROM venues")}
 
 
 def read_brands(connection: SqlConnection, brand: str | None = None) -> Iterator[BrandState]:
@@ -347,26 +332,6 @@ def entries(rows: Iterable[Row]) -> list[Entry]:
         )
         for id_, event, at, brand, venue_id, venue, station_id, station, kind, updated_at, details in rows
     ]  # fmt: skip
-
-
-def _station_row(key: VenueKey, station_state: StationState) -> Row:
-    station = station_state.station
-    return (
-        *key,
-        station.id,
-        station.name,
-        station.kind.value,
-        station.active,
-        station.printable,
-        station.created_at,
-        station.updated_at,
-        station_state.status,
-        station_state.printing,
-        station_state.since,
-        station_state.last_transition,
-        station_state.missing,
-        station_state.is_unedited,
-    )
 
 
 def _station_state(row: list[Any]) -> StationState:

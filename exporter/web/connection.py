@@ -18,6 +18,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from exporter.web.responses import raw_error
+from exporter.web.tls import is_allowed
 from exporter.web.webconfig_file import WebConfigFile
 
 
@@ -150,12 +151,11 @@ class ClientConnection(HttpToolsProtocol):
         """Let a client in, unless its certificate bears none of the allowed names."""
         super().connection_made(transport)
         self.is_established = True
-        web_config = self._context.web_config
-        if web_config is not None and (
-            self.trust != web_config.current.trust
-            or not web_config.accepts_certificate(transport.get_extra_info("peercert"))
-        ):
-            transport.abort()
+        if self._context.web_config is not None:
+            current = self._context.web_config.current
+            names = current.config.tls_server_config.client_allowed_sans
+            if self.trust != current.trust or not is_allowed(transport.get_extra_info("peercert"), names):
+                transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the client, and stop what is prepared for it."""

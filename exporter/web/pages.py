@@ -15,9 +15,9 @@ from starlette.routing import BaseRoute, Route
 
 from exporter.i18n import LANGUAGES
 from exporter.journal import JournalQuery
-from exporter.model import Incident, IncidentKind, Instant, Kind, StationState
+from exporter.model import IncidentKind, Instant, Kind, StationState
 from exporter.texts import N_
-from exporter.views import BrandView, VenueView
+from exporter.views import VenueView
 from exporter.web import timeline, wording
 from exporter.web.assets import STATIC, static_file, templates
 from exporter.web.board import Board, in_order, is_late
@@ -50,6 +50,9 @@ SPANS = {
     "month": (30 * wording.DAY, timedelta(days=5), N_("Month")),
 }
 """What a timeline shows: seconds, time between the marks of its axis, name."""
+
+
+SERVICE_KINDS = frozenset({IncidentKind.TOKEN_EXPIRING, IncidentKind.CLOCK_SKEW})
 
 
 MAX_VENUES_OFFERED = 1000
@@ -85,7 +88,9 @@ class _Pages:
         source, now = self._source, self._source.now()
         texts = wording_for(language_of(request))
         views, brands = source.venues(), sorted(source.brands(), key=lambda brand: brand.state.brand)
-        tiles = self._board(texts.language).tiles(views, now, self._recent.refresh(now.wall))
+        template = self._templates(texts.language).get_template("tile.html")
+        board = self._boards.setdefault(texts.language, Board(template.render))
+        tiles = board.tiles(views, now, self._recent.refresh(now.wall))
         by_key = {view.state.venue.key: view for view in views}
         by_brand: dict[str, list[VenueView]] = {}
         for view in views:
@@ -94,7 +99,10 @@ class _Pages:
             (trouble for tile in tiles for trouble in tile.troubles),
             key=lambda trouble: (-trouble.level, -trouble.since),
         )
-        bulks = [one for brand in brands for one in brand.state.incidents.values() if _is_bulk(one)]
+        of_brands = [one for brand in brands for one in brand.state.incidents.values()]
+        bulks = [one for one in of_brands if one.kind is IncidentKind.MANY_VENUES_INACTIVE]
+        # What is wrong with the process, with tokens and clocks; outages have banners of their own.
+        service = [*source.process_incidents().values(), *(one for one in of_brands if one.kind in SERVICE_KINDS)]
         outages = data_outages(brands, views)
         outage = next((one for one in outages if one.whole and len(one.views) == len(views)), None)
         search = Search(request.query_params)
@@ -106,7 +114,6 @@ class _Pages:
         stations_off = {(view.state.venue.key, one.station.id) for view, one in _members(urgent)}
         stations_off |= {((one.brand, venue_id), id_) for one in bulks for venue_id, id_ in one.members}
         totals = Totals(tiles, views, now)
-        service = _service_incidents(source.process_incidents().values(), brands)
         moods = (
             ("nodata", outage),
             ("urgent", urgent or bulks),
@@ -217,11 +224,6 @@ class _Pages:
             first=cursor is None,
         )
 
-    def _board(self, language: str) -> Board:
-        if language not in self._boards:
-            self._boards[language] = Board(self._templates(language).get_template("tile.html").render)
-        return self._boards[language]
-
     def _templates(self, language: str) -> Environment:
         return templates(self._telemetry_path, language)
 
@@ -239,16 +241,6 @@ class _Pages:
 def _members(troubles: Iterable[Trouble]) -> Iterator[tuple[VenueView, StationState]]:
     """Yield the stations of troubles, each with its venue."""
     return ((trouble.view, one) for trouble in troubles for one in trouble.stations)
-
-
-def _is_bulk(incident: Incident) -> bool:
-    return incident.kind is IncidentKind.MANY_VENUES_INACTIVE
-
-
-def _service_incidents(incidents: Iterable[Incident], brands: Iterable[BrandView]) -> list[Incident]:
-    """Return what is wrong with the process and with tokens and clocks; outages have banners of their own."""
-    kinds = (IncidentKind.TOKEN_EXPIRING, IncidentKind.CLOCK_SKEW)
-    return [*incidents] + [one for brand in brands for one in brand.state.incidents.values() if one.kind in kinds]
 
 
 async def _choose_language(request: Request) -> Response:

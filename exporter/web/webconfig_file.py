@@ -5,9 +5,9 @@ from __future__ import annotations
 import difflib
 import ssl
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import structlog
 from pydantic import BaseModel, ValidationError
@@ -100,10 +100,6 @@ class WebConfigFile:
             self._next_look = now + CHECK_INTERVAL
             self._look()
         return self._loaded
-
-    def accepts_certificate(self, certificate: Mapping[str, Any] | None) -> bool:
-        """Return whether a client with this certificate may stay."""
-        return tls.is_allowed(certificate, self.current.config.tls_server_config.client_allowed_sans)
 
     def _look(self) -> None:
         now = stamps(self._loaded.stamps)
