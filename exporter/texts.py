@@ -31,7 +31,7 @@ TEXTS = {
         N_("{station} was inactive from {since} to {until}, {venue}"),
         N_(
             "Orders for it do not reach the kitchen. Switch it on in the Clopos back office, under stations. "
-            "If it is meant to be off, tell IT."
+            "If it is meant to be inactive, tell IT."
         ),
     ),
     IncidentKind.STATION_INACTIVE: Texts(
@@ -40,7 +40,7 @@ TEXTS = {
         N_("{station} was inactive from {since} to {until}, {venue}"),
         N_(
             "Orders for it are not sent. Switch it on in the Clopos back office, under stations. "
-            "If it is meant to be off, tell IT."
+            "If it is meant to be inactive, tell IT."
         ),
     ),
     IncidentKind.VENUE_NO_ACTIVE_STATION: Texts(
@@ -68,9 +68,9 @@ TEXTS = {
         N_("Switch it on in the Clopos back office, under stations, before the doors open."),
     ),
     IncidentKind.PRINTING_DISABLED: Texts(
-        N_("Printing has been off at {station} since {since}, {venue}"),
-        N_("Printing is on again at {station}, {venue}"),
-        N_("Printing was off at {station} from {since} to {until}, {venue}"),
+        N_("Printing has been switched off at {station} since {since}, {venue}"),
+        N_("Printing is switched on again at {station}, {venue}"),
+        N_("Printing was switched off at {station} from {since} to {until}, {venue}"),
         N_(
             "Its orders may show on a screen only. If nobody meant that, "
             "switch printing on again in the Clopos back office."

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
+
+import pytest
+from babel.messages.pofile import read_po
+
+from monitoring.rules import ALERTS
+from monitoring.rules.texts import short
 
 ROOT = Path(__file__).parent.parent
 
@@ -62,6 +71,57 @@ def test_texts_and_names_use_the_words_of_the_field() -> None:
         for match in BANNED.finditer(line.lower())
     ]
     assert not found, f"say instead: {INSTEAD}"
+
+
+STATE = re.compile(r"\b(?:disabled|deactivated)\b|(?<!--)\boffline\b|(?<!switched )(?<!on and )\boff\b", re.IGNORECASE)
+"""Other words than "inactive" for the state of a station; to switch it off is what somebody does."""
+
+STATES = {"az": r"sönülü|deaktiv|qeyri-aktiv", "ru": r"выключена|неактивн|деактив", "uz": r"oʻchiq|nofaol|faolsiz"}
+"""The same in the translations, which say söndürülüb, отключена and oʻchirilgan."""
+
+
+def catalogue(language: str) -> list[str]:
+    path = ROOT / f"exporter/locale/{language}/LC_MESSAGES/clopos-exporter.po"
+    with path.open("rb") as file:
+        return [text for message in read_po(file, locale=language) if message.id for text in _forms(message.string)]
+
+
+def _forms(text: str | Iterable[str] | None) -> Iterable[str]:
+    return [text] if isinstance(text, str) else text or ()
+
+
+def of_dashboards() -> Iterator[str]:
+    """Return what people read on the dashboards."""
+
+    def texts(node: Any) -> Iterator[str]:
+        if isinstance(node, dict):
+            read = (node.get(key) for key in ("title", "description", "text", "noValue"))
+            yield from (text for text in read if isinstance(text, str))
+        for child in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+            yield from texts(child)
+
+    for path in ROOT.glob("helm/clopos-exporter/files/dashboards/*.json"):
+        yield from texts(json.loads(path.read_text(encoding="utf-8")))
+
+
+def for_people() -> list[str]:
+    """Return the English texts of page, messages, dashboards, alerts and runbooks."""
+    with (ROOT / "exporter/locale/az/LC_MESSAGES/clopos-exporter.po").open("rb") as file:
+        said = [text for message in read_po(file) if message.id for text in _forms(message.id)]
+    alerts = [text for alert in ALERTS for text in (alert.summary, alert.description, alert.meaning)]
+    runbooks = [short(alert.name, "en") for alert in ALERTS]
+    return [*said, *of_dashboards(), *alerts, *runbooks]
+
+
+def test_people_read_one_word_for_a_station_that_is_inactive() -> None:
+    texts = for_people()
+    assert sum("inactive" in text.lower() for text in texts) > 40
+    assert not [text for text in texts if STATE.search(text)]
+
+
+@pytest.mark.parametrize("language", STATES)
+def test_people_read_one_word_for_it_in_every_language(language: str) -> None:
+    assert not [text for text in catalogue(language) if re.search(STATES[language], text, re.IGNORECASE)]
 
 
 def test_the_words_are_found_and_nothing_else() -> None:

@@ -20,7 +20,7 @@ from exporter.views import ChannelState
 README = Path(__file__).parent.parent / "README.md"
 
 WHEN = {
-    Event.STATION_DEACTIVATED: "a station was switched inactive: no new orders go there; with `previous_for_seconds`, "
+    Event.STATION_DEACTIVATED: "a station became inactive: no new orders go there; with `previous_for_seconds`, "
     "or `previous_for_at_least_seconds` where the status before was there when the exporter first looked",
     Event.STATION_ACTIVATED: "it is active again; likewise",
     Event.STATION_FOUND_INACTIVE: "a station is inactive the first time it is seen",
@@ -30,7 +30,7 @@ WHEN = {
     Event.STATION_KIND_CHANGED: "kitchen or other; with `previous`",
     Event.STATION_PRINTING_DISABLED: "it no longer prints tickets; with `previous`",
     Event.STATION_PRINTING_ENABLED: "it prints tickets again; with `previous`",
-    Event.STATION_TOUCHED: "only `updated_at` moved: perhaps it was off and on between two polls",
+    Event.STATION_TOUCHED: "only `updated_at` moved: perhaps it was switched off and on between two polls",
     Event.VENUE_LOST: "a venue cannot be polled, once per outage; with `reason`, `message`, and where it is known "
     "`down_for_seconds`, the time since the last complete poll",
     Event.VENUE_RECOVERED: "it can be polled again",

@@ -29,9 +29,11 @@ class TimeZones:
 
     def __call__(self, incident: Incident) -> tzinfo | None:
         """Return the time zone, None where none is configured."""
-        venue_id = incident.venue.id if incident.venue else ""
-        of = [brand for brand in self.brands if incident.brand in ("", brand.brand)]
-        names = {brand.venue(venue_id).time_zone for brand in of}
+        return self.of(incident.brand, incident.venue.id if incident.venue else "")
+
+    def of(self, brand: str = "", venue_id: str = "") -> ZoneInfo | None:
+        """Return the time zone of a venue or brand, or of all brands, None where there is none or several."""
+        names = {one.venue(venue_id).time_zone for one in self.brands if brand in ("", one.brand)}
         name = names.pop() if len(names) == 1 else None
         return ZoneInfo(name) if name else None
 

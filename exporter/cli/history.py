@@ -14,27 +14,29 @@ from typing import Any
 import click
 from tabulate import tabulate
 
+from exporter.app.notifications import TimeZones
 from exporter.cli import options
-from exporter.clock import format_duration, iso
+from exporter.cli.localtime import LocalTimes
+from exporter.clock import format_duration, in_utc
+from exporter.config import Brand, Settings
 from exporter.config.settings import State
 from exporter.config.values import seconds
-from exporter.errors import ExporterError, StoreError
+from exporter.errors import ConfigError, ExporterError, StoreError
 from exporter.journal import Entry, JournalQuery
 from exporter.masking import escape_controls
 from exporter.model import Event
 
 
-def _moment(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> float | None:
-    """Parse how long ago, or when."""
+def _moment(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> datetime | None:
+    """Parse how long ago, or when, in what time zone is known later."""
     if value is None:
         return None
     try:
-        moment = datetime.fromisoformat(value)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        return datetime.fromisoformat(value)
     except ValueError:
         pass
     try:
-        return time.time() - float(str(seconds(value)))
+        return in_utc(time.time() - float(str(seconds(value))))
     except ValueError as error:
         raise click.BadParameter("use a duration such as 12h or 7d, or a time such as 2026-11-20T19:30") from error
 
@@ -59,7 +61,12 @@ def _moment(_ctx: click.Context, _parameter: click.Parameter, value: str | None)
     metavar="NAME",
     help="Only events of this name, such as station.deactivated; can be repeated.",
 )
-@click.option("--since", callback=_moment, metavar="WHEN", help="Only from then on: 12h, 7d or 2026-11-20T19:30 (UTC).")
+@click.option(
+    "--since",
+    callback=_moment,
+    metavar="WHEN",
+    help="Only from then on: 12h, 7d, or 2026-11-20T19:30 in the time zone of the brand.",
+)
 @click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="Print only the newest ones.")
 @click.option(
     "--output",
@@ -76,12 +83,17 @@ def command(
     venue: str | None,
     station: str | None,
     events: Sequence[str],
-    since: float | None,
+    since: datetime | None,
     limit: int,
     output: str,
 ) -> None:
-    """Print what changed, newest last, from the journal in the state file or database; the daemon may run meanwhile."""
-    state = State() if state_path else options.settings(config_file).state
+    """Print what changed, newest last, from the journal in the state file or database; the daemon may run meanwhile.
+
+    Times are in the time zone of the venue or brand, which the table names; in JSON, they are in UTC.
+    """
+    settings = _settings(config_file, is_needed=state_path is None or config_file is not None)
+    brands = settings.brands if settings else ()
+    state = settings.state if settings and not state_path else State()
     path = state_path or state.path
     url = state.url.get_secret_value() if state.url else None
     if path is None and not url:
@@ -93,7 +105,7 @@ def command(
         venue_id=venue,
         station_id=station,
         events=frozenset(map(Event, events)),
-        since=since,
+        since=None if since is None else _in_zone_of(since, brands, brand, venue),
         limit=limit,
     )
     try:
@@ -108,8 +120,28 @@ def command(
     elif not entries:
         click.echo("no event matches", err=True)
     else:
-        headers = ("TIME", "EVENT", "BRAND", "VENUE", "STATION", "DETAILS")
-        click.echo(tabulate(map(_row, entries), headers, "plain", disable_numparse=True))
+        times = LocalTimes(brands, map(_place, entries))
+        headers = (times.heading("TIME"), "EVENT", "BRAND", "VENUE", "STATION", "DETAILS")
+        click.echo(tabulate([_row(entry, times) for entry in entries], headers, "plain", disable_numparse=True))
+
+
+def _settings(config_file: Path | None, *, is_needed: bool) -> Settings | None:
+    """Read the configuration; only for its time zones where that is not needed for the state."""
+    try:
+        return options.settings(config_file)
+    except ConfigError:
+        if is_needed:
+            raise
+        return None
+
+
+def _in_zone_of(moment: datetime, brands: Sequence[Brand], brand: str | None, venue: str | None) -> float:
+    zone = moment.tzinfo or TimeZones(tuple(brands)).of(brand or "", venue or "") or UTC
+    return moment.replace(tzinfo=zone).timestamp()
+
+
+def _place(entry: Entry) -> tuple[str, str]:
+    return entry.brand, entry.venue_id or ""
 
 
 def _read(path: Path | None, url: str | None, query: JournalQuery) -> list[Entry]:
@@ -122,9 +154,9 @@ def _read(path: Path | None, url: str | None, query: JournalQuery) -> list[Entry
     return postgresql.read_journal(url or "", query)
 
 
-def _row(entry: Entry) -> tuple[str, ...]:
+def _row(entry: Entry, times: LocalTimes) -> tuple[str, ...]:
     cells = (
-        iso(entry.observed_at)[:19].replace("T", " ") + "Z",
+        times.write(entry.observed_at, _place(entry)),
         entry.event.value,
         entry.brand,
         " ".join(filter(None, (entry.venue_id, entry.venue))),

@@ -13,6 +13,7 @@ import click
 from tabulate import tabulate
 
 from exporter.cli import fetch, options
+from exporter.cli.localtime import LocalTimes
 from exporter.clock import iso
 from exporter.clopos.client import Client, Listing
 from exporter.errors import CloposError
@@ -67,7 +68,7 @@ def command(
         failed = [{"place": place, "reason": e.reason.value, "message": e.message} for place, e in failures]
         click.echo(json.dumps({"stations": [_record(*row) for row in found], "failures": failed}, ensure_ascii=False))
     else:
-        click.echo(_table(found))
+        click.echo(_table(found, LocalTimes(chosen, {venue.key for venue, _ in found})))
         for place, failure in failures:
             click.echo(f"{escape_controls(place)}  failed: {fetch.explain(failure)}", err=True)
     if failures:
@@ -112,16 +113,16 @@ def _record(venue: Venue, station: Station) -> dict[str, Any]:
     }
 
 
-def _table(found: Sequence[Found]) -> str:
-    headers = ("BRAND", "VENUE", "STATION", "KIND", "STATUS", "PRINTS", "UPDATED")
-    return tabulate([_row(venue, station) for venue, station in found], headers, "plain", disable_numparse=True)
+def _table(found: Sequence[Found], times: LocalTimes) -> str:
+    headers = ("BRAND", "VENUE", "STATION", "KIND", "STATUS", "PRINTS", times.heading("UPDATED"))
+    return tabulate([_row(venue, station, times) for venue, station in found], headers, "plain", disable_numparse=True)
 
 
-def _row(venue: Venue, station: Station) -> Iterator[str]:
+def _row(venue: Venue, station: Station, times: LocalTimes) -> Iterator[str]:
     yield escape_controls(venue.brand)
     yield escape_controls(f"{venue.id} {venue.name}")
     yield escape_controls(f"{station.id} {station.name}")
     yield station.kind.value
     yield _STATUS[station.active]
     yield _FLAG[station.printable]
-    yield "" if station.updated_at is None else iso(station.updated_at)[:19].replace("T", " ") + "Z"
+    yield "" if station.updated_at is None else times.write(station.updated_at, venue.key)

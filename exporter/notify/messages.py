@@ -222,7 +222,8 @@ class Renderer:
         advice += [gettext(self._texts(one).advice) for one in going_on if len(notices) == 1 or not _is_inactive(one)]
         if len(notices) > 1 and any(map(_is_inactive, going_on)):
             of_stations = gettext(
-                "Switch stations on in the Clopos back office, under stations. If some are meant to be off, tell IT."
+                "Switch stations on in the Clopos back office, under stations. "
+                "If some are meant to be inactive, tell IT."
             )
             advice.insert(0, of_stations)
         return "\n".join(dict.fromkeys(advice))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, timedelta
 from itertools import groupby
 from typing import Any
 
@@ -231,7 +231,10 @@ class _Pages:
         language = language_of(request)
         page = self._templates(language).get_template(template)
         here = request.url.path.rpartition("/")[2] + (f"?{request.url.query}" if request.url.query else "")
-        html = page.render(now=now.wall, here=here, **{"zone": None, **context})
+        zone, zones = context.get("zone"), context.get("zones", {})
+        # What its own times are in; the reader's time zone where none is configured.
+        page_zone = str(zone or (UTC if any(zones.values()) else ""))
+        html = page.render(now=now.wall, here=here, **{"zone": None, "page_zone": page_zone, **context})
         response = compressed(request, html.encode(errors="replace"), "text/html", status=status)
         response.headers["Vary"] = "Accept-Encoding, Accept-Language, Cookie"
         response.headers["Content-Language"] = language

@@ -23,14 +23,14 @@ KINDS = {Kind.KITCHEN: N_("kitchen"), Kind.OTHER: N_("other"), Kind.UNKNOWN: N_(
 
 INCIDENTS = {
     IncidentKind.PRINTING_DISABLED: N_("Prints no tickets since {since}."),
-    IncidentKind.STATION_FLAPPING: N_("Repeatedly disabled and activated in Clopos."),
+    IncidentKind.STATION_FLAPPING: N_("Repeatedly switched off and on in Clopos."),
     IncidentKind.STATION_REMOVED: N_("Gone from Clopos since {since}."),
     IncidentKind.STATION_UNCLEAR: N_("Clopos gives a status that is neither active nor inactive."),
 }
 """What is said of an incident of a station that is not about being inactive."""
 
 TOPICS = {
-    "status": N_("Disabled and activated"),
+    "status": N_("Inactive and active"),
     "printing": N_("Printing"),
     "settings": N_("Added, removed, edited"),
     "data": N_("Data and login"),
@@ -49,8 +49,8 @@ class EventText(NamedTuple):
 EVENTS = {
     Event.STATION_ACTIVATED: EventText("status", N_("active again"), "good"),
     Event.STATION_ADDED: EventText("settings", N_("added in Clopos")),
-    Event.STATION_DEACTIVATED: EventText("status", N_("disabled in Clopos"), "bad"),
-    Event.STATION_FOUND_INACTIVE: EventText("status", N_("found disabled in Clopos"), "bad"),
+    Event.STATION_DEACTIVATED: EventText("status", N_("inactive in Clopos"), "bad"),
+    Event.STATION_FOUND_INACTIVE: EventText("status", N_("found inactive in Clopos"), "bad"),
     Event.STATION_KIND_CHANGED: EventText("settings", N_("is now {now}, was {previous}")),
     Event.STATION_PRINTING_DISABLED: EventText("printing", N_("no longer prints tickets"), "warn"),
     Event.STATION_PRINTING_ENABLED: EventText("printing", N_("prints tickets again"), "good"),
@@ -79,7 +79,7 @@ SHOWN_EVENTS = frozenset(EVENTS)
 """Incidents repeat what other events say: they are shown as what is wrong now."""
 
 _LASTED: dict[Event | None, tuple[str, str]] = {
-    Event.STATION_ACTIVATED: (N_("was off for {duration}"), N_("was off for at least {duration}")),
+    Event.STATION_ACTIVATED: (N_("was inactive for {duration}"), N_("was inactive for at least {duration}")),
     Event.STATION_DEACTIVATED: (N_("had been active for {duration}"), N_("had been active for at least {duration}")),
     None: (N_("after {duration}"), N_("after at least {duration}")),
 }

@@ -118,14 +118,16 @@ def build() -> Dashboard:
         )
         .with_row(kit.row(7, "Over time"))
         .with_panel(
-            kit.graph_panel(
-                8,
-                "Minutes lost an hour",
-                "Minutes of opening hours that stations lost within the hour before, by kind.",
-                query(f"sum by (kind) ({lost(ALL, '1h')})", "{{kind}}"),
-                unit=kit.MINUTES,
-                stacked=True,
-                absent="No station is known to have been inactive in opening hours.",
+            kit.by_kind(
+                kit.graph_panel(
+                    8,
+                    "Minutes lost an hour",
+                    "Minutes of opening hours that stations lost within the hour before, by kind.",
+                    query(f"sum by (kind) ({lost(ALL, '1h')})", "{{kind}}"),
+                    unit=kit.MINUTES,
+                    stacked=True,
+                    absent="No station is known to have been inactive in opening hours.",
+                )
             )
             .decimals(0)
             .interval("1h")

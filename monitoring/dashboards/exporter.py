@@ -25,7 +25,7 @@ def build() -> Dashboard:
         .with_panel(
             kit.stat_panel(
                 1,
-                "Venues readable",
+                "Venues read",
                 "The share of the venues whose last poll was complete.",
                 query(f"avg(venue:clopos_venue_up:max{BRAND})", now=True),
                 unit=units.PercentUnit,
@@ -57,7 +57,7 @@ def build() -> Dashboard:
                 "Whether every exporter can write its state.",
                 query("min(clopos_exporter_store_up)", now=True),
                 states={1: ("written", kit.GREEN), 0: ("not written", kit.RED)},
-                absent="none",
+                absent="in memory",
             )
         )
         .with_panel(
@@ -171,7 +171,7 @@ def build() -> Dashboard:
                     f"60 * sum by (brand, reason) (rate(clopos_exporter_poll_failures_total{BRAND}[$__rate_interval]))",
                     "{{brand}} {{reason}}",
                 ),
-                unit=units.OpsPerMinute,
+                unit=kit.PER_MINUTE,
                 stacked=True,
             )
         )
@@ -196,7 +196,7 @@ def build() -> Dashboard:
                     f"60 * sum by (endpoint, code) (rate(clopos_exporter_api_requests_total{BRAND}[$__rate_interval]))",
                     "{{endpoint}} {{code}}",
                 ),
-                unit=units.OpsPerMinute,
+                unit=kit.PER_MINUTE,
                 stacked=True,
             )
         )
@@ -230,8 +230,11 @@ def build() -> Dashboard:
                 20,
                 "Life of the token",
                 "How long the token of each brand is still good; it is renewed before its end.",
-                query(f"min by (brand) (clopos_exporter_token_expiry_timestamp_seconds{BRAND}) - time()", "{{brand}}"),
-                unit=units.Seconds,
+                query(
+                    f"(min by (brand) (clopos_exporter_token_expiry_timestamp_seconds{BRAND}) - time()) / 60",
+                    "{{brand}}",
+                ),
+                unit=kit.MINUTES,
             )
         )
         .with_row(kit.row(21, "Its own cost"))

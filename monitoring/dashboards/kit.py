@@ -30,7 +30,7 @@ INCIDENT = "brand, venue, venue_id, station, station_id, kind, severity"
 
 GREEN, ORANGE, RED, BLUE, GREY = "green", "orange", "red", "blue", "#808080"
 
-MINUTES = "suffix: min"
+MINUTES, PER_MINUTE = "suffix: min", "suffix: /min"
 """Grafana's own unit for minutes shows hours, days and weeks above sixty."""
 
 _Mapping = d.ValueMap | d.RangeMap | d.RegexMap | d.SpecialValueMap
@@ -48,7 +48,7 @@ KINDS = {
     "venue_no_active_station": "No station active",
     "many_venues_inactive": "Many venues inactive",
     "station_not_ready": "Not ready for opening",
-    "printing_disabled": "Printing disabled",
+    "printing_disabled": "Prints no tickets",
     "station_flapping": "Switched off and on",
     "station_removed": "Gone from Clopos",
     "station_unclear": "Status unclear",
@@ -207,7 +207,7 @@ def graph_panel(
 ) -> timeseries.Panel:
     """Make a graph over time."""
     panel: timeseries.Panel = _asking(_described(timeseries.Panel(), id_, title, text), targets, absent).unit(unit)
-    panel = panel.span(width).height(8).fill_opacity(10).show_points(c.VisibilityMode.NEVER)
+    panel = panel.span(width).height(8).fill_opacity(10).show_points(c.VisibilityMode.AUTO)
     panel = panel.legend(_legend()).tooltip(_tooltip())
     if least is not None:
         panel = panel.min(least)
@@ -238,6 +238,14 @@ def history_panel(
     panel = panel.span(24).height(8).mappings(_mapping(meaning)).row_height(0.9).show_value(c.VisibilityMode.NEVER)
     panel = panel.legend(_legend()).tooltip(_tooltip())
     return panel.time_from("7d").max_data_points(168).interval("1h")
+
+
+def by_kind(panel: timeseries.Panel) -> timeseries.Panel:
+    """Color what is wrong with stations by their kind: none of it is green."""
+    for kind, color in (("kitchen", RED), ("other", ORANGE), ("unknown", GREY)):
+        fixed = d.DynamicConfigValue(id_val="color", value={"mode": "fixed", "fixedColor": color})
+        panel = panel.override_by_name(kind, [fixed])
+    return panel
 
 
 class Column(NamedTuple):
@@ -338,8 +346,8 @@ def incidents_panel(id_: int, text: str, matchers: str, *columns: Column, height
         "What is wrong now",
         text,
         query(incidents(matchers), rows=True),
-        Column("severity", "Severity", width=78, states=SEVERITIES),
-        Column("kind", "What", width=182, states={kind: (words, None) for kind, words in KINDS.items()}),
+        Column("severity", "Severity", width=85, states=SEVERITIES),
+        Column("kind", "What", width=210, states={kind: (words, None) for kind, words in KINDS.items()}),
         *columns,
         Column("Value", "Since", width=130, unit=units.DateTimeFromNow),
         hidden=["venue_id", "station_id", *([] if BRAND_COLUMN in columns else ["brand"])],

@@ -11,10 +11,11 @@ BRAND = '{brand=~"$brand"}'
 OPEN = "station:clopos_station_active:open"
 KITCHEN = f'{OPEN}{{brand=~"$brand",kind="kitchen"}} == 0'
 UP = f"venue:clopos_venue_up:max{BRAND}"
+READ = f"{UP} == 1"
 
 VENUE_STATES: kit.States = {
     4: ("kitchen inactive", kit.RED),
-    3: ("not readable", kit.GREY),
+    3: ("not read", kit.GREY),
     2: ("other inactive", kit.ORANGE),
     1: ("all active", kit.GREEN),
     0: ("closed", kit.BLUE),
@@ -36,51 +37,51 @@ def build() -> Dashboard:
         .with_variable(kit.brand(many=True))
         .with_panel(
             kit.at(
-                (0, 0, 4, 3),
+                (0, 0, 5, 3),
                 kit.stat_panel(
                     1,
                     "Incidents",
                     "What fires now for the restaurants and is listed below.",
-                    query(kit.count(kit.incidents('brand=~"$brand",topic="stations"'), UP), now=True),
+                    query(kit.count(kit.incidents('brand=~"$brand",topic="stations"'), READ), now=True),
                     thresholds=kit.GOOD_WHEN_ZERO,
                 ),
             )
         )
         .with_panel(
             kit.at(
-                (0, 3, 4, 3),
+                (0, 3, 5, 3),
                 kit.stat_panel(
                     2,
-                    "Kitchen stations inactive",
+                    "Kitchen inactive",
                     "Kitchen stations that are inactive in Clopos during opening hours, for however short.",
-                    query(kit.count(KITCHEN, UP), now=True),
+                    query(kit.count(KITCHEN, READ), now=True),
                     thresholds=kit.GOOD_WHEN_ZERO,
                 ),
             )
         )
         .with_panel(
             kit.at(
-                (0, 6, 4, 3),
+                (0, 6, 5, 3),
                 kit.stat_panel(
                     3,
-                    "Other stations inactive",
+                    "Other inactive",
                     "Bars, counters and the like that are inactive in Clopos during opening hours.",
-                    query(kit.count(f'{OPEN}{{brand=~"$brand",kind!="kitchen"}} == 0', UP), now=True),
+                    query(kit.count(f'{OPEN}{{brand=~"$brand",kind!="kitchen"}} == 0', READ), now=True),
                     thresholds=kit.GOOD_WHEN_ZERO,
                 ),
             )
         )
         .with_panel(
             kit.at(
-                (0, 12, 4, 3),
+                (0, 12, 5, 3),
                 kit.stat_panel(
                     4,
-                    "Not ready for opening",
+                    "Not ready",
                     "Stations that are inactive although their venue opens within half an hour.",
                     query(
                         kit.count(
                             'incident:clopos_incident:seen_timestamp_seconds{brand=~"$brand",kind="station_not_ready"}',
-                            UP,
+                            READ,
                         ),
                         now=True,
                     ),
@@ -90,10 +91,10 @@ def build() -> Dashboard:
         )
         .with_panel(
             kit.at(
-                (0, 9, 4, 3),
+                (0, 9, 5, 3),
                 kit.stat_panel(
                     5,
-                    "Venues not readable",
+                    "Venues not read",
                     "Venues whose last poll failed: what is shown of them is old.",
                     query(kit.count(f"{UP} == 0", UP), now=True),
                     thresholds=kit.GOOD_WHEN_ZERO,
@@ -102,7 +103,7 @@ def build() -> Dashboard:
         )
         .with_panel(
             kit.at(
-                (4, 0, 20, 9),
+                (5, 0, 19, 9),
                 kit.incidents_panel(
                     7,
                     "The incidents that fire now for the restaurants, the urgent ones first: a station counts once "
@@ -117,7 +118,7 @@ def build() -> Dashboard:
         )
         .with_panel(
             kit.at(
-                (0, 15, 4, 3),
+                (0, 15, 5, 3),
                 kit.stat_panel(
                     6,
                     "Venues open",
@@ -128,14 +129,14 @@ def build() -> Dashboard:
         )
         .with_panel(
             kit.at(
-                (4, 9, 10, 9),
+                (5, 9, 10, 9),
                 kit.table_panel(
                     8,
                     "Venues",
                     "Each venue by its worst station, the worst first.",
                     query(kit.named(VENUE_STATE, BRAND, venue_only=True), rows=True),
                     kit.VENUE_COLUMN,
-                    kit.Column("Value", "State", width=125, states=VENUE_STATES),
+                    kit.Column("Value", "State", width=145, states=VENUE_STATES),
                     kit.BRAND_COLUMN,
                     hidden=["venue_id"],
                     sort=["-State", "Venue"],
@@ -146,14 +147,16 @@ def build() -> Dashboard:
         )
         .with_panel(
             kit.at(
-                (14, 9, 10, 9),
-                kit.graph_panel(
-                    9,
-                    "Inactive stations in opening hours",
-                    "How many stations are inactive while their venue is open, by kind.",
-                    query(f"sum by (kind) ({OPEN}{BRAND} == bool 0)", "{{kind}}"),
-                    stacked=True,
-                    absent="No venue is known to have been open in this time.",
+                (15, 9, 9, 9),
+                kit.by_kind(
+                    kit.graph_panel(
+                        9,
+                        "Inactive stations in opening hours",
+                        "How many stations are inactive while their venue is open, by kind.",
+                        query(f"sum by (kind) ({OPEN}{BRAND} == bool 0)", "{{kind}}"),
+                        stacked=True,
+                        absent="No venue is known to have been open in this time.",
+                    )
                 ),
             )
         )

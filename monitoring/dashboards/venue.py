@@ -52,7 +52,7 @@ def build() -> Dashboard:
                     3,
                     "Inactive now",
                     "Stations that are inactive in opening hours, without those that are ignored or retired.",
-                    query(kit.count(f"{OPEN} == 0", UP), now=True),
+                    query(kit.count(f"{OPEN} == 0", f"{UP} == 1"), now=True),
                     thresholds=kit.GOOD_WHEN_ZERO,
                 ),
             )
@@ -91,7 +91,7 @@ def build() -> Dashboard:
                 (0, 15, 4, 3),
                 kit.stat_panel(
                     4,
-                    "Left out of the alerts",
+                    "Ignored",
                     "Stations that the configuration ignores.",
                     query(kit.count(f"group by (station_id) (clopos_station_ignored{STATION} == 1)", UP), now=True),
                 ),
@@ -102,7 +102,7 @@ def build() -> Dashboard:
                 (0, 9, 4, 3),
                 kit.stat_panel(
                     5,
-                    "Readable",
+                    "Read",
                     "Whether the last poll brought every page.",
                     query(UP, now=True),
                     states=kit.YES,

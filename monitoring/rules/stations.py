@@ -71,7 +71,7 @@ ALERTS = (
         IncidentKind.PRINTING_DISABLED,
         "CloposStationPrintingDisabled",
         "Printing was switched off for an active station.",
-        "Printing was disabled for station <station> of <venue>",
+        "Printing was switched off for station <station> of <venue>",
     ),
     incident(
         IncidentKind.STATION_REMOVED,

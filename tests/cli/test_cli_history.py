@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 from time import time
+from zoneinfo import ZoneInfo
 
 import pytest
 from cli_fakes import run
@@ -55,7 +57,7 @@ def test_the_journal_is_printed_with_the_newest_last(path: str) -> None:
     result = run("history", "--state.path", path)
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
-    assert lines[0].split() == ["TIME", "EVENT", "BRAND", "VENUE", "STATION", "DETAILS"]
+    assert lines[0].split() == ["TIME", "(UTC)", "EVENT", "BRAND", "VENUE", "STATION", "DETAILS"]
     assert [line.split()[2] for line in lines[1:]] == ["station.added", "station.deactivated", "venue.lost"]
     assert lines[2].endswith("  previous for 1m")
     assert "7 Gəncə" in lines[1]
@@ -121,6 +123,40 @@ def test_the_path_is_that_of_the_configuration(path: str, tmp_path: Path) -> Non
     result = run("history", "--config.file", str(tmp_path / "clopos.yml"))
     assert result.exit_code == 0
     assert "venue.lost" in result.stdout
+
+
+def written(folder: Path, path: str, *zones: str) -> str:
+    brands = [
+        {"brand": brand, "token": "ready-made-token", "time_zone": zone}
+        for brand, zone in zip(("tandir-group", "other"), zones, strict=True)
+    ]
+    file = folder / "zones.yml"
+    file.write_text(json.dumps({"state": {"path": path}, "brands": brands}))
+    file.chmod(0o600)
+    return str(file)
+
+
+def test_times_are_those_of_the_brands_and_the_table_says_which(path: str, tmp_path: Path) -> None:
+    config = written(tmp_path, path, "Asia/Baku", "Asia/Baku")
+    lines = run("history", "--config.file", config).stdout.splitlines()
+    event = json.loads(run("history", "--config.file", config, "--output", "json").stdout.splitlines()[0])
+    seen = datetime.fromisoformat(event["observed_at"])
+    assert seen.utcoffset() == timedelta(0), "what programs read stays in UTC"
+    assert lines[0].startswith("TIME (Asia/Baku)")
+    assert lines[1].startswith(f"{seen.astimezone(ZoneInfo('Asia/Baku')):%Y-%m-%d %H:%M:%S}  ")
+
+
+def test_where_time_zones_differ_each_time_names_its_own(path: str, tmp_path: Path) -> None:
+    lines = run("history", "--config.file", written(tmp_path, path, "Asia/Baku", "UTC")).stdout.splitlines()
+    assert lines[0].startswith("TIME  ")
+    assert [line.split()[2] for line in lines[1:]] == ["Asia/Baku", "Asia/Baku", "UTC"]
+
+
+def test_a_time_that_is_asked_for_is_one_of_the_table(path: str, tmp_path: Path) -> None:
+    config = written(tmp_path, path, "Asia/Baku", "Asia/Baku")
+    last = run("history", "--config.file", config).stdout.splitlines()[-1]
+    again = run("history", "--config.file", config, "--since", last[:19]).stdout.splitlines()
+    assert [line.split() for line in again[1:]] == [last.split()]
 
 
 def test_without_a_path_it_says_what_to_do(tmp_path: Path) -> None:

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
+from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
-from cli_fakes import run
+from cli_fakes import run, write
 
 from exporter.cli import fetch
 from exporter.simulator import Simulator
@@ -29,10 +32,18 @@ def rows(*arguments: str) -> list[dict[str, Any]]:
 def test_all_stations_are_printed_as_a_table(config: str, simulator: Simulator) -> None:
     simulator.world.set_status(BRAND, "1", "2", 0)
     lines = table("--config.file", config)
-    assert lines[0].split() == ["BRAND", "VENUE", "STATION", "KIND", "STATUS", "PRINTS", "UPDATED"]
+    assert lines[0].split() == ["BRAND", "VENUE", "STATION", "KIND", "STATUS", "PRINTS", "UPDATED", "(UTC)"]
     assert len(lines) == 9
     assert sum("INACTIVE" in line for line in lines) == 1
     assert sum("  active  " in line for line in lines) == 7
+
+
+def test_times_of_the_table_are_those_of_the_venues(simulator: Simulator, tmp_path: Path) -> None:
+    config = write(tmp_path, simulator, time_zone="Asia/Baku")
+    heading, first, *_ = table("--config.file", config, "--brand", BRAND, "--venue", "1")
+    updated = datetime.fromisoformat(simulator.world.station(BRAND, "1", "1")["updated_at"])
+    assert heading.endswith("UPDATED (Asia/Baku)")
+    assert first.endswith(f"{updated.astimezone(ZoneInfo('Asia/Baku')):%Y-%m-%d %H:%M:%S}")
 
 
 def test_json_says_what_is_known_of_each_station(config: str, simulator: Simulator) -> None:

@@ -243,7 +243,7 @@ SCENES: dict[str, Scene] = {
                     "The state has not been writable since",
                     "The log has not been writable since",
                     "Messages to the channel shift have not been delivered since",
-                    "1 kitchen station is off",
+                    "1 kitchen station is inactive",
                 ],
                 ["Nothing is wrong"],
             )
@@ -281,18 +281,18 @@ SCENES: dict[str, Scene] = {
             View(
                 "one-off",
                 [
-                    "1 kitchen station is off",
-                    "Disabled in Clopos since",
+                    "1 kitchen station is inactive",
+                    "Inactive in Clopos since",
                     "Orders for it do not reach the kitchen.",
                     "Clopos does not say who did that; last edited",
                     "Open Clopos",
                 ],
-                ["Nothing is wrong", "Disabled in Clopos for at least", "offline", "purpose"],
+                ["Nothing is wrong", "Inactive in Clopos for at least", "offline", "purpose"],
             ),
-            View("venue-one-off", ["1 kitchen station is off", "Open Clopos", "disabled 1 time"], ["UTC"], VENUE),
+            View("venue-one-off", ["1 kitchen station is inactive", "Open Clopos", "inactive 1 time"], ["UTC"], VENUE),
             View(
                 "changes-filtered",
-                ["disabled in Clopos, had been active for at least"],
+                ["inactive in Clopos, had been active for at least"],
                 (),
                 "/changes?kind=kitchen&event=status",
             ),
@@ -301,7 +301,7 @@ SCENES: dict[str, Scene] = {
     ),
     "found-off": Scene(
         before=lambda stage: stage.off("1", "1"),
-        views=[View("found-off", ["Disabled in Clopos for at least"], ["Disabled in Clopos since"])],
+        views=[View("found-off", ["Inactive in Clopos for at least"], ["Inactive in Clopos since"])],
     ),
     "printing-off": Scene(
         after=stop_printing, views=[View("printing-off", ["Prints no tickets since"], NOW_WRONG[3:])]
@@ -310,17 +310,17 @@ SCENES: dict[str, Scene] = {
         after=lambda stage: stage.world.serve_raw(
             stage.brand, "1", "1", '{"id": 1, "name": "Grill", "status": 7, "type": 1, "printable": 1}'
         ),
-        views=[View("unclear", ["Clopos gives a status that is neither active nor inactive."], ["Disabled in Clopos"])],
+        views=[View("unclear", ["Clopos gives a status that is neither active nor inactive."], ["Inactive in Clopos"])],
     ),
     "flapping": Scene(
         after=flap,
-        views=[View("flapping", ["Repeatedly disabled and activated in Clopos."], ["Nothing is wrong"])],
+        views=[View("flapping", ["Repeatedly switched off and on in Clopos."], ["Nothing is wrong"])],
     ),
     "venue-all-off": Scene(
         after=lambda stage: stage.off("1"),
         views=[
-            View("venue-all-off", ["all 8 stations are off", "No order reaches anybody."], ["Nothing is wrong"]),
-            View("venue-all-off-itself", ["all 8 stations are off"], ["Nothing is wrong"], VENUE),
+            View("venue-all-off", ["all 8 stations are inactive", "No order reaches anybody."], ["Nothing is wrong"]),
+            View("venue-all-off-itself", ["all 8 stations are inactive"], ["Nothing is wrong"], VENUE),
         ],
     ),
     "hundred-off": Scene(
@@ -329,7 +329,11 @@ SCENES: dict[str, Scene] = {
         views=[
             View(
                 "hundred-off",
-                ["100 stations are off, 20 venues", "Stations of many venues are off", "100 stations one by one"],
+                [
+                    "100 stations are inactive, 20 venues",
+                    "Stations of many venues are inactive",
+                    "100 stations one by one",
+                ],
                 ["Nothing is wrong"],
             )
         ],
@@ -348,13 +352,19 @@ SCENES: dict[str, Scene] = {
         brand_settings={"time_zone": "UTC"},
         opens_in=timedelta(hours=5),
         views=[
-            View("closed", ["Off, not alerting now: closed until", "No station needs attention now."], ["Problems now"])
+            View(
+                "closed",
+                ["Inactive, not alerting now: closed until", "No station needs attention now."],
+                ["Problems now"],
+            )
         ],
     ),
     "ignored": Scene(
         before=lambda stage: stage.off("1", "1"),
         brand_settings={"time_zone": "UTC", "ignore_stations": [{"station": "1", "until": "2099-12-31"}]},
-        views=[View("ignored", ["Off, not alerting now: ignored until Dec 31, 2099"], ["purpose", "Problems now"])],
+        views=[
+            View("ignored", ["Inactive, not alerting now: ignored until Dec 31, 2099"], ["purpose", "Problems now"])
+        ],
     ),
     "retired": Scene(
         world=off_for_weeks,
@@ -362,7 +372,7 @@ SCENES: dict[str, Scene] = {
         views=[
             View(
                 "retired",
-                ["Off, not alerting now: retired, off for more than a week of opening hours."],
+                ["Inactive, not alerting now: retired, inactive for more than a week of opening hours."],
                 ["Problems now", "purpose"],
             )
         ],
@@ -394,7 +404,7 @@ SCENES: dict[str, Scene] = {
         views=[
             View(
                 "down-stale",
-                ["Clopos has been answering with errors since", "Was disabled in Clopos when it was last seen"],
+                ["Clopos has been answering with errors since", "Was inactive in Clopos when it was last seen"],
                 NOW_WRONG,
             )
         ],
@@ -436,10 +446,10 @@ SCENES: dict[str, Scene] = {
         world=lambda folder: watched(folder, happened=PAST),
         settings=with_state,
         views=[
-            View("past", ["1 kitchen station is off", "disabled in Clopos, had been active for 19 hr"]),
-            View("venue-week", ["disabled 3 times", "now"], (), f"{VENUE}&span=week"),
-            View("venue-month", ["disabled 3 times"], (), f"{VENUE}&span=month"),
-            View("changes-by-day", ["disabled in Clopos", "active again, was off for 2 hr"], (), "/changes"),
+            View("past", ["1 kitchen station is inactive", "inactive in Clopos, had been active for 19 hr"]),
+            View("venue-week", ["inactive 3 times", "now"], (), f"{VENUE}&span=week"),
+            View("venue-month", ["inactive 3 times"], (), f"{VENUE}&span=month"),
+            View("changes-by-day", ["inactive in Clopos", "active again, was inactive for 2 hr"], (), "/changes"),
         ],
     ),
     "large": Scene(
@@ -468,9 +478,9 @@ SCENES: dict[str, Scene] = {
     "names": Scene(
         world=named(LONG, UNBROKEN, HOSTILE, " "),
         views=[
-            View("names", ["4 kitchen stations are off, 4 venues", "<script>alert(1)</script>"]),
-            View("venue-names", ["1 kitchen station is off"], (), f"/venue?brand={BRAND}&venue_id=2"),
-            View("changes-names", ["found disabled in Clopos"], (), "/changes"),
+            View("names", ["4 kitchen stations are inactive, 4 venues", "<script>alert(1)</script>"]),
+            View("venue-names", ["1 kitchen station is inactive"], (), f"/venue?brand={BRAND}&venue_id=2"),
+            View("changes-names", ["found inactive in Clopos"], (), "/changes"),
         ],
     ),
     "brands": Scene(

@@ -108,5 +108,5 @@ def test_a_station_that_is_switched_off_shows_without_a_reload(stage: tuple[Simu
 def test_the_journal_of_the_process_before_is_on_the_page(stage: tuple[Simulator, Exporter], page: Page) -> None:
     simulator, exporter = stage
     page.goto(f"{exporter.url}/venue?brand={simulator.world.brands[0]}&venue_id=3&span=week")
-    expect(page.locator(".line:not(.axis)").first).to_contain_text("disabled 3 times")
+    expect(page.locator(".line:not(.axis)").first).to_contain_text("inactive 3 times")
     assert page.locator("rect.disabled").count() >= 5

@@ -201,6 +201,47 @@ def test_every_alert_name_fits_into_its_column() -> None:
     assert overrides(panel, "Alert")["custom.width"] >= 8 * widest
 
 
+LETTER, CELL, TITLE = 7.6, 18, 44
+"""Pixels of a letter on average, of what is around the text of a cell, and beside a title."""
+
+
+def test_every_word_for_a_state_fits_into_its_column() -> None:
+    checked = 0
+    for uid in BUILDERS:
+        for panel in panels(uid, "table"):
+            for heading in columns(panel).values():
+                found = overrides(panel, heading)
+                words = [one["text"] for mapping in found.get("mappings", ()) for one in mapping["options"].values()]
+                for text in words if "custom.width" in found else ():
+                    checked += 1
+                    assert len(text) * LETTER + CELL <= found["custom.width"], (panel["title"], text)
+    assert checked > 20
+
+
+@all_dashboards
+def test_no_title_of_a_figure_is_cut_on_a_narrow_desk(uid: str) -> None:
+    for panel in panels(uid, "stat"):
+        assert len(panel["title"]) * LETTER + TITLE <= panel["gridPos"]["w"] * 960 / 24, panel["title"]
+
+
+@pytest.mark.parametrize(("uid", "number"), [("clopos-kitchen", 9), ("clopos-brand", 8)])
+def test_no_kind_of_what_is_wrong_is_drawn_in_green(uid: str, number: int) -> None:
+    [panel] = [panel for panel in panels(uid) if panel["id"] == number]
+    colors = [overrides(panel, kind)["color"]["fixedColor"] for kind in ("kitchen", "other")]
+    assert colors == [kit.RED, kit.ORANGE]
+
+
+def test_a_figure_of_stations_is_not_known_where_no_venue_is_read() -> None:
+    of_stations = [
+        panel["targets"][0]["expr"]
+        for uid in ("clopos-kitchen", "clopos-venue")
+        for panel in panels(uid, "stat")
+        if panel["title"] in ("Incidents", "Kitchen inactive", "Other inactive", "Not ready", "Inactive now")
+    ]
+    assert len(of_stations) == 5
+    assert all(re.search(r"or 0 \* count\(venue:clopos_venue_up:max\{[^}]*\} == 1\)$", expr) for expr in of_stations)
+
+
 @all_dashboards
 def test_shares_are_drawn_from_0_to_100_percent(uid: str) -> None:
     for panel in panels(uid):

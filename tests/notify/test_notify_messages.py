@@ -274,7 +274,7 @@ def test_several_stations_of_a_venue_are_counted_and_listed() -> None:
         "• Station 0 has been inactive since 12:00, Gəncə",
         "• Station 1 has been inactive since 12:00, Gəncə",
         "• Station 2 has been inactive since 12:00, Gəncə",
-        "Switch stations on in the Clopos back office, under stations. If some are meant to be off, tell IT.",
+        "Switch stations on in the Clopos back office, under stations. If some are meant to be inactive, tell IT.",
     ]
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -12,6 +14,7 @@ from pages_fakes import NOW, FakeSource, brand_view, outage, station_state, venu
 from playwright.sync_api import Browser, Page, expect
 
 from exporter.model import Event, Kind, Opening, Reason
+from exporter.views import VenueRules
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pages")]
 
@@ -173,7 +176,7 @@ def test_without_a_script_it_is_read_and_searched_all_the_same(
     serve: Callable[[FakeSource], str], open_page: Callable[..., Page], source: FakeSource
 ) -> None:
     page = open_page(f"{serve(source)}/", java_script_enabled=False)
-    expect(page.get_by_role("heading", level=1)).to_contain_text("kitchen stations are off")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("kitchen stations are inactive")
     expect(page.locator("#live-text")).to_contain_text("22:13 UTC")
     page.get_by_role("searchbox").fill("port")
     page.get_by_role("button", name="Search").click()
@@ -187,6 +190,17 @@ def test_times_are_shown_in_the_readers_own_time_zone(
 ) -> None:
     page = open_page(f"{serve(source)}/changes", timezone_id="Asia/Baku", locale="en-GB")
     assert "15, 2023" in page.locator(".change time").last.inner_text()
+    expect(page.locator("#zone")).to_have_text("Times are in the time zone Asia/Baku.")
+
+
+def test_the_clock_is_in_the_time_zone_of_the_other_times_and_the_page_says_which(
+    serve: Callable[[FakeSource], str], open_page: Callable[..., Page]
+) -> None:
+    source = FakeSource()
+    source.views = [venue_view("7", GRILL, rules=VenueRules(time_zone=ZoneInfo("Asia/Baku")))]
+    page = open_page(serve(source), timezone_id="America/New_York")
+    expect(page.locator("#live-text")).to_contain_text(f"{datetime.now(ZoneInfo('Asia/Baku')):%H:}")
+    expect(page.locator("#zone")).to_have_text("Times are in the time zone Asia/Baku.")
 
 
 def test_the_keyboard_leads_past_the_header(
@@ -240,7 +254,7 @@ def test_a_message_for_a_chat_is_copied(
     expect(page.get_by_role("button", name="Copied")).to_be_visible()
     expect(page.get_by_role("status")).to_have_text("Copied")
     text = page.evaluate("navigator.clipboard.readText()")
-    assert text == "Plov 10 (plov): Grill. Disabled in Clopos for at least 25 min."
+    assert text == "Plov 10 (plov): Grill. Inactive in Clopos for at least 25 min."
     expect(button).to_have_text("Copy for a chat")
 
 

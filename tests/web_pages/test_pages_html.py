@@ -37,8 +37,8 @@ def change_lines(answer: Answer) -> list[str]:
 class TestOverview:
     def test_a_disabled_kitchen_station_comes_first_with_since_when_and_what_it_means(self) -> None:
         text = get(source(venue_view("7", GRILL, BAR, name="Port")), "/").text
-        assert "1 kitchen station is off" in text
-        assert "Grill Port · kitchen Disabled in Clopos for at least 25 min." in text
+        assert "1 kitchen station is inactive" in text
+        assert "Grill Port · kitchen Inactive in Clopos for at least 25 min." in text
         assert "Clopos does not say who did that; last edited 21:48 UTC." in text
 
     def test_all_is_well(self) -> None:
@@ -66,7 +66,7 @@ class TestOverview:
             venue_view("8", BAR, brand="plov", outage=outage()),
         ]
         text = get(source(*views, brands=(brand_view("tandir"), brand_view("plov"))), "/").text
-        headline = "Clopos does not answer for plov: 1 of 2 venues is not read; 1 kitchen station is off"
+        headline = "Clopos does not answer for plov: 1 of 2 venues is not read; 1 kitchen station is inactive"
         title = "Clopos has not answered for plov since 22:10 UTC"
         assert text.index(headline) < text.index(title) < text.index("Grill")
         assert "Login not known" in text
@@ -75,16 +75,16 @@ class TestOverview:
         never = brand_view("plov", venues=None, login_outage=outage(Reason.GATEWAY))
         views = [venue_view("7", GRILL, incidents=[incident(IncidentKind.KITCHEN_STATION_INACTIVE, GRILL)])]
         text = get(source(*views, brands=(brand_view("tandir"), never)), "/").text
-        assert "Clopos answers with errors for plov; 1 kitchen station is off" in text
+        assert "Clopos answers with errors for plov; 1 kitchen station is inactive" in text
         assert "Clopos has been answering with errors for plov since 22:10 UTC" in text
         assert "Brands never read 1 / 2" in text
 
     def test_what_is_expected_is_folded(self) -> None:
         closed = Opening(is_open=False, next_open=NOW + 3600, next_close=None)
         text = get(source(venue_view("7", GRILL, opening=closed)), "/").text
-        assert "Off, not alerting now: 1 station" in text
+        assert "Inactive, not alerting now: 1 station" in text
         assert "closed until 23:13 UTC." in text
-        assert "kitchen station is off" not in text
+        assert "kitchen station is inactive" not in text
 
     def test_the_worst_venue_is_the_first_on_the_board(self) -> None:
         html = get(source(venue_view("1", BAR, name="Aaa"), venue_view("2", GRILL, name="Zzz")), "/").html
@@ -123,7 +123,7 @@ class TestOverview:
         shown = source(venue_view("7", GRILL, name="Port"))
         shown.record(Event.STATION_DEACTIVATED, 1500.0, shown.views[0], GRILL, detected="after_restart")
         text = get(shown, "/").text
-        assert "Grill disabled in Clopos (while the exporter was not running) 21:48 UTC · 25 min ago · Port" in text
+        assert "Grill inactive in Clopos (while the exporter was not running) 21:48 UTC · 25 min ago · Port" in text
 
     def test_nothing_is_called_offline(self) -> None:
         html = get(source(venue_view("7", GRILL, outage=outage())), "/").html.lower()
@@ -169,7 +169,7 @@ class TestHonesty:
     def test_nobody_claims_to_know_why_a_station_is_off(self) -> None:
         rules = VenueRules(ignore=(IgnoreRule("1", NOW + 5 * DAY),))
         text = get(source(venue_view("7", GRILL, ignored=frozenset({"1"}), rules=rules)), "/").text
-        assert "Off, not alerting now: ignored until Nov 19 22:13 UTC." in text
+        assert "Inactive, not alerting now: ignored until Nov 19 22:13 UTC." in text
         assert "purpose" not in text
 
     @pytest.mark.parametrize("stale", [False, True])
@@ -182,8 +182,8 @@ class TestHonesty:
         answer = get(source(*views), "/")
         assert answer.html.count("Clopos has not answered since") == 1
         assert "Known before, not confirmed now" in answer.text
-        assert answer.text.count("Was disabled in Clopos when it was last seen. Last seen 21:58 UTC.") == 3
-        for claim in ("Orders for it", "kitchen station is off", "Stations active", "Problems now", "0 / 0"):
+        assert answer.text.count("Was inactive in Clopos when it was last seen. Last seen 21:58 UTC.") == 3
+        for claim in ("Orders for it", "kitchen station is inactive", "Stations active", "Problems now", "0 / 0"):
             assert claim not in answer.text
 
     def test_where_nothing_is_shown_nothing_is_said_of_it(self) -> None:
@@ -194,8 +194,8 @@ class TestHonesty:
 
     def test_a_duration_is_a_minimum_unless_the_change_was_seen(self) -> None:
         seen = replace(GRILL, last_transition=GRILL.since)
-        assert "Disabled in Clopos for at least 25 min." in get(source(venue_view("7", GRILL)), "/").text
-        assert "Disabled in Clopos since 21:48 UTC (25 min)." in get(source(venue_view("7", seen)), "/").text
+        assert "Inactive in Clopos for at least 25 min." in get(source(venue_view("7", GRILL)), "/").text
+        assert "Inactive in Clopos since 21:48 UTC (25 min)." in get(source(venue_view("7", seen)), "/").text
 
     @pytest.mark.parametrize(
         ("kind", "details", "text"),
@@ -222,13 +222,30 @@ class TestHonesty:
         assert 'class="now notice"' in answer.html
 
 
+@pytest.mark.parametrize(
+    ("zones", "text", "is_localized"),
+    [
+        (["Asia/Baku", "Asia/Baku"], "Times are in the time zone Asia/Baku.", False),
+        ([None, None], "Times are in UTC: no time_zone is configured.", True),
+        (["Asia/Baku", None], "Times of a venue are in its own time zone, all others in UTC.", False),
+    ],
+)
+def test_the_page_says_in_which_time_zone_its_times_are(
+    zones: list[str | None], text: str, *, is_localized: bool
+) -> None:
+    rules = [VenueRules(time_zone=ZoneInfo(zone) if zone else None) for zone in zones]
+    answer = get(source(*(venue_view(str(n), GRILL, rules=one) for n, one in enumerate(rules))), "/")
+    assert text in answer.text
+    assert ("data-utc" in answer.html) is is_localized, "the reader's own time zone is for pages without any"
+
+
 class TestCards:
     def test_a_card_says_what_to_do_and_can_be_copied_for_a_chat(self) -> None:
         firing = incident(IncidentKind.KITCHEN_STATION_INACTIVE, GRILL)
         baku = VenueRules(time_zone=ZoneInfo("Asia/Baku"))
         answer = get(source(venue_view("7", GRILL, name="Port", incidents=[firing], rules=baku)), "/")
         assert "Switch it on in the Clopos back office" in answer.text
-        assert 'data-copy="Port: Grill. Disabled in Clopos for at least 25 min. Orders for it' in answer.html
+        assert 'data-copy="Port: Grill. Inactive in Clopos for at least 25 min. Orders for it' in answer.html
         assert "last edited 01:48." in answer.text
 
     def test_a_card_leads_to_the_back_office_where_that_is_configured(self) -> None:
@@ -240,35 +257,35 @@ class TestCards:
 
     def test_a_copied_message_names_the_brand_where_there_are_several(self) -> None:
         answer = get(source(venue_view("7", GRILL, name="Port"), brands=(brand_view(), brand_view("plov"))), "/")
-        assert 'data-copy="Port (tandir): Grill. Disabled' in answer.html
+        assert 'data-copy="Port (tandir): Grill. Inactive' in answer.html
 
     def test_a_tile_has_the_last_day_in_little(self) -> None:
         shown = source(venue_view("7", replace(GRILL, last_transition=GRILL.since), BAR, name="Port"))
         shown.record(Event.STATION_ACTIVATED, 9000.0, shown.views[0], GRILL, previous_for_seconds=600.0)
         shown.record(Event.STATION_DEACTIVATED, 1500.0, shown.views[0], GRILL, previous_for_seconds=7500.0)
         html = get(shown, "/").html
-        assert 'aria-label="Last 24 hours: off 2 times"' in html
+        assert 'aria-label="Last 24 hours: inactive 2 times"' in html
         assert 'class="disabled" x="46" width="2"' in html
 
     def test_a_venue_with_everything_off_is_one_card(self) -> None:
         stations = [station_state(str(number), active=False) for number in range(8)]
         group = incident(IncidentKind.VENUE_NO_ACTIVE_STATION, None, *stations)
         answer = get(source(venue_view("7", *stations, name="Gənclik Mall", incidents=[group])), "/")
-        assert "Gənclik Mall: all 8 stations are off" in answer.text
+        assert "Gənclik Mall: all 8 stations are inactive" in answer.text
         assert answer.html.count('<li class="trouble ') == 1
-        assert "8 kitchen stations are off" in answer.text
+        assert "8 kitchen stations are inactive" in answer.text
 
     def test_a_bar_is_not_counted_as_a_kitchen(self) -> None:
         bar = replace(BAR, station=replace(BAR.station, active=False))
         group = incident(IncidentKind.VENUE_NO_ACTIVE_STATION, None, GRILL, bar)
         for path in ("/", "/venue?brand=tandir&venue_id=7"):
             text = get(source(venue_view("7", GRILL, bar, incidents=[group])), path).text
-            assert "2 stations are off" in text
-            assert "kitchen stations are off" not in text
+            assert "2 stations are inactive" in text
+            assert "kitchen stations are inactive" not in text
 
     def test_the_headline_counts_stations_and_venues(self) -> None:
         views = [venue_view(str(number), GRILL) for number in range(3)]
-        assert "3 kitchen stations are off, 3 venues" in get(source(*views), "/").text
+        assert "3 kitchen stations are inactive, 3 venues" in get(source(*views), "/").text
 
     def test_one_change_of_many_venues_is_one_card_and_the_rest_is_folded(self) -> None:
         covered = incident(IncidentKind.KITCHEN_STATION_INACTIVE, GRILL, fired_at=None, covered=True)
@@ -276,9 +293,9 @@ class TestCards:
         members = tuple((str(number), "1") for number in range(6))
         bulk = replace(incident(IncidentKind.MANY_VENUES_INACTIVE), members=members)
         answer = get(source(*views, brands=(brand_view(incidents={"bulk": bulk}),)), "/")
-        assert "6 stations are off, 6 venues Problems now" in re.sub(r" Stations active.*?sec", "", answer.text)
+        assert "6 stations are inactive, 6 venues Problems now" in re.sub(r" Stations active.*?sec", "", answer.text)
         shown, _, folded = answer.html.partition("<details")
-        assert "Stations of many venues are off" in shown
+        assert "Stations of many venues are inactive" in shown
         assert (shown.count('<li class="trouble '), folded.count('<li class="trouble ')) == (1, 6)
 
     def test_brands_are_named_where_there_are_several(self) -> None:
@@ -359,8 +376,8 @@ class TestVenue:
 
     def test_stations_with_their_last_day(self) -> None:
         answer = get(self.shown(), "/venue?brand=tandir&venue_id=7")
-        assert "Grill Disabled in Clopos since 21:48 UTC (25 min)." in answer.text
-        assert "disabled 2 times, 35 min" in answer.text
+        assert "Grill Inactive in Clopos since 21:48 UTC (25 min)." in answer.text
+        assert "inactive 2 times, 35 min" in answer.text
         assert "read 12 sec ago · polled every 30 sec · open until Nov 15 00:13 UTC" in answer.text
         assert 'aria-label="Grill: ' in answer.html
 
@@ -373,7 +390,7 @@ class TestVenue:
         lost = venue_view("7", GRILL, name="Port", age=900.0, stale=True, outage=outage())
         text = get(source(lost), "/venue?brand=tandir&venue_id=7").text
         assert "No new data since 22:10 UTC: Clopos takes too long." in text
-        assert "Grill Was disabled in Clopos when it was last seen. Last seen 21:58 UTC." in text
+        assert "Grill Was inactive in Clopos when it was last seen. Last seen 21:58 UTC." in text
 
     @pytest.mark.parametrize("query", ["", "?brand=tandir", "?brand=tandir&venue_id=8", "?brand=plov&venue_id=7"])
     def test_an_unknown_venue(self, query: str) -> None:
@@ -405,12 +422,12 @@ class TestChanges:
     @pytest.mark.parametrize(
         ("query", "found"),
         [
-            ("", ["Grill no longer prints tickets", "Bar edited in Clopos", "Grill disabled in Clopos"]),
-            ("?kind=kitchen", ["Grill no longer prints tickets", "Grill disabled in Clopos"]),
+            ("", ["Grill no longer prints tickets", "Bar edited in Clopos", "Grill inactive in Clopos"]),
+            ("?kind=kitchen", ["Grill no longer prints tickets", "Grill inactive in Clopos"]),
             ("?event=printing", ["Grill no longer prints tickets"]),
             ("?event=status&kind=other", []),
             ("?event=settings&venue=tandir/8", ["Bar edited in Clopos"]),
-            ("?venue=&kind=x&event=y", ["Grill no longer", "Bar edited", "Grill disabled"]),
+            ("?venue=&kind=x&event=y", ["Grill no longer", "Bar edited", "Grill inactive"]),
         ],
     )
     def test_filtered_by_venue_kind_and_what_happened(self, query: str, found: list[str]) -> None:
@@ -507,7 +524,7 @@ def test_a_page_follows_the_state() -> None:
     shown = source(venue_view("7", station_state("1", "Grill"), name="Port"))
     assert "Nothing is wrong" in get(shown, "/").text
     shown.views = [venue_view("7", GRILL, name="Port")]
-    assert "1 kitchen station is off" in get(shown, "/").text
+    assert "1 kitchen station is inactive" in get(shown, "/").text
     shown.views = [replace(shown.views[0], stale=True)]
     assert "No new data" in get(shown, "/").text
 

@@ -52,7 +52,7 @@ def test_every_page_is_in_one_language(language: str, path: str) -> None:
     assert f'<html lang="{language}">' in answer.html
     assert answer.headers["content-language"] == language
     assert "Accept-Language" in answer.headers["vary"]
-    english = {"en": ()}.get(language, ("station", "Skip to", "Disabled in Clopos", "ago", "This does"))
+    english = {"en": ()}.get(language, ("station", "Skip to", "Inactive in Clopos", "ago", "This does"))
     assert not [word for word in english if re.search(rf"\b{word}\b", answer.text)]
 
 

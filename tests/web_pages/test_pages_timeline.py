@@ -144,7 +144,7 @@ ROUND = NOW // SLOT_SECONDS * SLOT_SECONDS
 def slots(
     one: StationState, *recorded: tuple[Event, float, float | None], seen_at: float = NOW
 ) -> list[tuple[int, Any]]:
-    """Return the slots of a venue with one station: how many follow each other, and how many stations are off."""
+    """Return the slots of a venue with one station: how many follow each other, and how many stations are inactive."""
     return [(slot.count, slot.off) for slot in day_history([one], entries(*recorded), NOW, seen_at).slots]
 
 

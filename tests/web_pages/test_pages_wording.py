@@ -47,11 +47,15 @@ def test_any_time_can_be_written(wall: float, text: str) -> None:
 @pytest.mark.parametrize(
     ("event", "details", "text"),
     [
-        (Event.STATION_DEACTIVATED, {"previous_for_seconds": 7200.0}, "disabled in Clopos, had been active for 2 hr"),
-        (Event.STATION_ACTIVATED, {"previous_for_seconds": 300.0}, "active again, was off for 5 min"),
+        (Event.STATION_DEACTIVATED, {"previous_for_seconds": 7200.0}, "inactive in Clopos, had been active for 2 hr"),
+        (Event.STATION_ACTIVATED, {"previous_for_seconds": 300.0}, "active again, was inactive for 5 min"),
         (Event.STATION_ACTIVATED, {}, "active again"),
-        (Event.STATION_ACTIVATED, {"previous_for_at_least_seconds": 300.0}, "active again, was off for at least 5 min"),
-        (Event.STATION_FOUND_INACTIVE, {}, "found disabled in Clopos"),
+        (
+            Event.STATION_ACTIVATED,
+            {"previous_for_at_least_seconds": 300.0},
+            "active again, was inactive for at least 5 min",
+        ),
+        (Event.STATION_FOUND_INACTIVE, {}, "found inactive in Clopos"),
         (Event.STATION_RENAMED, {"previous": "Old"}, "renamed, was “Old”"),
         (Event.STATION_KIND_CHANGED, {"previous": "other"}, "is now kitchen, was other"),
         (Event.STATION_KIND_CHANGED, {"previous": 7}, "is now kitchen, was of unknown kind"),

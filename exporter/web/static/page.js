@@ -15,8 +15,10 @@
   const main = byId("main");
   const language = document.documentElement.lang;
 
+  // The time zone of the page's own times: the reader's where none is configured, in which all times are then.
+  const timeZone = main.dataset.zone || undefined;
   // As the server writes times: 24 hours, with the date unless it is today's.
-  const time = new Intl.DateTimeFormat(language, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+  const time = new Intl.DateTimeFormat(language, { hour: "2-digit", minute: "2-digit", hourCycle: "h23", timeZone });
   const date = new Intl.DateTimeFormat(language, { month: "short", day: "numeric" });
   const fullDate = new Intl.DateTimeFormat(language, { year: "numeric", month: "short", day: "numeric" });
   let answeredAt = new Date();
@@ -25,7 +27,7 @@
   let timer = 0;
   let pending = null;
 
-  // Times of venues come in the venue's time zone; others in UTC, which the reader's own is nicer than.
+  // Without any time zone in the configuration, times come in UTC, which the reader's own is nicer than.
   function clock(at) {
     const today = new Date();
     if (at.toDateString() === today.toDateString()) return time.format(at);
@@ -82,7 +84,7 @@
   }
 
   function show() {
-    const at = time.format(answeredAt);
+    const at = time.format(answeredAt) + (timeZone === "UTC" ? " UTC" : "");
     const state = paused ? "still" : lost ? "lost" : "on";
     live.dataset.state = state;
     byId("live-text").textContent = `${live.dataset[state]} · ${at}`;
@@ -153,6 +155,10 @@
   }
 
   localize(document);
+  if (!timeZone) {
+    const zone = byId("zone");
+    zone.textContent = zone.dataset.own.replace("{zone}", time.resolvedOptions().timeZone);
+  }
   show();
   schedule();
 
