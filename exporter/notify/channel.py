@@ -14,7 +14,7 @@ from exporter.clock import Clock
 from exporter.model import Incident
 from exporter.notify.messages import Renderer
 from exporter.notify.plan import Plan, Timing, plan
-from exporter.notify.transport import SPACING_SECONDS, AppriseTransport, Message, Outcome
+from exporter.notify.transport import SPACING_SECONDS, AppriseTransport, Outcome
 from exporter.outbox import Delivery, Outbox
 from exporter.views import ChannelState
 
@@ -127,37 +127,29 @@ class ChannelWorker(Thread):
 
     def _deliver(self, due: Plan, wall: float) -> float:
         """Send a message and write what became of it; return after how many seconds to go on."""
-        outcome, title = self._send(due, wall)
-        if outcome is None:
-            return 0.0
+        try:
+            transport = self._transport = self._transport or self._make_transport(self.settings.url)
+        except ValueError as error:
+            return self._fail(Outcome(accepted=False, problem=f"the URL cannot be used: {error}"), wall)
+        self._sending_since = self._clock.monotonic()
+        try:
+            message = self.settings.renderer.render(due.notices, wall, transport.message_length)
+            if not all(self._owns(notice.incident.brand) for notice in due.notices):
+                return 0.0  # The process was stopped in between: another may have sent this by now, and its end.
+            outcome = transport.send(message)
+        finally:
+            self._sending_since = None
         if not outcome.accepted:
             return self._fail(outcome, wall)
         self._outbox.update_deliveries(due.accepted)
         self._waiting = ()
         self._counts["sent"] += 1
         self._counts["merged"] += max(0, len(due.waiting) - 1)
-        LOG.info("notification.sent", channel=self.settings.name, title=title)
+        LOG.info("notification.sent", channel=self.settings.name, title=message.title)
         self._not_before = self._clock.monotonic() + SPACING_SECONDS
         self._failures, self._failing_since, self._problem = 0, None, ""
         self._up = True
         return 0.0
-
-    def _send(self, due: Plan, wall: float) -> tuple[Outcome | None, str]:
-        """Send a message, and return what became of it with its title; nothing where a brand was lost meanwhile."""
-        self._sending_since = self._clock.monotonic()
-        try:
-            if self._transport is None:
-                try:
-                    self._transport = self._make_transport(self.settings.url)
-                except ValueError as error:
-                    return Outcome(accepted=False, problem=f"the URL cannot be used: {error}"), ""
-            length = self._transport.message_length
-            message: Message = self.settings.renderer.render(due.notices, wall, length)
-            if not all(self._owns(notice.incident.brand) for notice in due.notices):
-                return None, ""  # The process was stopped in between: another may have sent this by now, and its end.
-            return self._transport.send(message), message.title
-        finally:
-            self._sending_since = None
 
     def _fail(self, outcome: Outcome, wall: float) -> float:
         """Note a failed attempt; return after how many seconds to try again."""
