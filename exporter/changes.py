@@ -27,6 +27,7 @@ from exporter.model import (
     StationState,
     VenueState,
 )
+from exporter.texts import remedy
 
 CONFIRMING = 2
 """Complete answers in a row that must lack a station or venue before it counts as removed.
@@ -265,7 +266,7 @@ def _lost(state: VenueState, failure: Failure) -> Change:
         "reason": reason.value,
         "message": failure.message,
         **_unread_for(state, failure.at),
-        **({"remedy": reason.remedy} if reason.is_configuration else {}),
+        **({"remedy": remedy(reason)} if reason.is_configuration else {}),
     }
     return Change(Event.VENUE_LOST, state.venue.brand, failure.at.wall, state.venue, details=details)
 
@@ -288,7 +289,7 @@ def _unread_for(state: VenueState, at: Instant) -> dict[str, float]:
 
 def _brand_failed(event: Event, state: BrandState, failure: Failure) -> Change:
     reason = failure.reason
-    details: dict[str, Any] = {"reason": reason.value, "message": failure.message, "remedy": reason.remedy}
+    details: dict[str, Any] = {"reason": reason.value, "message": failure.message, "remedy": remedy(reason)}
     if event is Event.BRAND_LOGIN_FAILED and not reason.is_configuration:
         details["outage"] = True  # Nobody answered the login: the credentials may well be good.
     return Change(event, state.brand, failure.at.wall, details=details)

@@ -244,6 +244,11 @@ REMEDIES = {
 """What a person should do about a failure."""
 
 
+def remedy(reason: Reason) -> str:
+    """Return what a person should do about a failure, in English."""
+    return REMEDIES.get(reason, "Nothing to do at once: the exporter keeps trying. See the message for the cause.")
+
+
 def texts_of(incident: Incident, *, for_service: bool = True) -> Texts:
     """Return what is said of an incident, `for_service` to those who run the exporter."""
     if incident.kind is IncidentKind.STATION_NOT_READY and incident.station_id is None:

@@ -7,6 +7,7 @@ from fakes import at, failure, venue
 
 from exporter.changes import advance_brand
 from exporter.model import BrandState, Change, Discovery, Event, Failure, LoggedIn, Reason
+from exporter.texts import remedy
 
 BRAND = BrandState("tandir-group")
 
@@ -125,7 +126,7 @@ def test_a_failed_discovery_keeps_the_venues_and_is_reported_once_with_what_a_pe
             Event.BRAND_DISCOVERY_FAILED,
             "tandir-group",
             at().wall,
-            details={"reason": "forbidden", "message": "Forbidden", "remedy": Reason.FORBIDDEN.remedy},
+            details={"reason": "forbidden", "message": "Forbidden", "remedy": remedy(Reason.FORBIDDEN)},
         )
     ]
     assert not state.up

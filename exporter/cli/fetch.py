@@ -19,6 +19,7 @@ from exporter.config import Brand
 from exporter.errors import CloposError
 from exporter.masking import escape_controls
 from exporter.model import Reason, Venue
+from exporter.texts import remedy
 
 SECONDS = 60.0
 """How long a person waits for one response, the rate limit included."""
@@ -67,4 +68,4 @@ def explain(error: CloposError) -> str:
     message = escape_controls(error.message)
     if error.reason is Reason.CONNECTION:
         return f"{message}\n    Check base_url, the network, and the proxy if there is one."
-    return f"{message}\n    {error.reason.remedy}" if error.reason.is_configuration else message
+    return f"{message}\n    {remedy(error.reason)}" if error.reason.is_configuration else message

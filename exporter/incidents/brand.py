@@ -11,6 +11,7 @@ from typing import NamedTuple
 from exporter.incidents.ledger import Ledger, Members
 from exporter.incidents.values import BrandFacts, BrandSituation, Bulk, Candidate, IncidentRules, VenueSummary
 from exporter.model import BrandState, Change, Ended, IncidentKind, Instant, Outage
+from exporter.texts import remedy
 
 BULK_SECONDS = 600.0
 """Stations that were switched within so many seconds of each other may be one bulk edit."""
@@ -141,7 +142,7 @@ def _unreachable(
         began_at = ledger.wall
     ledger.hold(_UNREACHABLE, kind, began_at=began_at)
     ledger.become(_UNREACHABLE, kind)
-    details = {"reason": outage.reason.value, "message": outage.message, "remedy": outage.reason.remedy}
+    details = {"reason": outage.reason.value, "message": outage.message, "remedy": remedy(outage.reason)}
     incident = ledger.update(_UNREACHABLE, details=details)
     # An outage may come from an earlier process, and this one may have been able to end it.
     ledger.fire(_UNREACHABLE, max(incident.began_at, reachable_since) + delay)

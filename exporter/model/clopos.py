@@ -58,35 +58,20 @@ class Reason(StrEnum):
     TOO_LARGE = "too_large"
 
     @property
-    def remedy(self) -> str:
-        """Say what a person should do about it."""
-        return _REMEDIES.get(self) or _OF_OUTAGES.get(self, _OF_OTHERS)
-
-    @property
     def is_configuration(self) -> bool:
         """Return whether only a person can fix it, so that asking again soon is of no use."""
-        return self in _REMEDIES
+        return self in _OF_CONFIGURATION
 
 
-_REMEDIES = {
-    Reason.BAD_REQUEST: "Clopos refuses what is asked. Check brand, integrator_id and venue ids in the configuration.",
-    Reason.CLIENT_DISABLED: "Switch the Open API module on again in the Clopos back office of this brand.",
-    Reason.CREDENTIALS: "Check client_id, client_secret and brand against the Clopos back office of this brand.",
-    Reason.FORBIDDEN: "Give the staff user behind the credentials the right to read stations and venues in Clopos.",
-    Reason.INTEGRATOR: "The integrator itself is refused, for every brand: check integrator_id with Clopos.",
-    Reason.TEST_MODE: "Integrator and brand must both be in test mode or both in production: ask Clopos to align them.",
-    Reason.TOKEN: "The configured token is no longer good: supply a new one, or client_id and client_secret instead.",
+_OF_CONFIGURATION = {
+    Reason.BAD_REQUEST,
+    Reason.CLIENT_DISABLED,
+    Reason.CREDENTIALS,
+    Reason.FORBIDDEN,
+    Reason.INTEGRATOR,
+    Reason.TEST_MODE,
+    Reason.TOKEN,
 }
-
-_OF_CLOPOS = "Clopos has a fault of its own, nothing was refused: ask Clopos if it lasts. The exporter keeps trying."
-_OF_OUTAGES = {
-    Reason.CONNECTION: "Check base_url, the network, its DNS, and a proxy if there is one. The exporter keeps trying.",
-    Reason.GATEWAY: _OF_CLOPOS,
-    Reason.GATEWAY_TIMEOUT: _OF_CLOPOS,
-    Reason.TIMEOUT: "Check the network, and ask Clopos if it lasts. The exporter keeps trying.",
-    Reason.TLS: "Check base_url, the certificates and the clock of this machine. The exporter keeps trying.",
-}
-_OF_OTHERS = "Nothing to do at once: the exporter keeps trying. See the message for the cause."
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from trials import Place, Trial, try_faults
 
 from exporter.model import Reason
 from exporter.simulator.misbehaviour import CATALOGUE
+from exporter.texts import remedy
 
 PAGES = {
     "bad_gateway": Reason.GATEWAY,
@@ -170,7 +171,7 @@ def polls_fail(trial: Trial, reason: str, *, login: bool) -> None:
     logins = [event for event in trial.emitted_during if event["event"] == "brand.login_failed"]
     assert len(logins) == login
     for event in logins:
-        assert (event["reason"], event["level"], event["remedy"]) == (reason, "error", Reason(reason).remedy)
+        assert (event["reason"], event["level"], event["remedy"]) == (reason, "error", remedy(Reason(reason)))
     assert len(trial.emitted_during) == len(lost) + len(logins)
     if Reason(reason).is_configuration:  # only a person can fix it, so that asking again is of no use
         asked = Counter((entry.endpoint, entry.venue, entry.page) for entry in trial.asked_during)

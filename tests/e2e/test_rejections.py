@@ -16,9 +16,9 @@ pytestmark = pytest.mark.slow
 
 REJECTIONS = {
     "client_disabled": ("client_disabled", "Switch the Open API module on again"),
-    "dead_integrator": ("integrator", "check integrator_id with Clopos"),
+    "dead_integrator": ("integrator", "Check integrator_id with Clopos"),
     "forbidden": ("forbidden", "the right to read stations and venues"),
-    "test_mode": ("test_mode", "must both be in test mode or both in production"),
+    "test_mode": ("test_mode", "both in test mode or both in production"),
     "wrong_credentials": ("credentials", "Check client_id, client_secret and brand"),
 }
 BRAND = "openapitest"

@@ -8,6 +8,7 @@ from history import History, Service, firing, resolved
 
 from exporter.incidents import BrandFacts
 from exporter.model import BrandState, Discovery, Failure, LoggedIn, Reason, VenueState
+from exporter.texts import remedy
 
 STALE, UNREACHABLE, LOGIN = "venue_data_stale", "brand_unreachable", "login_failing"
 BRAND = "tandir-group"
@@ -248,7 +249,7 @@ def test_a_login_that_is_refused_is_one_incident_with_its_remedy() -> None:
     assert incident.details == {
         "reason": "credentials",
         "message": "Invalid credentials",
-        "remedy": Reason.CREDENTIALS.remedy,
+        "remedy": remedy(Reason.CREDENTIALS),
     }
     history.find()
     history.discover(LoggedIn(history.now))
@@ -332,7 +333,7 @@ def test_credentials_that_are_refused_after_an_outage_are_a_login_that_fails() -
         ("firing", LOGIN),
     ]
     [incident] = history.brand.incidents.values()
-    assert incident.details["remedy"] == Reason.CREDENTIALS.remedy
+    assert incident.details["remedy"] == remedy(Reason.CREDENTIALS)
 
 
 # Token and clock
