@@ -119,24 +119,15 @@ def command(
     watch = None
     if config_auto_reload_interval is not None:
         watch = partial(ConfigWatch, files.copy, config_auto_reload_interval)
-    begin = load if settings is None else starting_with(settings, warnings, load)
-    run(begin, web, log_level=log_level, log_format=log_format, watch=watch)
-
-
-def starting_with(
-    settings: Settings, warnings: Sequence[ConfigProblem], load: Callable[[], Settings]
-) -> Callable[[], Settings]:
-    """Return a loader that begins with settings that are read already: to read those of 50 brands takes a while."""
-    first = [settings]
-
-    def load_again() -> Settings:
-        if not first:
-            return load()
-        for warning in warnings:
-            log_warning(warning)
-        return first.pop()
-
-    return load_again
+    first = [settings]  # not read again: for 50 brands that takes a while
+    run(
+        lambda: (first.pop() if first else None) or load(),
+        web,
+        log_level=log_level,
+        log_format=log_format,
+        warnings=warnings,
+        watch=watch,
+    )
 
 
 def log_warning(fault: ConfigProblem) -> None:
@@ -156,15 +147,19 @@ def run(
     *,
     log_level: str,
     log_format: str | None,
+    warnings: Sequence[ConfigProblem] = (),
     greet: Callable[[Sequence[str]], None] = lambda _urls: None,
     watch: Callable[[Callable[[], object]], ConfigWatch] | None = None,
 ) -> None:
     """Run the daemon until it has to stop; `greet` gets the addresses it listens on before it begins.
 
-    `watch` makes what calls the daemon's reload when files change.
+    `warnings` are those of the configuration that `load` returns first. `watch` makes what calls the daemon's reload
+    when files change.
     """
     raise_open_files_limit()
     output = log.configure(log_level, log_format)
+    for warning in warnings:
+        log_warning(warning)
     daemon = Daemon(load, output, Clock(), revision=os.environ.get("CLOPOS_EXPORTER_REVISION", ""))
     if web.config is not None:
         web_config = web.config

@@ -1,20 +1,22 @@
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from cli_fakes import run, write
-from structlog.testing import capture_logs
 
+from exporter.cli import options
+from exporter.cli import serve as serve_command
 from exporter.cli.demo import _free_address
 from exporter.cli.options import LISTEN_ADDRESS
-from exporter.cli.serve import starting_with
 from exporter.config import Settings
-from exporter.errors import ConfigProblem
 from exporter.simulator import Simulator
 from exporter.web.addresses import Address
 
@@ -33,11 +35,6 @@ def test_what_is_wrong_with_files_and_flags_is_reported_at_once_and_nothing_star
     assert all(line.startswith("error: ") for line in lines)
     for place in ("clopos.yml:1: brand:", "web.yml:2: unknown:", "error: --web.listen-address:"):
         assert sum(place in line for line in lines) == 1, place
-
-
-@pytest.fixture
-def one_brand() -> Settings:
-    return Settings.model_validate({"brands": [{"brand": "tandir-group", "token": "a.b.c"}]})
 
 
 @pytest.mark.parametrize(
@@ -63,22 +60,29 @@ def serve(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False, env=env)
 
 
-def test_the_configuration_is_read_once_at_the_start_and_its_warnings_are_logged_once(one_brand: Settings) -> None:
-    read: list[Settings] = []
+def test_the_configuration_is_read_once_at_the_start(config: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, begun = [], []
 
-    def load() -> Settings:
-        read.append(one_brand)
-        return one_brand
+    def settings(*arguments: Any, **rest: Any) -> Settings:
+        read.append(options.settings(*arguments, **rest))
+        return read[-1]
 
-    begin = starting_with(one_brand, [ConfigProblem("clopos.yml:2: poll_interval", "is short")], load)
-    with capture_logs() as lines:
-        assert begin() is one_brand
-    assert [(line["event"], line["place"]) for line in lines] == [("config.warning", "clopos.yml:2: poll_interval")]
-    assert not read
-    with capture_logs() as lines:
-        assert begin() is one_brand
-    assert read == [one_brand]
-    assert not lines
+    monkeypatch.setattr(serve_command, "options", SimpleNamespace(**{**vars(options), "settings": settings}))
+    monkeypatch.setattr(serve_command, "run", lambda load, _web, **_rest: begun.extend([load(), len(read), load()]))
+    result = run("serve", "--config.file", config)
+    assert result.exit_code == 0, result.output
+    assert begun == [read[0], 1, read[1]]
+
+
+def test_a_warning_of_the_configuration_is_logged_once_at_the_start(tmp_path: Path, config: str) -> None:
+    doubtful = tmp_path / "doubtful.yml"
+    doubtful.write_text(f"stale_after: 31s\n{Path(config).read_text()}")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
+        result = serve("--config.file", str(doubtful), "--web.listen-address", address)
+    assert [json.loads(line)["event"] for line in result.stdout.splitlines() if "stale_after" in line] == [
+        "config.warning"
+    ]
 
 
 def test_a_port_that_is_taken_is_said_to_be_with_what_to_do(config: str) -> None:
