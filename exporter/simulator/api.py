@@ -13,8 +13,9 @@ from pydantic import BaseModel, Field, ValidationError
 from exporter.clock import iso
 from exporter.simulator.faults import Acts, Call, Faults
 from exporter.simulator.limits import Limits, Quota
-from exporter.simulator.messages import Answer, Request, Wire, answer_json, encode, envelope, json_object, problem
+from exporter.simulator.messages import Answer, Request, answer_json, encode, envelope, json_object, problem
 from exporter.simulator.misbehaviour import Rows
+from exporter.simulator.server import Wire
 from exporter.simulator.tokens import Grant, Tokens
 from exporter.simulator.traffic import Traffic
 from exporter.simulator.world import Query, Sort, World

@@ -1,11 +1,11 @@
-"""What travels: a request, an answer, the wire that an answer is written to, and values as they stand on it."""
+"""What travels: requests, answers, and values as they stand on the wire."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any
 
 from exporter.model import EMPTY
 
@@ -33,28 +33,6 @@ class Answer:
     def with_headers(self, more: Mapping[str, str]) -> Answer:
         """Return the same answer with more headers; those it has already stay."""
         return replace(self, headers={**more, **self.headers})
-
-
-class Wire(Protocol):
-    """The connection an answer goes to. Everything raises ConnectionError once the client has left."""
-
-    def send(self, answer: Answer) -> None:
-        """Write a whole answer and keep the connection."""
-
-    def head(self, answer: Answer, length: int | None) -> bytes:
-        """Return the status line and headers, with this Content-Length or none at all."""
-
-    def write(self, data: bytes) -> None:
-        """Write bytes as they are."""
-
-    def wait(self, seconds: float) -> None:
-        """Let seconds of the simulator's clock pass."""
-
-    def close(self) -> None:
-        """Close the connection after what was written."""
-
-    def reset(self) -> None:
-        """Cut the connection so that the client sees a reset."""
 
 
 def answer_json(value: Mapping[str, Any], status: int = 200) -> Answer:

@@ -18,7 +18,8 @@ from typing import Any, Literal, NamedTuple, TypeVar
 
 from exporter.clock import iso
 from exporter.model import EMPTY
-from exporter.simulator.messages import Answer, Wire, answer_json, encode, json_object, problem
+from exporter.simulator.messages import Answer, answer_json, encode, json_object, problem
+from exporter.simulator.server import Wire
 
 Moment = Literal["before", "instead", "rows", "after", "wire"]
 Act = TypeVar("Act", bound=Callable[..., Any])

@@ -15,9 +15,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from exporter.clock import Clock
-from exporter.simulator.messages import Answer, Request, Wire, problem
-
-Serve = Callable[[Request, Wire], None]
+from exporter.simulator.messages import Answer, Request, problem
 
 _LARGEST_BODY = 1_000_000
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
@@ -31,12 +29,12 @@ class Server(ThreadingTCPServer):
     block_on_close = False
     request_queue_size = 1024
 
-    def __init__(self, listen: tuple[str, int], serve: Serve, clock: Clock) -> None:
+    def __init__(self, listen: tuple[str, int], serve: Callable[[Request, Wire], None], clock: Clock) -> None:
         self.serve = serve
         self.clock = clock
         self._connections: set[socket.socket] = set()
         self.address_family = socket.AF_INET6 if ":" in listen[0] else socket.AF_INET
-        super().__init__(listen, _Handler)
+        super().__init__(listen, Wire)
 
     def get_request(self) -> tuple[socket.socket, Any]:
         """Accept a connection, and keep it for `stop`."""
@@ -63,8 +61,11 @@ class Server(ThreadingTCPServer):
                 connection.shutdown(socket.SHUT_RDWR)
 
 
-class _Handler(BaseHTTPRequestHandler):
-    """One connection: it reads requests and is the wire for their answers."""
+class Wire(BaseHTTPRequestHandler):
+    """A connection: it reads requests, and answers go over it.
+
+    Everything raises ConnectionError once the client has left.
+    """
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
@@ -91,9 +92,11 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _handle  # noqa: N815 - the names http.server calls
 
     def send(self, answer: Answer) -> None:
+        """Write a whole answer and keep the connection."""
         self.wfile.write(self.head(answer, len(answer.body)) + answer.body)
 
     def head(self, answer: Answer, length: int | None) -> bytes:
+        """Return the status line and headers, with this Content-Length or none at all."""
         try:
             phrase = HTTPStatus(answer.status).phrase
         except ValueError:
@@ -108,9 +111,11 @@ class _Handler(BaseHTTPRequestHandler):
         return "\r\n".join([*lines, "", ""]).encode("latin-1", "replace")
 
     def write(self, data: bytes) -> None:
+        """Write bytes as they are."""
         self.wfile.write(data)
 
     def wait(self, seconds: float) -> None:
+        """Let seconds of the simulator's clock pass."""
         with selectors.DefaultSelector() as selector:
             selector.register(self.connection, selectors.EVENT_READ)
             # A client that waits for an answer says nothing: what can be read now is its farewell.
@@ -118,9 +123,11 @@ class _Handler(BaseHTTPRequestHandler):
                 raise ConnectionAbortedError("the client left")
 
     def close(self) -> None:
+        """Close the connection after what was written."""
         raise ConnectionAbortedError("closed on purpose")
 
     def reset(self) -> None:
+        """Cut the connection so that the client sees a reset."""
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         self.connection.close()  # now, as the server would say farewell first
         raise ConnectionAbortedError("reset on purpose")

@@ -13,8 +13,8 @@ from exporter.simulator.churn import change_something
 from exporter.simulator.control import PREFIX, Control
 from exporter.simulator.faults import Fault, Faults
 from exporter.simulator.limits import Limits, Tiers
-from exporter.simulator.messages import Request, Wire
-from exporter.simulator.server import Server
+from exporter.simulator.messages import Request
+from exporter.simulator.server import Server, Wire
 from exporter.simulator.tokens import Tokens
 from exporter.simulator.traffic import Traffic
 from exporter.simulator.world import World

@@ -24,7 +24,8 @@ from witness import Witness
 from benchmarks.postgres import PostgreSQL
 from exporter.simulator import Simulator, World
 from exporter.simulator.api import BASE_PATH
-from exporter.simulator.messages import Request, Wire
+from exporter.simulator.messages import Request
+from exporter.simulator.server import Wire
 
 TIMEOUT = 60.0
 

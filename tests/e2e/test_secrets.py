@@ -15,7 +15,8 @@ from harness import Exporter, run
 from trials import world_of
 
 from exporter.simulator import Simulator
-from exporter.simulator.messages import Answer, Request, Wire
+from exporter.simulator.messages import Answer, Request
+from exporter.simulator.server import Wire
 from exporter.simulator.tokens import Grant
 
 pytestmark = pytest.mark.slow

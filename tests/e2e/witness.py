@@ -20,7 +20,8 @@ from typing import Any, NamedTuple
 
 from exporter.model import Event
 from exporter.simulator import Simulator
-from exporter.simulator.messages import Answer, Request, Wire
+from exporter.simulator.messages import Answer, Request
+from exporter.simulator.server import Wire
 
 List = tuple[str, str | None]
 """What was asked for: the stations of (brand, venue), or the venues of (brand, None)."""
@@ -147,12 +148,12 @@ def once(log: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     return list(kept.values())
 
 
-class _HeardWire:
+class _HeardWire(Wire):
     """A wire with somebody who hears every answer: those that go over it whole, and those of which nobody knows."""
 
     def __init__(self, wire: Wire, hear: Callable[[Answer, bool], Callable[[], None]]) -> None:
         self._wire, self._hear = wire, hear
-        self.write, self.wait, self.close, self.reset = wire.write, wire.wait, wire.close, wire.reset
+        self.write, self.wait, self.close, self.reset = wire.write, wire.wait, wire.close, wire.reset  # type: ignore[method-assign]
 
     def head(self, answer: Answer, length: int | None) -> bytes:
         self._hear(answer, False)  # noqa: FBT003 - it is written in some way of the fault's own

@@ -4,9 +4,10 @@ import json
 from typing import Any
 
 from exporter.simulator.messages import Answer
+from exporter.simulator.server import Wire
 
 
-class FakeWire:
+class FakeWire(Wire):
     """A wire that keeps what was sent and how long it was waited for."""
 
     def __init__(self) -> None:
