@@ -9,7 +9,7 @@ from typing import Any
 from exporter.ignoring import ignored
 from exporter.incidents.ledger import Ledger
 from exporter.incidents.values import BrandSituation, IncidentRules
-from exporter.model import EMPTY, Ended, IncidentKind, Instant, Opening, StationState, VenueState
+from exporter.model import EMPTY, Ended, IncidentKind, Instant, Opening, Outage, Reason, StationState, VenueState
 
 OTHER_DELAY = 180.0
 """Seconds that anything but a kitchen station may be inactive for longer."""
@@ -27,7 +27,8 @@ _ALWAYS = Opening(is_open=True, next_open=None, next_close=None)
 class VenueContext:
     """What is known of a venue and its rules now, and the ledger in which incidents are decided.
 
-    `is_known` says that the newest poll was complete, `is_live` that the venue is open or about to open.
+    `is_known` says that the newest poll was complete and is not too old, `is_live` that the venue is open or about to
+    open. `outage` is the one of its polls, or that there were none for too long.
     """
 
     def __init__(self, state: VenueState, rules: IncidentRules, now: Instant, situation: BrandSituation) -> None:
@@ -37,11 +38,22 @@ class VenueContext:
         self.is_open = self.opening.is_open
         opens_at = self.opening.next_open
         self.is_live = self.is_open or (opens_at is not None and opens_at - PREPARING_SECONDS <= now.wall)
-        self.is_known = state.outage is None and not state.restored and state.stations is not None
+        self.outage = state.outage or self._silence(now)
+        self.is_known = self.outage is None and not state.restored and state.stations is not None
         self.stations: Mapping[str, StationState] = state.stations or {}
         self.ignored = ignored(self.stations, rules.ignore, now.wall)
         self.records = dict(state.records)
         self.ledger = Ledger(state.incidents, state.venue.brand, now.wall)
+        if self.outage is None and state.fresh_at is not None:
+            self.ledger.look(now.wall + max(1.0, state.fresh_at + rules.stale_after - now.monotonic))
+
+    def _silence(self, now: Instant) -> Outage | None:
+        """Return the outage of a venue that is not polled: a quota that is used up, a fault that ends every poll."""
+        fresh_at = self.state.fresh_at
+        if fresh_at is None or self.state.restored or now.monotonic < fresh_at + self.rules.stale_after:
+            return None
+        since = now.wall + fresh_at - now.monotonic
+        return Outage(since, Reason.THROTTLED, "no poll could be made for so long", fresh_at)
 
     def is_watched(self, id_: str) -> bool:
         """Return whether a station counts: neither ignored nor off for good."""

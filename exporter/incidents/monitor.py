@@ -26,6 +26,9 @@ from exporter.model import (
     VenueState,
 )
 
+LATE_SECONDS = 30.0
+"""Seconds after which a decision that time brings is late: the machine slept, or its clock was set forward."""
+
 
 @dataclass(frozen=True, slots=True)
 class Decision:
@@ -37,7 +40,10 @@ class Decision:
 
 
 class _Assessed(NamedTuple):
-    """What a venue was like when it was last assessed, and until when time alone changes nothing (epoch seconds)."""
+    """What a venue was like when it was last assessed, and until when time alone changes nothing (epoch seconds).
+
+    `is_silent` says that it had not been polled for too long.
+    """
 
     stations: Mapping[str, StationState] | None
     incidents: Mapping[str, Incident]
@@ -47,6 +53,7 @@ class _Assessed(NamedTuple):
     up: bool | None
     partial_since: float | None
     is_open: bool
+    is_silent: bool
     stale_after: float
     assessed_at: float
     look_again_at: float
@@ -55,6 +62,7 @@ class _Assessed(NamedTuple):
         """Return whether assessing a state again would come to the same."""
         return (
             self.assessed_at <= now.wall < self.look_again_at  # before: the clock was set back
+            and not self.is_silent
             and state.stations is self.stations
             and state.incidents is self.incidents
             and state.records is self.records
@@ -152,6 +160,8 @@ class BrandIncidents:
         if now.wall < self._brand_assessed_at:  # The clock was set back.
             brand_too = True
             self.situation = replace(self.situation, reachable_since=min(self.situation.reachable_since, now.wall))
+        if now.wall > self.look_again_at + LATE_SECONDS:  # Nothing could be read meanwhile.
+            self.situation = replace(self.situation, reachable_since=now.wall)
         # Whether a station fires alone depends on the brand, and the brand on its venues: they are summed up first.
         first = {venue_id: self._assess(state, changes, now) for venue_id, (state, changes) in venues.items()}
         for venue_id, assessment in first.items():
@@ -208,6 +218,7 @@ class BrandIncidents:
             state.up,
             state.partial_since,
             assessment.summary.is_open,
+            assessment.summary.outage not in (None, state.outage),
             self._rules(state.venue).stale_after,
             now.wall,
             at,

@@ -192,18 +192,20 @@ def _delay(context: VenueContext, station_state: StationState) -> float:
 
 
 def _stale(context: VenueContext) -> None:
-    ledger, state = context.ledger, context.state
-    if state.outage is None:
+    ledger, state, outage = context.ledger, context.state, context.outage
+    if outage is None:
         if not state.restored:
             ledger.end(STALE, Ended.RECOVERED)
     elif context.situation.unreachable:
         if STALE in ledger.now and not ledger.now[STALE].firing:
             ledger.end(STALE, Ended.REPLACED)
     else:
-        began_at = state.outage.since if state.last_success is None else state.last_success
-        details = {"reason": state.outage.reason.value, "message": state.outage.message}
+        began_at = outage.since if state.last_success is None else state.last_success
+        details = {"reason": outage.reason.value, "message": outage.message}
         ledger.hold(STALE, IncidentKind.VENUE_DATA_STALE, venue=state.venue, began_at=began_at, details=details)
-        ledger.fire(STALE, max(began_at, context.situation.reachable_since) + context.rules.stale_after)
+        # Where nobody polls it, that shows of all the others first: then it is the brand.
+        longer = 0.0 if outage is state.outage else context.rules.stale_after / 2
+        ledger.fire(STALE, max(began_at, context.situation.reachable_since) + context.rules.stale_after + longer)
 
 
 def _summary(context: VenueContext) -> VenueSummary:
@@ -219,7 +221,7 @@ def _summary(context: VenueContext) -> VenueSummary:
         is_open=context.is_open,
         is_polled=is_polled,
         is_stale=stale is not None and stale.firing,
-        outage=state.outage if is_polled else None,
+        outage=context.outage if is_polled else None,
         candidates=candidates,
         excused=tuple(context.excused().items()),
     )

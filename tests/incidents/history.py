@@ -30,6 +30,7 @@ from exporter.model import (
     Venue,
     VenueState,
 )
+from exporter.views import stale_after_in_force
 
 BRAND = "tandir-group"
 LATE, SOON = 180.0, 120.0
@@ -82,7 +83,7 @@ class History:
     ) -> None:
         self.now = Instant(wall(begin), 5_000.0)
         self.interval = interval
-        self.rules = IncidentRules(self.hours(hours), tuple(ignore), delay)
+        self.rules = IncidentRules(self.hours(hours), tuple(ignore), delay, stale_after_in_force(300.0, interval))
         self.own_rules: dict[str, IncidentRules] = {}
         self.rows: dict[str, dict[str, Station]] = {
             str(number): {"k": self.station("k", "Tandir"), "b": self.station("b", "Bar", Kind.OTHER)}
@@ -187,6 +188,10 @@ class History:
             self.take(self.judge.due(self.brand, self.now))
         self._go_to(until)
 
+    def sleep(self, seconds: float) -> None:
+        """Let the machine sleep: time passes, and nobody decides anything."""
+        self._go_to(self.now.wall + seconds)
+
     def run(self, seconds: float) -> None:
         """Let time pass with polls, spread evenly over the interval."""
         until = self.now.wall + seconds
@@ -206,9 +211,10 @@ class History:
         self.now = Instant(at, self.now.monotonic + at - self.now.wall)
 
     def _judge(self) -> BrandIncidents:
-        return BrandIncidents(
-            lambda venue: self.own_rules.get(venue.id, self.rules), self.rules, lambda id_: self.states[id_], self.now
-        )
+        return BrandIncidents(lambda venue: self.own_rules.get(venue.id, self.rules), self.rules, self._state, self.now)
+
+    def _state(self, id_: str) -> VenueState:
+        return self.states[id_]
 
     # What came of it
 

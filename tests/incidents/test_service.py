@@ -55,6 +55,70 @@ def test_a_venue_that_was_never_read_is_stale_five_minutes_after_its_first_failu
     assert history.said() == [firing(STALE, "2")]
 
 
+def test_a_venue_that_nobody_polls_is_stale_like_one_that_cannot_be_read() -> None:
+    history = History()
+    history.run(60)
+    history.wait(410)
+    assert history.said() == []
+    history.wait(15)
+    assert history.said() == [firing(STALE, "1")]
+    history.off("k")
+    history.run(30)
+    assert history.said() == [resolved(STALE, "1", "recovered")]
+
+
+def test_nothing_is_decided_about_stations_that_nobody_polls() -> None:
+    history = History(delay=600.0)
+    history.run(60)
+    history.off("k")
+    history.run(60)
+    history.wait(900)
+    assert history.said() == [firing(STALE, "1")]
+    history.on("k")
+    history.run(60)
+    assert history.said() == [resolved(STALE, "1", "recovered")]
+
+
+def test_a_brand_that_nobody_polls_cannot_be_reached_and_its_venues_say_nothing() -> None:
+    history = History(venues=6)
+    history.run(60)
+    history.lose("1")  # Clopos answered 429 for this one, and there is no quota for the rest.
+    history.poll("1")
+    history.wait(500)
+    assert set(history.said()) - {firing(STALE, "1")} == {firing(UNREACHABLE, BRAND)}
+    history.find()
+    history.run(60)
+    assert resolved(UNREACHABLE, BRAND, "recovered") in history.said()
+
+
+@pytest.mark.parametrize("venues", [1, 6])
+def test_a_machine_that_slept_has_its_time_to_read_again(venues: int) -> None:
+    history = History(venues=venues)
+    history.run(60)
+    history.sleep(8 * 3600.0)
+    history.wait(0.5)
+    history.lose()
+    history.run(120)  # Its network is not there yet.
+    history.find()
+    history.run(600)
+    assert history.said() == []
+    history.lose()
+    history.run(360)
+    assert history.said()
+
+
+def test_a_station_that_was_off_for_a_moment_before_the_machine_slept_is_nobodys_business() -> None:
+    history = History()
+    history.run(60)
+    history.off("k")
+    history.run(60)
+    history.sleep(8 * 3600.0)
+    history.wait(0.5)
+    history.on("k")
+    history.run(60)
+    assert history.said() == []
+
+
 def test_a_state_of_an_earlier_process_is_no_news_after_a_restart() -> None:
     history = History()
     history.run(60)
@@ -344,7 +408,7 @@ def test_a_token_that_ends_within_a_day_and_cannot_be_renewed_fires_once() -> No
     history.discover(facts=BrandFacts(token_expires_at=history.now.wall + 2 * 86400))
     history.run(60)
     history.wait(86400)
-    assert history.said() == [firing("token_expiring", BRAND)]
+    assert [said for said in history.said() if said.kind != STALE] == [firing("token_expiring", BRAND)]
     history.discover(facts=BrandFacts(token_expires_at=history.now.wall + 9 * 86400))
     assert history.said() == [resolved("token_expiring", BRAND, "recovered")]
 

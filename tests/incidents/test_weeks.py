@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from heapq import heappop, heappush
 from itertools import chain, pairwise
+from math import inf
 from random import Random
 from statistics import median
 from typing import NamedTuple
@@ -23,7 +24,7 @@ from history import History
 from exporter.hours import parse
 from exporter.ignoring import IgnoreRule
 from exporter.incidents import IncidentRules
-from exporter.model import Change, Ended, Event, IncidentKind, Instant
+from exporter.model import Change, Ended, Event, IncidentKind, Instant, VenueState
 
 SEEDS = int(os.environ.get("WEEKS_SEEDS", "3"))
 """Histories of three weeks, calm and busy; 24 take seven minutes."""
@@ -290,6 +291,11 @@ class Weeks(History):
         offset = INTERVAL * int(venue) / len(self.truth.venues)
         rounds = (self.now.wall - self.truth.begin - offset) // INTERVAL + 1
         self._plan(self.truth.begin + offset + rounds * INTERVAL, partial(self._poll, venue))
+
+    def _state(self, id_: str) -> VenueState:
+        """Return a state as if those polls had been played too."""
+        state = self.states[id_]
+        return state if state.fresh_at is None else replace(state, fresh_at=inf)
 
     def play(self) -> Outcome:
         taken = 0
