@@ -14,8 +14,9 @@ from exporter.model import Instant
 class Clock:
     """Read both clocks, and wait on the monotonic one.
 
-    `speed` lets time run faster than outside: at 60, waiting for a minute takes a second. Monotonic time never jumps;
-    wall time follows the system's clock at speed 1 and is derived from monotonic time otherwise.
+    `speed` lets time run faster than outside: at 60, waiting for a minute takes a second. Monotonic time never jumps,
+    and where the system allows it goes on while the machine sleeps: leases end and values grow old meanwhile. Wall
+    time follows the system's clock at speed 1 and is derived from monotonic time otherwise.
     """
 
     def __init__(self, speed: float = 1.0) -> None:
@@ -30,7 +31,7 @@ class Clock:
 
     def monotonic(self) -> float:
         """Return monotonic seconds; only differences mean anything."""
-        return time.monotonic() * self.speed
+        return _monotonic() * self.speed
 
     def now(self) -> Instant:
         """Return the moment on both clocks."""
@@ -52,6 +53,22 @@ class Deadline:
         return max(0.0, min(most, self._at - time.monotonic() - reserved))
 
 
+def _monotonic() -> float:
+    return time.monotonic() if _BOOTTIME is None else time.clock_gettime(_BOOTTIME)
+
+
+def _boottime() -> int | None:
+    """Return Linux's monotonic clock that does not stop while the machine sleeps, None where there is none."""
+    number: int | None = getattr(time, "CLOCK_BOOTTIME", None)
+    if number is not None:
+        try:
+            time.clock_gettime(number)
+        except OSError:  # a sandbox
+            return None
+    return number
+
+
+_BOOTTIME = _boottime()
 _YEAR_1, _YEAR_9999 = -62135596800.0, 253402300799.0
 
 

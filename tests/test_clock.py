@@ -18,6 +18,7 @@ from exporter.journal import Entry, JournalQuery
 from exporter.model import Event as Name
 from exporter.model import VenueState
 from exporter.simulator import Simulator, World
+from exporter.store.leases import LEASE_SECONDS, Lease, Leases
 
 BRAND = "openapitest"
 SPEED = 120.0
@@ -208,3 +209,18 @@ def test_what_is_restored_is_as_old_as_the_wall_says_and_never_younger_than_now(
     until(lambda: shown(daemon) == 2 and state(daemon).up)
     stations = [entry for entry in emitted(daemon) if entry.event.startswith("station.")]
     assert stations == [], "the stations are as they were"
+
+
+# A machine that sleeps
+
+
+@pytest.mark.skipif(not hasattr(time, "CLOCK_BOOTTIME"), reason="only Linux has a clock that goes on meanwhile")
+def test_monotonic_time_goes_on_while_the_machine_sleeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, read = Clock(speed=2.0), time.clock_gettime
+    lease = Leases("a process", clock)
+    lease.hold(BRAND, Lease(1, clock.monotonic() + LEASE_SECONDS, taken_over=False))
+    assert lease.owns(BRAND)
+    before = clock.monotonic()
+    monkeypatch.setattr(time, "clock_gettime", lambda one: read(one) + (HOUR if one == time.CLOCK_BOOTTIME else 0.0))
+    assert clock.monotonic() - before == pytest.approx(2 * HOUR, abs=60.0)
+    assert not lease.owns(BRAND), "another process polls the brand by now"
