@@ -209,7 +209,7 @@ def _bulk(ledger: Ledger, key: str, span: tuple[float, float], tally: BrandTally
         ledger.end(key, Ended.CLOSED)
     elif narrowing is None or len({venue_id for venue_id, _ in found}) >= BULK_VENUES:
         ledger.update(key, members=members, details=details)
-    else:
+    elif not found or any(candidate.due < inf for _, candidate in found):  # else nobody can read what is left of it
         ledger.narrow(key, members, tally.excused(), narrowing)
     return key in ledger.now
 

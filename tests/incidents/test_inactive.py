@@ -666,6 +666,24 @@ def test_a_bulk_edit_replaces_singles_that_fired_before_it_was_one() -> None:
     assert set(said[4:]) == {resolved(KITCHEN, f"{venue}/k", "replaced") for venue in "123"}
 
 
+def test_what_is_left_of_a_bulk_edit_stays_one_while_nobody_can_read_it() -> None:
+    history = History(venues=5)
+    history.run(60)
+    for venue in history.rows:
+        history.off("k", venue)
+    history.run(SOON + 60)
+    assert history.said() == [firing(BULK, "tandir-group")]
+    history.on("k", "1")
+    history.run(30)
+    history.lose()
+    history.run(240)
+    assert history.said() == []
+    history.find()
+    history.run(240)
+    singles = [said for said in history.said() if said.kind == KITCHEN]
+    assert sorted(singles) == [firing(KITCHEN, f"{venue}/k") for venue in "2345"]
+
+
 def test_a_bulk_edit_outlives_an_outage_and_a_restart() -> None:
     history = History(venues=8)
     history.run(60)
