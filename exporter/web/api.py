@@ -11,8 +11,8 @@ from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote, unquote
 
 from pydantic import BaseModel, ValidationError, create_model
-from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, models_json_schema
-from pydantic_core import core_schema, to_json
+from pydantic.json_schema import models_json_schema
+from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
@@ -272,17 +272,6 @@ def _fault(fault: Any, known: Sequence[str]) -> dict[str, str]:
     return {"parameter": str(fault["loc"][0])[:MAX_NAME], "message": message}
 
 
-class _ParameterSchema(GenerateJsonSchema):
-    """Describe parameters: they are left out rather than null."""
-
-    def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
-        return self.generate_inner(schema["schema"])
-
-    def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
-        described = super().default_schema(schema)
-        return described if described.get("default") else {k: v for k, v in described.items() if k != "default"}
-
-
 def _openapi(operations: Iterable[Operation], server: str) -> dict[str, Any]:
     """Describe the API as OpenAPI 3.1, from what checks its parameters and makes its rows."""
     reference = "#/components/schemas/{model}"
@@ -300,10 +289,14 @@ def _openapi(operations: Iterable[Operation], server: str) -> dict[str, Any]:
         return {"description": description, "content": {"application/json": {"schema": schema}}}
 
     def parameters(query: type[BaseModel]) -> Iterator[dict[str, Any]]:
-        described = query.model_json_schema(ref_template=reference, schema_generator=_ParameterSchema)
-        for name, schema in described["properties"].items():
-            plain = {key: value for key, value in schema.items() if key not in ("title", "description")}
-            yield {"name": name, "in": "query", "description": schema["description"], "schema": plain}
+        for name, schema in query.model_json_schema(ref_template=reference)["properties"].items():
+            del schema["title"]
+            if "anyOf" in schema:  # they are left out rather than null
+                kinds = [kind for kind in schema.pop("anyOf") if kind != {"type": "null"}]
+                schema.update(kinds[0] if len(kinds) == 1 else {"anyOf": kinds})
+            if not schema.get("default"):
+                schema.pop("default", None)
+            yield {"name": name, "in": "query", "description": schema.pop("description"), "schema": schema}
 
     return {
         "openapi": "3.1.0",
