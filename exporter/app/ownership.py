@@ -72,12 +72,14 @@ class Ownership:
         """Renew the leases, hand over and take brands; return whether there is more to take at once."""
         self._give_up_what_is_lost()
         brands = self._brands()
+        if self._stopping.is_set():
+            return False  # The end does not wait for a review that is held up: it must not become a member again.
         try:
             self._cluster = self._store.renew(brands)
             self._processes(len(self._cluster.members))
             self._give_up_what_is_lost()
             self._hand_over(brands)
-            return self._acquire(brands)
+            return not self._stopping.is_set() and self._acquire(brands)
         except StoreError as error:
             self._log.debug("leases.not_renewed", problem=str(error))
             return False

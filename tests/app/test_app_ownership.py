@@ -128,6 +128,23 @@ def test_a_lost_lease_ends_the_polls_even_while_the_database_is_gone() -> None:
     assert member.ownership.not_ready() == ["brand a: not polled here, as the database fails: no connection"]
 
 
+def test_a_process_that_ends_takes_nothing_more_and_becomes_no_member_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    member = Member()
+    renewed: list[str] = []
+    renew = member.store.renew
+
+    def renew_slowly(brands: Collection[str]) -> Cluster:
+        renewed.append("once")
+        member.ownership.stop(0.0)
+        return renew(brands)
+
+    monkeypatch.setattr(member.store, "renew", renew_slowly)
+    assert not member.ownership.review()
+    assert not member.store.mine, "what it has just let others have"
+    member.review()
+    assert renewed == ["once"]
+
+
 def test_the_limits_per_address_know_how_many_processes_are_alive() -> None:
     member = Member()
     member.store.members = {"other", "third"}
