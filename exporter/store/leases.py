@@ -121,17 +121,15 @@ class Leases:
     def take(self, connection: DatabaseConnection, brands: Iterable[str]) -> dict[str, Lease]:
         """Take the leases that nobody has, and return them: to be held once the transaction has ended."""
         began = self._clock.monotonic()
-        taken = {}
-        for brand in sorted(brands):
-            row = connection.execute(
-                f"INSERT INTO leases VALUES (?, ?, 1, {_EXPIRY}) ON CONFLICT (brand) DO UPDATE "  # noqa: S608
-                "SET owner = excluded.owner, fence = leases.fence + 1, expires_at = excluded.expires_at "
-                "WHERE leases.expires_at <= clock_timestamp() RETURNING fence",
-                (brand, self.member),
-            ).fetchone()
-            if row is not None:
-                taken[brand] = Lease(row[0], began + LEASE_SECONDS - MARGIN_SECONDS, row[0] > 1)
-        return taken
+        taken = connection.execute(
+            f"INSERT INTO leases SELECT brand, ?, 1, {_EXPIRY} FROM unnest(?::text[]) AS wanted (brand) "  # noqa: S608
+            "ON CONFLICT (brand) DO UPDATE "
+            "SET owner = excluded.owner, fence = leases.fence + 1, expires_at = excluded.expires_at "
+            "WHERE leases.expires_at <= clock_timestamp() RETURNING brand, fence",
+            (self.member, sorted(brands)),
+        )
+        valid_until = began + LEASE_SECONDS - MARGIN_SECONDS
+        return {brand: Lease(fence, valid_until, fence > 1) for brand, fence in taken}
 
     def release(self, connection: DatabaseConnection, leases: Mapping[str, Lease]) -> None:
         """Let others take leases at once."""

@@ -112,7 +112,7 @@ class PostgreSQLStore(DurableStore):
         with self._leasing.transaction(LOAD_SECONDS) as connection:
             leases = self._leases.take(connection, brands)
             now = self._clock.now()
-            stored = {brand: brandrows.read_brand(connection, brand, now, JOURNAL_ROWS) for brand in leases}
+            stored = brandrows.read_brands(connection, leases, now, JOURNAL_ROWS)
         for brand, lease in leases.items():
             self._load(brand, stored[brand], lease)
         self._wake_consumers()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import fields, replace
 from operator import attrgetter
 from typing import Any, Protocol, TypeVar
@@ -251,21 +251,23 @@ def write_deliveries(connection: SqlConnection, keys: str, deliveries: Mapping[R
             connection.execute(statement, (*key, *_delivery_row(delivery)))
 
 
-def read_venues(connection: SqlConnection, now: Instant, brand: str) -> Iterator[VenueState]:
-    """Read the states of a brand's venues from an earlier process; their monotonic age follows from the wall clock."""
-    stations: defaultdict[str, dict[str, StationState]] = defaultdict(dict)
-    for _, venue_id, *row in connection.execute("SELECT * FROM stations WHERE brand = ?", (brand,)):
+def read_venues(connection: SqlConnection, now: Instant, *brands: str) -> Iterator[VenueState]:
+    """Read the states of brands' venues from an earlier process; their monotonic age follows from the wall clock."""
+    where = _among(brands)
+    stations: defaultdict[VenueKey, dict[str, StationState]] = defaultdict(dict)
+    for brand, venue_id, *row in connection.execute(f"SELECT * FROM stations {where}", brands):  # noqa: S608
         station_state = _station_state(row)
-        stations[venue_id][station_state.station.id] = station_state
-    transitions: defaultdict[str, dict[tuple[Kind, bool], int]] = defaultdict(dict)
-    for _, venue_id, kind, active, total in connection.execute("SELECT * FROM transitions WHERE brand = ?", (brand,)):
-        transitions[venue_id][Kind(kind), bool(active)] = total
-    found = connection.execute("SELECT * FROM venues WHERE brand = ?", (brand,))
-    for _, id_, name, last_success, requests, *rest in found:
+        stations[brand, venue_id][station_state.station.id] = station_state
+    transitions: defaultdict[VenueKey, dict[tuple[Kind, bool], int]] = defaultdict(dict)
+    counted = connection.execute(f"SELECT * FROM transitions {where}", brands)  # noqa: S608
+    for brand, venue_id, kind, active, total in counted:
+        transitions[brand, venue_id][Kind(kind), bool(active)] = total
+    found = connection.execute(f"SELECT * FROM venues {where}", brands)  # noqa: S608
+    for brand, id_, name, last_success, requests, *rest in found:
         incidents, records, open_seconds, partial_since = rest[3:]
         state = VenueState(
             Venue(brand, id_, name),
-            transitions=transitions.get(id_, EMPTY),
+            transitions=transitions.get((brand, id_), EMPTY),
             requests=requests,
             outage=_outage(rest[:3]),
             restored=True,
@@ -276,15 +278,15 @@ def read_venues(connection: SqlConnection, now: Instant, brand: str) -> Iterator
         )
         if last_success is not None:
             age = max(0.0, now.wall - last_success)
-            known = stations.get(id_, {})
+            known = stations.get((brand, id_), {})
             state = replace(state, stations=known, last_success=last_success, fresh_at=now.monotonic - age)
         yield state
 
 
-def read_brands(connection: SqlConnection, brand: str | None = None) -> Iterator[BrandState]:
-    """Read the states of an earlier process, of one brand or all."""
-    where, of = ("", ()) if brand is None else (" WHERE brand = ?", (brand,))
-    for name, venues, missing, *outages in connection.execute(f"SELECT * FROM brands{where}", of):  # noqa: S608
+def read_brands(connection: SqlConnection, *brands: str) -> Iterator[BrandState]:
+    """Read the states of an earlier process, of some brands or, where none is named, of all."""
+    where = _among(brands) if brands else ""
+    for name, venues, missing, *outages in connection.execute(f"SELECT * FROM brands {where}", brands):  # noqa: S608
         yield BrandState(
             name,
             None if venues is None else tuple(Venue(name, id_, venue) for id_, venue in json.loads(venues)),
@@ -294,6 +296,10 @@ def read_brands(connection: SqlConnection, brand: str | None = None) -> Iterator
             restored=True,
             incidents=_by_key(INCIDENTS, outages[6]),
         )
+
+
+def _among(brands: Collection[str]) -> str:
+    return f"WHERE brand IN ({', '.join('?' * len(brands))})"
 
 
 def read_entries(connection: SqlConnection, query: JournalQuery) -> list[Entry]:

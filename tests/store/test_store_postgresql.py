@@ -156,6 +156,32 @@ class TestLeases:
         assert second.venue(VENUE).stations == STATE.stations
         assert second.brand(BRAND).venues == (VENUE,)
 
+    def test_many_brands_are_taken_over_in_as_few_round_trips_as_one(
+        self, open_one: Open, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        brands = tuple(f"brand-{number}" for number in range(8))
+        first, second = open_one("first", brands=brands), open_one("second", brands=())
+        for brand in brands:
+            venue = replace(VENUE, brand=brand)
+            first.commit(
+                replace(STATE, venue=venue), BrandState(brand, (venue,)), changes=[replace(TOUCHED, brand=brand)]
+            )
+        first.release(brands)
+        statements: list[str] = []
+        execute = DatabaseConnection.execute
+        monkeypatch.setattr(
+            DatabaseConnection,
+            "execute",
+            lambda self, sql, *values: (statements.append(sql), execute(self, sql, *values))[1],
+        )
+        assert second.acquire(brands[:1]) == [*brands[:1]]
+        for_one = len(statements)
+        assert sorted(second.acquire(brands[1:])) == [*brands[1:]]
+        assert len(statements) == 2 * for_one
+        assert [state.brand for state in second.brands()] == [*brands]
+        assert [len(second.venues(brand)) for brand in brands] == [1] * 8
+        assert [entry.brand for entry in second.entries_after(0, 10)] == [*brands]
+
     def test_a_zombie_writes_nothing_and_loses_the_brand_when_it_tries(
         self, open_one: Open, postgresql: PostgreSQL
     ) -> None:
