@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Collection, Sequence
 from threading import Event, Thread
 
@@ -40,6 +41,7 @@ class Ownership:
         self._store, self._clock = store, clock
         self._brands, self._take, self._give_up, self._processes = brands, take, give_up, processes
         self._cluster = Cluster({}, {})
+        self._renewed_at = -math.inf
         self._stopping = Event()
         self._thread = Thread(target=self._run, name="leases", daemon=True)
         self._log = structlog.get_logger(__name__)
@@ -75,14 +77,28 @@ class Ownership:
         if self._stopping.is_set():
             return False  # The end does not wait for a review that is held up: it must not become a member again.
         try:
-            self._cluster = self._store.renew(brands)
-            self._processes(len(self._cluster.members))
+            self._renew(brands)
             self._give_up_what_is_lost()
             self._hand_over(brands)
+            self._renew_where_due(brands)
             return not self._stopping.is_set() and self._acquire(brands)
         except StoreError as error:
             self._log.debug("leases.not_renewed", problem=str(error))
             return False
+
+    def _renew(self, brands: Collection[str]) -> None:
+        self._renewed_at = self._clock.monotonic()
+        self._cluster = self._store.renew(brands)
+        self._processes(len(self._cluster.members))
+
+    def _renew_where_due(self, brands: Collection[str]) -> None:
+        """Renew the leases between two steps that take long, so that they do not end meanwhile."""
+        if self._clock.monotonic() < self._renewed_at + ROUND_SECONDS:
+            return
+        try:
+            self._renew(brands)
+        except StoreError as error:
+            self._log.debug("leases.not_renewed", problem=str(error))
 
     def _give_up_what_is_lost(self) -> None:
         lost = [brand for brand in self._store.held if not self._store.owns(brand)]
@@ -120,11 +136,13 @@ class Ownership:
             and chosen(brand, self._cluster) == self._store.member
         ]
         taken = self._leases_of(wanted[:MOST_MOVES]) if wanted else []
+        for brand in taken:
+            self._log.info("brand.owned", brand=brand, taken_over=self._store.taken_over(brand))
         failed = []
         for brand in taken:
             if self._stopping.is_set():
                 return False
-            self._log.info("brand.owned", brand=brand, taken_over=self._store.taken_over(brand))
+            self._renew_where_due(brands)
             try:
                 self._take(brand)
             except Exception:  # noqa: BLE001 - it must keep no other brand from being polled

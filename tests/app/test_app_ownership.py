@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Sequence
+from itertools import pairwise
 from typing import Any
 
 import pytest
+from fakes import FakeClock
 from structlog.testing import capture_logs
 
 from exporter.app.ownership import MOST_MOVES, Ownership, chosen
 from exporter.clock import Clock
 from exporter.errors import StoreError
-from exporter.store.leases import Cluster
+from exporter.store.leases import LEASE_SECONDS, Cluster
 
 BRANDS = [f"brand-{number}" for number in range(60)]
 
@@ -62,14 +64,14 @@ class FakeLeases:
 class Member:
     """The ownership of one process over a fake store."""
 
-    def __init__(self, brands: Sequence[str] = BRANDS) -> None:
+    def __init__(self, brands: Sequence[str] = BRANDS, clock: Clock | None = None) -> None:
         self.store = FakeLeases("me")
         self.polled: set[str] = set()
         self.processes = 0
         store: Any = self.store
         self.ownership = Ownership(
             store,
-            Clock(),
+            clock or Clock(),
             brands=lambda: brands,
             take=self.polled.add,
             give_up=self.polled.difference_update,
@@ -126,6 +128,34 @@ def test_a_lost_lease_ends_the_polls_even_while_the_database_is_gone() -> None:
     assert (lost["brand"], lost["events_not_stored"]) == ("a", 1)
     assert member.polled == {"b"}
     assert member.ownership.not_ready() == ["brand a: not polled here, as the database fails: no connection"]
+
+
+def test_leases_are_renewed_in_time_though_a_busy_machine_takes_long_to_start_many_brands(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = FakeClock()
+    member = Member(clock=clock)
+    renewed: list[float] = []
+    renew = member.store.renew
+
+    def noted_renew(brands: Collection[str]) -> Cluster:
+        renewed.append(clock.monotonic())
+        if len(renewed) == 3:
+            raise StoreError("no connection")
+        return renew(brands)
+
+    def take_long(brand: str) -> None:
+        clock.forward(1.5)
+        member.polled.add(brand)
+
+    monkeypatch.setattr(member.store, "renew", noted_renew)
+    monkeypatch.setattr(member.ownership, "_take", take_long)
+    with capture_logs() as logged:
+        member.review()
+    assert member.polled == member.store.mine
+    assert len(member.polled) == MOST_MOVES
+    assert max(after - before for before, after in pairwise([*renewed, clock.monotonic()])) < LEASE_SECONDS / 2
+    assert [line["event"] for line in logged][:MOST_MOVES] == ["brand.owned"] * MOST_MOVES
 
 
 def test_a_process_that_ends_takes_nothing_more_and_becomes_no_member_again(monkeypatch: pytest.MonkeyPatch) -> None:
