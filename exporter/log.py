@@ -216,6 +216,8 @@ def configure(level: str = "info", fmt: str | None = None, stream: TextIO | None
     logging.getLogger("uvicorn.access").disabled = True
     # It runs on monotonic time, so that the moments in its debug messages lie decades back.
     logging.getLogger("apscheduler").setLevel(logging.WARNING)
+    # It warns of connections that break, which we log ourselves.
+    logging.getLogger("psycopg").setLevel(logging.ERROR)
     logging.captureWarnings(capture=True)
     sys.excepthook = _uncaught
     threading.excepthook = _uncaught_in_thread

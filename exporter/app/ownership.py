@@ -123,6 +123,7 @@ class Ownership:
         ][:MOST_MOVES]
         if leaving:
             self._give_up(leaving)
+            self._renew_where_due(brands)
             self._store.release(leaving)
             self._log.info("brands.handed_over", brands=leaving)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from threading import RLock, Timer
 from typing import Any
 
@@ -38,6 +38,11 @@ class DatabaseConnection:
         if rows:
             with self._connection.cursor() as cursor:
                 cursor.executemany(sql.replace("?", "%s"), rows)
+
+    def pipeline(self) -> AbstractContextManager[object]:
+        """Return a context in which statements are sent without waiting for each other: nobody reads their rows."""
+        pipeline: AbstractContextManager[object] = self._connection.pipeline()
+        return pipeline
 
 
 class Database:

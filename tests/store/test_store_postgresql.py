@@ -169,11 +169,12 @@ class TestLeases:
         first.release(brands)
         statements: list[str] = []
         execute = DatabaseConnection.execute
-        monkeypatch.setattr(
-            DatabaseConnection,
-            "execute",
-            lambda self, sql, *values: (statements.append(sql), execute(self, sql, *values))[1],
-        )
+
+        def noted(connection: DatabaseConnection, sql: str, parameters: Iterable[Any] = ()) -> Any:
+            statements.append(sql)
+            return execute(connection, sql, parameters)
+
+        monkeypatch.setattr(DatabaseConnection, "execute", noted)
         assert second.acquire(brands[:1]) == [*brands[:1]]
         for_one = len(statements)
         assert sorted(second.acquire(brands[1:])) == [*brands[1:]]
