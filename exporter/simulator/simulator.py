@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from random import Random
 from threading import Event, Thread
-from types import TracebackType
 from typing import Self
 
 from exporter.simulator.api import BASE_PATH, Api
@@ -107,9 +106,7 @@ class Simulator:
         self.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def _serve(self, request: Request, wire: Wire) -> None:
