@@ -324,8 +324,10 @@ class Exporter:
         self.until(seen, f"{times} more polls of {labels}", seconds=seconds)
 
     def _listening(self, seen: int) -> str | None:
-        found = re.search(r"http://127\.0\.0\.1:\d+", self.log_file.read_bytes()[seen:].decode(errors="replace"))
-        return found[0] if found else None
+        # The log of a poll that began before may hold the address of Clopos.
+        log = self.log_file.read_bytes()[seen:].decode(errors="replace")
+        found = re.search(r"\blistening\W.*?(http://127\.0\.0\.1:\d+)", log)
+        return found[1] if found else None
 
     def _story(self, what: str) -> str:
         log = "\n".join(self.log.splitlines()[-30:])
