@@ -148,8 +148,9 @@ class StateFile:
                 self.cursors = dict(connection.execute("SELECT consumer, id FROM cursors"))
                 deliveries = rows.deliveries(connection.execute("SELECT * FROM deliveries"))
                 self.deliveries = {delivery.id: delivery for delivery in deliveries}
-                self.last_delivery = max(self.deliveries, default=0)
-                (self.last_id,) = connection.execute("SELECT coalesce(max(id), 0) FROM journal").fetchone()
+                self.last_delivery, self.last_id = connection.execute(
+                    "SELECT coalesce((SELECT max(id) FROM deliveries), 0), coalesce((SELECT max(id) FROM journal), 0)"
+                ).fetchone()
             yield opened
 
 

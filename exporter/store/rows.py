@@ -19,6 +19,7 @@ from exporter.model import (
     Change,
     Event,
     Incident,
+    IncidentKind,
     Instant,
     Kind,
     Outage,
@@ -35,6 +36,8 @@ from exporter.outbox import Delivery, DeliveryState
 Row = tuple[Any, ...]
 
 _REASONS = frozenset(Reason)
+_KINDS = frozenset(IncidentKind)
+_EVENTS = frozenset(Event)
 
 Value = TypeVar("Value")
 
@@ -103,8 +106,16 @@ def _plain(value: Any) -> dict[str, Any]:
 
 
 def _by_key(values: TypeAdapter[dict[str, Value]], text: str) -> Mapping[str, Value]:
-    found: dict[str, Value] = {} if text == "{}" else decode(values, text)
-    return found or EMPTY
+    if text == "{}":
+        return EMPTY
+    found = {key: value for key, value in dict(json.loads(text)).items() if not _is_of_later_kind(value)}
+    return values.validate_python(found) or EMPTY
+
+
+def _is_of_later_kind(incident: Any) -> bool:
+    """Return whether only a later exporter knows what an incident is about: that does not make the rest unreadable."""
+    kind = incident.get("kind") if isinstance(incident, dict) else None
+    return isinstance(kind, str) and kind not in _KINDS
 
 
 def write_states(
@@ -233,11 +244,14 @@ def _delivery_row(delivery: Delivery) -> Row:
 
 
 def deliveries(rows: Iterable[Row]) -> list[Delivery]:
-    """Return deliveries from rows, which begin with the id."""
-    return [
-        Delivery(id_, channel, decode(CHANGE, change), created_at, DeliveryState(state), accepted_at)
-        for id_, channel, change, created_at, state, accepted_at in rows
-    ]
+    """Return deliveries from rows, which begin with the id, without those that only a later exporter understands."""
+    found = []
+    for id_, channel, text, created_at, state, accepted_at in rows:
+        change = dict(json.loads(text))
+        if not _is_of_later_kind(change.get("incident")):
+            known = CHANGE.validate_python(change)
+            found.append(Delivery(id_, channel, known, created_at, DeliveryState(state), accepted_at))
+    return found
 
 
 def write_deliveries(connection: SqlConnection, keys: str, deliveries: Mapping[Row, Delivery | None]) -> None:
@@ -330,13 +344,14 @@ def read_entries_after(connection: SqlConnection, id_: int, limit: int) -> list[
 
 
 def entries(rows: Iterable[Row]) -> list[Entry]:
-    """Return entries from the rows of the journal."""
+    """Return entries from the rows of the journal, without those that only a later exporter understands."""
     return [
         Entry(
             id_, Event(event), at, brand, venue_id, venue, station_id, station, kind and Kind(kind), updated_at,
             json.loads(details),
         )
         for id_, event, at, brand, venue_id, venue, station_id, station, kind, updated_at, details in rows
+        if event in _EVENTS
     ]  # fmt: skip
 
 

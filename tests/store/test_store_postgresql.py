@@ -571,6 +571,27 @@ def test_a_backup_as_documented_brings_everything_back(open_one: Open, postgresq
     assert len(again.entries_after(0, 10)) == 1
 
 
+def test_a_brand_of_which_only_a_later_exporter_understands_a_part_is_taken_over(
+    postgresql: PostgreSQL, open_one: Open
+) -> None:
+    first = open_one("first")
+    first.routes = [Route("shift", frozenset(Topic))]
+    assert FIRING.incident is not None
+    first.commit(replace(TOTAL, incidents={"one": FIRING.incident}), changes=[FIRING, TOUCHED])
+    first.close()
+    kind = FIRING.incident.kind.value
+    postgresql.sql(
+        f"UPDATE clopos_exporter.venues SET incidents = replace(incidents, '{kind}', 'later'); "  # noqa: S608
+        f"UPDATE clopos_exporter.deliveries SET change = replace(change, '{kind}', 'later'); "
+        "UPDATE clopos_exporter.journal SET event = 'incident.later' WHERE event = 'incident.firing'"
+    )
+    second = open_one("second")
+    assert second.owns(BRAND)
+    assert second.venue(VENUE).stations == TOTAL.stations
+    assert [entry.event for entry in second.entries_after(0, 10)] == [Event.STATION_TOUCHED]
+    assert second.deliveries("shift") == []
+
+
 class TestMigrations:
     def test_the_version_is_that_of_the_state_file(self) -> None:
         assert file_schema.VERSION == VERSION

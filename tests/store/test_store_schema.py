@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from fakes import FakeClock
 from structlog.testing import capture_logs
 
 from exporter.journal import JournalQuery
-from exporter.model import Change, Event, Incident, IncidentKind, Severity, Venue, VenueState
+from exporter.model import BrandState, Change, Event, Incident, IncidentKind, Severity, Topic, Venue, VenueState
 from exporter.outbox import Route
 from exporter.store import file_schema
 from exporter.store.sqlite import SQLiteStore
@@ -87,3 +88,30 @@ def test_a_newer_file_is_left_alone(path: Path, clock: FakeClock) -> None:
     assert store.up is False
     assert f"versions up to {file_schema.VERSION}" in logs[0]["problem"]
     assert path.read_bytes() == before
+
+
+def test_an_incident_that_only_a_later_exporter_knows_costs_nothing_else(path: Path, clock: FakeClock) -> None:
+    known = Incident(IncidentKind.VENUE_DATA_STALE, Severity.WARNING, "tandir", 4.0, VENUE, fired_at=5.0)
+    assert FIRING.incident is not None
+    state = VenueState(VENUE, {}, last_success=9.0, incidents={"venue": FIRING.incident, "stale": known})
+    store = SQLiteStore(path, clock, 1e10)
+    store.routes = [Route("shift", frozenset(Topic))]
+    changes = [replace(FIRING, incident=known), FIRING]
+    store.commit(state, BrandState("tandir", (VENUE,)), changes=changes)
+    store.close()
+    connection = sqlite3.connect(path)
+    for table, column in (("venues", "incidents"), ("deliveries", "change")):
+        of_later = f"UPDATE {table} SET {column} = replace({column}, 'venue_no_active_station', 'later')"  # noqa: S608
+        connection.execute(of_later)
+    connection.commit()
+    connection.close()
+    again = SQLiteStore(path, clock, 1e10)
+    again.routes = store.routes
+    assert dict(again.venue(VENUE).incidents) == {"stale": known}
+    assert [delivery.change for delivery in again.deliveries("shift")] == changes[:1]
+    again.commit(changes=[FIRING])
+    again.close()
+    assert not list(path.parent.glob("*.damaged-*"))
+    connection = sqlite3.connect(path)
+    assert connection.execute("SELECT count(*) FROM deliveries").fetchone() == (3,), "its id is not given again"
+    connection.close()
