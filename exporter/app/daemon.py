@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
+from itertools import chain
 from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING
 
@@ -24,11 +26,11 @@ from exporter.clopos.login import Credentials
 from exporter.config import Settings
 from exporter.errors import ConfigError, ConfigProblem
 from exporter.events import EventLog
-from exporter.incidents import ServiceFacts
+from exporter.incidents import ServiceFacts, end_all
 from exporter.log import Output
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.telemetry import Telemetry
-from exporter.model import BrandState
+from exporter.model import EMPTY, BrandState, Ended, VenueState
 from exporter.notify.heartbeat import Heartbeat
 from exporter.notify.notifier import Notifier
 from exporter.scheduling.pool import WorkerPool
@@ -300,11 +302,28 @@ class Daemon:
             self._log.warning("shard.empty", message="no brand falls to this shard: it is ready, and polls nothing")
         owned = [brand for brand in settings.brands if self.store.owns(brand.brand)]
         self._monitors.apply(owned, Intervals.of(settings))
+        self._end_what_is_left_out(settings)
         if self._stopping.is_set():
             return
         # Last, as channels ask which incidents still fire.
         self._notifier.apply(channel_settings(settings, StationNames(self.store)))
         self._apply_heartbeat(settings)
+
+    def _end_what_is_left_out(self, settings: Settings) -> None:
+        """End the incidents of brands that the configuration no longer names: who knows of them hears of that."""
+        if self._ownership is not None or settings.total_shards > 1:
+            return  # Another process may poll them.
+        configured = {SERVICE, *(brand.brand for brand in settings.brands)}
+        now = self._clock.now()
+        for brand in self.store.brands():
+            if brand.brand in configured:
+                continue
+            states: list[BrandState | VenueState] = [brand, *self.store.venues(brand.brand)]
+            concerned = [state for state in states if state.incidents]
+            changes = [end_all(state.incidents, brand.brand, Ended.IGNORED, now) for state in concerned]
+            if concerned:
+                ended = (replace(state, incidents=EMPTY) for state in concerned)
+                self.store.commit(*ended, changes=[*chain.from_iterable(changes)])
 
     def _apply_heartbeat(self, settings: Settings) -> None:
         if self._heartbeat is not None:

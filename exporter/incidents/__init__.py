@@ -7,7 +7,7 @@ nothing. A pending incident is a condition that holds and has not lasted long en
 
 from exporter.incidents.brand import assess_brand
 from exporter.incidents.context import holds_since, switched_at
-from exporter.incidents.monitor import BrandIncidents, Decision
+from exporter.incidents.monitor import BrandIncidents, Decision, end_all
 from exporter.incidents.records import inactive_open_seconds
 from exporter.incidents.service import assess_service
 from exporter.incidents.values import BrandFacts, BrandSituation, IncidentRules, ServiceFacts, VenueSummary
@@ -24,6 +24,7 @@ __all__ = [
     "assess_brand",
     "assess_service",
     "assess_venue",
+    "end_all",
     "holds_since",
     "inactive_open_seconds",
     "switched_at",

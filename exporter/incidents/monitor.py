@@ -39,6 +39,14 @@ class Decision:
     changes: tuple[Change, ...] = ()
 
 
+def end_all(incidents: Mapping[str, Incident], brand: str, ended: Ended, now: Instant) -> list[Change]:
+    """Return the ends of all incidents of a venue or brand that is no longer polled."""
+    ledger = Ledger(incidents, brand, now.wall)
+    for key in incidents:
+        ledger.end(key, ended)
+    return ledger.changes
+
+
 class _Assessed(NamedTuple):
     """What a venue was like when it was last assessed, and until when time alone changes nothing (epoch seconds).
 
@@ -125,10 +133,7 @@ class BrandIncidents:
         for state, ended in gone:
             self._assessed.pop(state.venue.id, None)
             self._tally.update(state.venue.id, None)
-            ledger = Ledger(state.incidents, brand.brand, now.wall)
-            for key in state.incidents:
-                ledger.end(key, ended)
-            transitions += ledger.changes
+            transitions += end_all(state.incidents, brand.brand, ended, now)
         decision = self._decide(brand, {}, now, brand_too=True)
         return replace(decision, changes=(*transitions, *decision.changes)) if transitions else decision
 

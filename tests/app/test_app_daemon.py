@@ -20,7 +20,9 @@ from exporter.config import Settings
 from exporter.errors import ConfigError, ConfigProblem
 from exporter.journal import JournalQuery
 from exporter.log import Output
+from exporter.model import Event as Happened
 from exporter.model import Venue, VenueState
+from exporter.outbox import DeliveryState
 from exporter.simulator import Simulator, World
 from exporter.store import FORGET_SECONDS
 from exporter.views import VenueView
@@ -369,6 +371,33 @@ def test_a_ready_token_that_ends_soon_is_an_incident_until_a_reload_brings_crede
     configure(daemon, only(both, FIRST))
     assert daemon.reload() is None
     until(lambda: kinds() == [])
+
+
+@pytest.mark.parametrize("how", ["reload", "restart"])
+def test_the_incidents_of_a_brand_that_the_configuration_no_longer_names_end(
+    start: Start, both: Settings, simulator: Simulator, tmp_path: Path, how: str
+) -> None:
+    kept = {"state": {"path": str(tmp_path / "state.db")}, "incidents": {"delay": 1}}
+    kept["notifications"] = {"channels": [{"name": "shift", "url": "json://127.0.0.1:9", "topics": ["stations"]}]}
+    simulator.world.set_status(FIRST, "1", "1", 0)
+    daemon = start(Settings.model_validate({**both.model_dump(), **kept}))
+    until(daemon.source.incidents)
+    [begun] = daemon.store.deliveries("shift")
+    daemon.store.update_deliveries([replace(begun, state=DeliveryState.ACCEPTED)])
+    without = Settings.model_validate({**only(both, SECOND).model_dump(), **kept})
+    if how == "reload":
+        configure(daemon, without)
+        assert daemon.reload() is None
+    else:
+        daemon.stop()
+        daemon = start(without)
+    assert [one.change.event.value for one in daemon.store.deliveries("shift")] == [
+        "incident.firing",
+        "incident.resolved",
+    ]
+    [entry] = daemon.store.journal(JournalQuery(events=frozenset({Happened.INCIDENT_RESOLVED})))
+    assert entry.details["ended"] == "ignored"
+    assert not any(state.incidents for state in daemon.store.venues(FIRST))
 
 
 def test_a_reload_reaches_the_incidents_of_stations(start: Start, both: Settings, simulator: Simulator) -> None:
