@@ -15,7 +15,7 @@ import structlog
 from exporter import __version__
 from exporter.app import translate
 from exporter.app.monitors import BrandMonitors
-from exporter.app.notifications import StationNames, channel_settings, goes_on, problems, routes
+from exporter.app.notifications import StationNames, channel_settings, goes_on, outage_of, problems, routes
 from exporter.app.registry import ViewRegistry
 from exporter.app.service import SERVICE, ServiceMonitor
 from exporter.app.services import Intervals, Services
@@ -90,6 +90,7 @@ class Daemon:
             clock,
             owns=self.store.owns,
             still_firing=lambda incident: goes_on(incident, self.source.incidents()),
+            outage=lambda channel: outage_of(channel, self._service.incidents()),
         )
         self.store.subscribe(self._notifier.wake, incidents_only=True)
         self._heartbeat: Heartbeat | None = None

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from exporter.config import Settings
 from exporter.config.settings import Brand, Channel
-from exporter.model import Incident, Topic, Venue
+from exporter.model import Incident, IncidentKind, Topic, Venue
 from exporter.notify.channel import ChannelSettings
 from exporter.notify.messages import Renderer
 from exporter.notify.plan import Timing
@@ -98,6 +98,12 @@ def goes_on(incident: Incident, firing: Iterable[Incident]) -> bool:
         for one in firing
     )
     return not hidden and key(incident) in map(key, firing)
+
+
+def outage_of(channel: str, firing: Iterable[Incident]) -> Incident | None:
+    """Return the incident that says that a channel is down, None where there is none."""
+    down = (one for one in firing if one.kind is IncidentKind.CHANNEL_DOWN)
+    return next((one for one in down if one.details.get("channel") == channel), None)
 
 
 def problems(

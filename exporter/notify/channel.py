@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf
 from threading import Event, Thread
 
@@ -13,7 +13,7 @@ import structlog
 from exporter.clock import Clock
 from exporter.model import Incident
 from exporter.notify.messages import Renderer
-from exporter.notify.plan import Plan, Timing, plan
+from exporter.notify.plan import Form, Notice, Plan, Timing, plan
 from exporter.notify.transport import SPACING_SECONDS, AppriseTransport, Outcome
 from exporter.outbox import Delivery, Outbox
 from exporter.views import ChannelState
@@ -46,6 +46,8 @@ class ChannelWorker(Thread):
     """Deliver what the outbox holds for one channel on a thread, in order, until the channel accepts it.
 
     `owns` returns whether this process delivers for a brand; `still_firing` is asked before an incident is repeated.
+    `outage` returns the incident that says that the channel is down: nobody would know that it works again before the
+    next message, so that it is tried with the news of its own end while nothing else waits.
     """
 
     def __init__(
@@ -57,13 +59,14 @@ class ChannelWorker(Thread):
         transport: Callable[[str], AppriseTransport] = AppriseTransport,
         owns: Callable[[str], bool] = lambda _: True,
         still_firing: Callable[[Incident], bool] = lambda _: True,
+        outage: Callable[[str], Incident | None] = lambda _: None,
     ) -> None:
         super().__init__(name=f"notify-{settings.name}", daemon=True)
         self.settings = settings
         self._outbox, self._clock = outbox, clock
         self._make_transport = transport
         self._transport: AppriseTransport | None = None
-        self._owns, self._still_firing = owns, still_firing
+        self._owns, self._still_firing, self._outage = owns, still_firing, outage
         self._wake, self._stopping = Event(), Event()
         self._created: dict[int, float] = {}
         self._counts = dict.fromkeys(_OUTCOMES, 0)
@@ -77,6 +80,11 @@ class ChannelWorker(Thread):
 
     def wake(self) -> None:
         """Let it look at the outbox now."""
+        self._wake.set()
+
+    def retry(self) -> None:
+        """Try again now what failed: a person says that the cause is gone."""
+        self._not_before = -inf
         self._wake.set()
 
     def stop(self) -> None:
@@ -120,6 +128,8 @@ class ChannelWorker(Thread):
         if due.expired:
             self._counts["expired"] += len(due.expired)
             LOG.error("notification.expired", channel=self.settings.name, count=len(due.expired), problem=self._problem)
+        if not due.notices and not due.waiting and not self._up and (outage := self._outage(self.settings.name)):
+            due = replace(due, notices=(Notice(Form.RESOLVED, outage, now.wall),))
         if not due.notices:
             return due.wait
         pause = self._not_before - now.monotonic

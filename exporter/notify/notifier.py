@@ -18,8 +18,8 @@ STOP_SECONDS = 1.5
 class Notifier:
     """Deliver incidents to every configured channel, each on a thread of its own.
 
-    `owns` returns whether this process delivers for a brand, and `still_firing` whether an incident is known to go on,
-    so that it may be repeated.
+    `owns` returns whether this process delivers for a brand, `still_firing` whether an incident is known to go on, so
+    that it may be repeated, and `outage` the incident that says that a channel is down.
     """
 
     def __init__(
@@ -29,10 +29,11 @@ class Notifier:
         *,
         owns: Callable[[str], bool] = lambda _: True,
         still_firing: Callable[[Incident], bool] = lambda _: True,
+        outage: Callable[[str], Incident | None] = lambda _: None,
         transport: Callable[[str], AppriseTransport] = AppriseTransport,
     ) -> None:
         self._outbox, self._clock = outbox, clock
-        self._owns, self._still_firing, self._transport = owns, still_firing, transport
+        self._owns, self._still_firing, self._outage, self._transport = owns, still_firing, outage, transport
         self._workers: dict[str, ChannelWorker] = {}
 
     def apply(self, channels: Sequence[ChannelSettings]) -> None:
@@ -49,6 +50,8 @@ class Notifier:
         self._workers = {name: kept.get(name) or new[name] for name in wanted}
         for worker in new.values():
             worker.start()
+        for worker in kept.values():
+            worker.retry()
 
     def wake(self) -> None:
         """Let every channel look at the outbox now."""
@@ -81,4 +84,5 @@ class Notifier:
             transport=self._transport,
             owns=self._owns,
             still_firing=self._still_firing,
+            outage=self._outage,
         )

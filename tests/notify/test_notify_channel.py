@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from notify_fakes import ACCEPTED, FAILED, FakeTransport, MemoryOutbox, firing, incident, resolved
 from structlog.testing import capture_logs
 
-from exporter.model import Change, IncidentKind, Topic
+from exporter.model import Change, Incident, IncidentKind, Topic
 from exporter.notify.channel import FAILURES_UNTIL_DOWN, LONGEST_BACKOFF, STUCK_SECONDS, ChannelSettings, ChannelWorker
 from exporter.notify.plan import Timing
 from exporter.notify.transport import SPACING_SECONDS, Message, Outcome
@@ -29,6 +29,7 @@ class World:
         self.clock = FakeClock()
         self.outbox = MemoryOutbox([Route("shift", frozenset(Topic))])
         self.service = FakeTransport(*outcomes)
+        self.is_reported_down = False
         self._timing, self._rest = timing or Timing(), rest
         self.restart()
 
@@ -38,6 +39,7 @@ class World:
             self.outbox,
             self.clock,
             transport=lambda _: self.service,  # type: ignore[arg-type,return-value]
+            outage=lambda _: down() if self.is_reported_down and not self.worker.state.up else None,
             **self._rest,
         )
 
@@ -342,6 +344,56 @@ def test_a_channel_that_is_down_says_since_when_and_why_and_what_waits() -> None
     assert (state.failing_since, state.problem) == (NOON + 30.0, FAILED.problem)
     assert (state.queue_length, state.oldest_at) == (1, NOON)
     assert [log["event"] for log in logs] == ["notification.failed"], "one line an outage, not one a failure"
+
+
+def down() -> Incident:
+    """Return the incident of the channel itself."""
+    fields: dict[str, Any] = {"venue": None, "station_id": None, "station": None, "details": {"channel": "shift"}}
+    return incident(IncidentKind.CHANNEL_DOWN, brand="", **fields)
+
+
+def test_a_channel_that_is_down_is_tried_while_nothing_waits_so_that_somebody_knows_that_it_works_again() -> None:
+    world = World(FAILED, timing=Timing(max_age=HOUR))
+    world.is_reported_down = True
+    world.happens(firing(incident()))
+    world.run(2 * HOUR)
+    assert (world.worker.state.up, world.worker.state.queue_length) == (False, 0)
+    world.service.outcomes = [ACCEPTED]
+    world.run(LONGEST_BACKOFF * 1.25)
+    assert world.worker.state.up
+    assert world.titles == ["Messages to the channel shift are delivered again"]
+    world.run(DAY)
+    assert len(world.titles) == 1
+
+
+def test_a_channel_that_was_down_is_tried_at_once_after_a_restart_and_not_without_its_incident() -> None:
+    world = World()
+    world.is_reported_down = True
+    world.run(MINUTE)
+    assert world.titles == ["Messages to the channel shift are delivered again"]
+    other = World()
+    other.run(DAY)
+    assert other.service.attempts == 0
+
+
+def test_what_waits_for_a_channel_that_is_down_needs_no_other_message() -> None:
+    world = World(FAILED)
+    world.is_reported_down = True
+    world.happens(firing(incident()))
+    world.run(HOUR)
+    world.service.outcomes = [ACCEPTED]
+    world.run(HOUR)
+    assert world.titles == [INACTIVE]
+
+
+def test_somebody_who_says_that_a_channel_is_repaired_is_believed() -> None:
+    world = World(FAILED)
+    world.happens(firing(incident()))
+    world.run(2 * HOUR)
+    world.service.outcomes = [ACCEPTED]
+    world.worker.retry()
+    world.run(1.0)
+    assert world.titles == [INACTIVE]
 
 
 def test_a_service_that_never_answers_takes_the_channel_down() -> None:
