@@ -297,8 +297,10 @@ class BrandMonitor:
 
     def _read_facts(self) -> BrandFacts:
         login, skew = self.client.login, self.client.clock_skew
+        # One that does not say when it ends is not known to: it may be the successor of one that did.
+        ends = None if login.logs_in else login.expires_at
         return BrandFacts(
-            token_expires_at=inf if login.logs_in else login.expires_at,
+            token_expires_at=inf if ends is None else ends,
             clock_skew=None if skew is None else -skew,
         )
 

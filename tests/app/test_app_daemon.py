@@ -371,6 +371,12 @@ def test_a_ready_token_that_ends_soon_is_an_incident_until_a_reload_brings_crede
     configure(daemon, only(both, FIRST))
     assert daemon.reload() is None
     until(lambda: kinds() == [])
+    configure(daemon, Settings.model_validate({"brands": [with_token]}))
+    assert daemon.reload() is None
+    until(lambda: kinds() == ["token_expiring"])
+    configure(daemon, Settings.model_validate({"brands": [{**with_token, "token": "says-not-when-it-ends"}]}))
+    assert daemon.reload() is None
+    until(lambda: "token_expiring" not in kinds())
 
 
 @pytest.mark.parametrize("how", ["reload", "restart"])
