@@ -43,16 +43,16 @@ OPENING: States = {1: ("open", GREEN), 0: ("closed", BLUE)}
 
 SEVERITIES = {"critical": ("critical", RED), "warning": ("warning", ORANGE), "info": ("info", BLUE)}
 KINDS = {
-    "kitchen_station_inactive": "Kitchen station inactive",
+    "kitchen_station_inactive": "Kitchen inactive",
     "station_inactive": "Station inactive",
     "venue_no_active_station": "No station active",
-    "many_venues_inactive": "Many venues inactive",
-    "station_not_ready": "Not ready for opening",
+    "many_venues_inactive": "Venues inactive",
+    "station_not_ready": "Not ready",
     "printing_disabled": "Prints no tickets",
     "station_flapping": "Switched off and on",
     "station_removed": "Gone from Clopos",
     "station_unclear": "Status unclear",
-    "venue_data_stale": "No data from Clopos",
+    "venue_data_stale": "No data",
     "brand_unreachable": "Clopos unreachable",
     "login_failing": "Login fails",
     "token_expiring": "Token expires",
@@ -60,7 +60,7 @@ KINDS = {
     "state_unavailable": "State not written",
     "log_unavailable": "Log not written",
     "reload_failed": "Reload failed",
-    "channel_down": "Messages not delivered",
+    "channel_down": "Channel fails",
 }
 """The kinds of incidents, short enough for a column."""
 
@@ -347,7 +347,7 @@ def incidents_panel(id_: int, text: str, matchers: str, *columns: Column, height
         text,
         query(incidents(matchers), rows=True),
         Column("severity", "Severity", width=85, states=SEVERITIES),
-        Column("kind", "What", width=210, states={kind: (words, None) for kind, words in KINDS.items()}),
+        Column("kind", "What", width=165, states={kind: (words, None) for kind, words in KINDS.items()}),
         *columns,
         Column("Value", "Since", width=130, unit=units.DateTimeFromNow),
         hidden=["venue_id", "station_id", *([] if BRAND_COLUMN in columns else ["brand"])],

@@ -26,7 +26,10 @@ GRILL, BAR = "1", "2"
 SENTENCES = {
     "CloposKitchenStationInactive": ("Tandır has been inactive since", "Tandır is active again"),
     "CloposVenueNoActiveStation": ("All stations of", "has an active station again"),
-    "CloposStationPrintingDisabled": ("Printing has been off at Tandır since", "Printing is on again at Tandır"),
+    "CloposStationPrintingDisabled": (
+        "Printing has been switched off at Tandır since",
+        "Printing is switched on again at Tandır",
+    ),
 }
 """What the exporter's own message says as an alert fires, and as it is resolved."""
 SHOWN = {
