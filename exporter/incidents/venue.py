@@ -19,6 +19,7 @@ from exporter.incidents.context import (
     STALE,
     VENUE,
     VenueContext,
+    holds_since,
     is_unclear,
     switched_at,
 )
@@ -26,7 +27,6 @@ from exporter.incidents.ledger import Members
 from exporter.incidents.records import count_open, record_active, record_inactive, retires_in
 from exporter.incidents.values import BrandSituation, Bulk, Candidate, IncidentRules, VenueSummary
 from exporter.model import (
-    EMPTY,
     Change,
     Ended,
     Incident,
@@ -161,7 +161,8 @@ def _group(context: VenueContext, own: Mapping[str, StationState]) -> Incident |
     elif group.kind is IncidentKind.STATION_NOT_READY:
         ledger.become(VENUE, kind)
     if all_inactive:
-        group = ledger.update(VENUE, members=members, details=EMPTY)
+        at, is_exact = max(holds_since(one) for one in own.values())
+        group = ledger.update(VENUE, members=members, details={"since" if is_exact else "since_at_least": at})
         single = {id_: ledger.now[INACTIVE + id_] for id_ in own}
         due = [one.began_at + _delay(context, own[id_]) for id_, one in single.items() if not one.firing]
         ledger.fire(VENUE, min([*due, group.began_at + context.rules.delay]))

@@ -101,13 +101,17 @@ class Trouble:
     @property
     def since(self) -> float:
         """Return from when it holds, epoch seconds."""
+        if self.is_venue and self.incident:
+            return self.incident.since
         if self.is_inactive and self.stations:
             return min(holds_since(one)[0] for one in self.stations)
-        return self.incident.began_at if self.incident else inf
+        return self.incident.since if self.incident else inf
 
     @property
     def is_since_exact(self) -> bool:
         """Return whether it began at `since` rather than before."""
+        if self.is_venue and self.incident:
+            return not self.incident.is_since_minimum
         return not self.is_inactive or all(holds_since(one)[1] for one in self.stations)
 
     @property

@@ -138,6 +138,20 @@ def test_a_station_that_is_switched_without_an_edit_counts_as_off_for_good_no_so
     assert history.said() == [firing(KITCHEN, "1/k")]
 
 
+def test_all_stations_of_a_venue_are_inactive_since_the_last_of_them_was_switched() -> None:
+    history = History()
+    history.run(45)
+    history.off("k")
+    history.run(60)
+    for id_ in history.rows["1"].keys() - {"k"}:
+        history.off(id_)
+    last = history.now.wall
+    history.run(300)
+    [incident] = [one for one in history.incidents() if one.kind == ALL]
+    assert incident.details == {"since": last}
+    assert incident.began_at >= incident.since
+
+
 # Opening hours
 
 
