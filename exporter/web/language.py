@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from babel import negotiate_locale
 from starlette.requests import Request
 
 from exporter.i18n import LANGUAGES
@@ -22,9 +23,5 @@ def language_of(request: Request) -> str:
 
 def accepted(header: str) -> str:
     """Return the language of an Accept-Language header with the highest weight, the first of several (RFC 9110)."""
-    weights = {"en": 0.0}
-    for tag, _, weight in parse(header):
-        language = tag.partition("-")[0]
-        if language in LANGUAGES:
-            weights[language] = max(weights.get(language, 0.0), weight)
-    return max(weights, key=weights.__getitem__)
+    wanted = sorted(parse(header), key=lambda one: one[2], reverse=True)
+    return negotiate_locale([tag for tag, _, weight in wanted if weight], LANGUAGES, sep="-") or "en"
