@@ -122,13 +122,16 @@ def polled_by_two(requests: Sequence[Asked]) -> list[str]:
 def unowned(requests: Sequence[Asked], lines: Iterable[Line], troubles: Sequence[Trouble]) -> list[tuple[float, str]]:
     """Return for every pause of a brand how long it lasted from the last fault within it on, and a description.
 
-    A brand is owned when something is asked about it, and from the moment at which a process says that it owns it:
-    what it does first is a login, which has to wait for those of other brands.
+    A brand is owned when something is asked about it, and from the moment at which a process says that it owns it. What
+    it does first is a login, which has to wait for those of other brands: each of them is a sign of it, as Clopos
+    limits them, and with them how soon many brands can be polled.
     """
+    lines = list(lines)
     found = []
     for brand in {one.brand for one in requests}:
+        taken = [(line.at, line.process) for line in lines if _owns(line, brand)]
         signs = [(one.at, one.process) for one in requests if one.brand == brand]
-        signs += [(line.at, line.process) for line in lines if _owns(line, brand)]
+        signs += [*taken, *_logins_before(requests, brand, taken)]
         for (before, old), (after, new) in pairwise(sorted(signs)):
             within = [
                 at
@@ -138,6 +141,18 @@ def unowned(requests: Sequence[Asked], lines: Iterable[Line], troubles: Sequence
             ]
             found.append((after - max([before, *within]), f"{brand}: {old} at {before:.2f}, {new} at {after:.2f}"))
     return sorted(found, reverse=True)
+
+
+def _logins_before(
+    requests: Sequence[Asked], brand: str, taken: Sequence[tuple[float, str]]
+) -> Iterator[tuple[float, str]]:
+    """Yield the logins of a brand's owners for other brands, before each first asks about it or another takes it."""
+    for start, process in taken:
+        ends = [at for at, _ in taken if at > start]
+        ends += [one.at for one in requests if (one.brand, one.process) == (brand, process) and one.at > start]
+        for one in requests:
+            if (one.endpoint, one.process) == ("auth", process) and start < one.at < min(ends, default=inf):
+                yield one.at, process
 
 
 def logins_in_a_minute(requests: Sequence[Asked]) -> int:

@@ -17,6 +17,7 @@ from cluster_checks import (
     polled_by_two,
     polled_too_soon,
     union,
+    unowned,
 )
 from test_notifications import ACTIVE, INACTIVE, WAS
 from witness import Row, Sight, _compare
@@ -65,6 +66,20 @@ def test_more_requests_in_a_minute_than_clopos_allows_are_found() -> None:
 def test_a_process_that_goes_on_after_another_has_begun_is_found() -> None:
     assert not polled_by_two([asked(0.0), asked(1.0), asked(9.0, "p2")])
     assert polled_by_two([asked(0.0), asked(9.0, "p2"), asked(10.0)])
+
+
+def test_a_brand_without_an_owner_is_found() -> None:
+    requests, freeze = [asked(0.0), asked(27.0, "p2")], Trouble("freeze", "p1", 1.0)
+    assert unowned(requests, [], [freeze])[0][0] == 26.0
+    assert unowned(requests, [owned(11.0, "p2")], [freeze])[0][0] == 16.0
+
+
+def test_an_owner_that_logs_in_to_one_brand_after_another_has_all_of_them() -> None:
+    logins = [Asked(at, "p2", "brand-02", "auth", None, "") for at in (12.0, 17.0, 22.0)]
+    requests, freeze = [asked(0.0), *logins, asked(27.0, "p2")], Trouble("freeze", "p1", 1.0)
+    assert unowned(requests, [owned(11.0, "p2")], [freeze])[0][0] == 10.0
+    assert unowned(requests, [owned(26.0, "p2")], [freeze])[0][0] == 25.0, "not yet its own"
+    assert unowned(requests, [owned(11.0, "p2"), owned(12.5, "p3")], [freeze])[0][0] == 14.5, "no longer its own"
 
 
 # Events
