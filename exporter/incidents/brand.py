@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from exporter.incidents.ledger import Ledger, Members
 from exporter.incidents.values import BrandFacts, BrandSituation, Bulk, Candidate, IncidentRules, VenueSummary
-from exporter.model import BrandState, Change, Ended, IncidentKind, Instant, Outage
+from exporter.model import BrandState, Change, Ended, IncidentKind, Instant, Outage, Reason
 from exporter.texts import remedy
 
 BULK_SECONDS = 600.0
@@ -127,7 +127,9 @@ def _unreachable(
         kind, delay, outage, began_at = IncidentKind.LOGIN_FAILING, LOGIN_SECONDS, login, login.since
     elif most_fail or nothing_works or (login is not None and not is_said):
         # A login that nobody answers is part of the outage, however it is noticed first.
-        outage = login or state.outage or next(iter(tally.outages().values()))
+        # What Clopos answered says more than that there was no room to ask.
+        lost = tally.outages().values()
+        outage = login or state.outage or min(lost, key=lambda one: one.reason is Reason.THROTTLED)
         kind, delay, began_at = IncidentKind.BRAND_UNREACHABLE, stale_after, tally.failing_since(outage)
     elif (
         incident is not None and incident.kind is IncidentKind.BRAND_UNREACHABLE and not tally.read and tally.summaries

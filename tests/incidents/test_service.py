@@ -86,6 +86,7 @@ def test_a_brand_that_nobody_polls_cannot_be_reached_and_its_venues_say_nothing(
     history.poll("1")
     history.wait(500)
     assert set(history.said()) - {firing(STALE, "1")} == {firing(UNREACHABLE, BRAND)}
+    assert history.brand.incidents["unreachable"].details["reason"] == "timeout"
     history.find()
     history.run(60)
     assert resolved(UNREACHABLE, BRAND, "recovered") in history.said()
