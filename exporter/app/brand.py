@@ -180,7 +180,9 @@ class BrandMonitor:
             self._rules.configure(settings, intervals)
             self.client.list_venues(translate.listed_venues(settings))
             self.loop.update(intervals.poll, intervals.discovery, intervals.stale_after)
-            self._publish(self._services.store.venue(venue) for venue in self._state().venues or ())
+            # The default venue is polled without being known while the list of venues is refused.
+            venues = (self.client.default_venue, *(self._state().venues or ()))
+            self._publish(self._services.store.venue(venue) for venue in venues if venue.id in self._venue_ids)
             now = self._services.clock.now()
             self._commit(self._incidents.refresh(self._state(), now, self._rules.brand_incidents()))
         self.client.reset_backoff()

@@ -26,7 +26,7 @@ from exporter.model import (
     VenueState,
 )
 
-LATE_SECONDS = 30.0
+LATE_SECONDS = 60.0
 """Seconds after which a decision that time brings is late: the machine slept, or its clock was set forward."""
 
 
@@ -150,7 +150,9 @@ class BrandIncidents:
     def refresh(self, brand: BrandState, now: Instant, brand_rules: IncidentRules | None = None) -> Decision:
         """Decide about everything again: at a start, and where the configuration changed."""
         self._brand_rules = brand_rules or self._brand_rules
-        venues = {venue.id: (self._venue(venue.id), ()) for venue in brand.venues or ()}
+        # Also one that is polled only because the list of venues is refused.
+        ids = dict.fromkeys([*(venue.id for venue in brand.venues or ()), *self._assessed])
+        venues = {venue_id: (self._venue(venue_id), ()) for venue_id in ids}
         return self._decide(brand, venues, now, brand_too=True)
 
     def _decide(

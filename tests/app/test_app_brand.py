@@ -237,6 +237,20 @@ def test_what_is_known_of_the_default_venue_is_kept_while_a_list_that_was_empty_
     assert work.store.venue(venue("default", brand=BRAND)).polls >= 12
 
 
+def test_a_reload_reaches_the_default_venue_while_the_list_is_refused(
+    start: Callable[..., Work], simulator: Simulator
+) -> None:
+    switch_off(simulator)
+    with simulator.faults.during("forbidden", endpoint="venues"):
+        work = start()
+        work.run(300)
+        assert [labels[-1] for labels in samples(work, "clopos_incident")] == ["default"]
+        [ignoring] = settings(simulator, ignore_stations=["1"]).brands
+        work.brand.reconfigure(ignoring, Intervals(30.0, 300.0, 300.0))
+        assert samples(work, "clopos_incident") == {}
+        assert len(samples(work, "clopos_station_ignored")) == 1
+
+
 def test_the_default_venue_is_polled_on_while_the_list_fails_for_another_reason(
     start: Callable[..., Work], simulator: Simulator
 ) -> None:
