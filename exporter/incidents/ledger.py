@@ -97,7 +97,7 @@ class Ledger:
         The delay, in seconds, is for the time that it takes to switch all of its members back.
         """
         group = self.now[key]
-        narrowed_at = group.details.get("narrowed_at", self.wall)
+        narrowed_at = min(group.details.get("narrowed_at", self.wall), self.wall)  # the clock may have been set back
         if not members:
             ended = (excused[member] for member in group.members if member in excused)
             self.end(key, next(ended, Ended.ACTIVE_AGAIN))

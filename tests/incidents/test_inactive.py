@@ -436,6 +436,20 @@ def test_what_is_left_of_all_stations_fires_on_its_own_after_a_while() -> None:
     assert history.said() == [resolved(ALL, "1", "replaced"), firing(KITCHEN, "1/k")]
 
 
+def test_what_is_left_of_all_stations_fires_in_time_where_the_clock_is_set_back_meanwhile() -> None:
+    history = History()
+    history.run(60)
+    history.off("k")
+    history.off("b")
+    history.run(SOON + 60)
+    history.on("b")
+    history.run(60)
+    history.set_clock(-3600)
+    history.said()
+    history.run(SOON + 60)
+    assert [said for said in history.said() if said.event == "firing"] == [firing(KITCHEN, "1/k")]
+
+
 def test_stations_that_are_switched_back_one_after_another_make_no_noise() -> None:
     history = History()
     history.run(60)
