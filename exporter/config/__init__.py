@@ -4,14 +4,12 @@ from exporter.config.environment import take_secrets
 from exporter.config.load import load
 from exporter.config.settings import Brand, Channel, Ignored, ListedVenue, Settings, State, VenueSettings
 from exporter.config.sharding import owned
-from exporter.config.values import Secret
 
 __all__ = [
     "Brand",
     "Channel",
     "Ignored",
     "ListedVenue",
-    "Secret",
     "Settings",
     "State",
     "VenueSettings",

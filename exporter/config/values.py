@@ -8,7 +8,7 @@ from datetime import date
 from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, Self, TypeVar
+from typing import Annotated, Any, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, SecretStr, StringConstraints
@@ -27,16 +27,6 @@ INSECURE_SCHEMES = frozenset({"http", "json", "xml", "form", "apprise", "gotify"
 _WEB, _DATABASES = ("http", "https"), ("postgresql", "postgres")
 
 _T = TypeVar("_T")
-
-
-class Secret(SecretStr):
-    """Hold what must never be seen: `repr`, `str` and JSON mask it, pickle refuses it, `get_secret_value` gives it."""
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a secret cannot be pickled")
-
-    def __deepcopy__(self, _: dict[int, Any]) -> Self:
-        return self
 
 
 def seconds(value: object) -> object:
@@ -156,14 +146,14 @@ BaseUrl = Annotated[Text, AfterValidator(_base_url)]
 BackOfficeUrl = Annotated[Text, _must(_is_page, "must be the address of a page, such as https://tandir.clopos.com")]
 TimeZone = Annotated[Text, AfterValidator(_time_zone)]
 OpeningHours = Annotated[Text, AfterValidator(_opening_hours)]
-Password = Annotated[Secret, NOT_EMPTY, _ONE_LINE]
+Password = Annotated[SecretStr, NOT_EMPTY, _ONE_LINE]
 Token = Annotated[
-    Secret, _must(re.compile("[!-~]+").fullmatch, "must be the token alone: ASCII, in one piece, without blanks")
+    SecretStr, _must(re.compile("[!-~]+").fullmatch, "must be the token alone: ASCII, in one piece, without blanks")
 ]
-ChannelURL = Annotated[Secret, _must(is_apprise_url, "must be an Apprise URL, such as tgram://token/chat")]
-WebURL = Annotated[Secret, _must(partial(_has_host, _WEB), "must be a URL such as https://hc-ping.com/your-uuid")]
+ChannelURL = Annotated[SecretStr, _must(is_apprise_url, "must be an Apprise URL, such as tgram://token/chat")]
+WebURL = Annotated[SecretStr, _must(partial(_has_host, _WEB), "must be a URL such as https://hc-ping.com/your-uuid")]
 DatabaseURL = Annotated[
-    Secret,
+    SecretStr,
     _must(partial(_has_host, _DATABASES), "must be a URL such as postgresql://user:password@host/name"),
 ]
 RepeatInterval = Annotated[float | None, BeforeValidator(_repeat_interval)]

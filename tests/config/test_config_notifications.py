@@ -8,8 +8,9 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
+from pydantic import SecretStr
 
-from exporter.config import Channel, ListedVenue, Secret, Settings, load, take_secrets
+from exporter.config import Channel, ListedVenue, Settings, load, take_secrets
 from exporter.i18n import LANGUAGES
 from exporter.model import Topic
 
@@ -72,7 +73,7 @@ heartbeat:
     assert notifications.channels == (
         Channel(
             name="shift",
-            url=Secret(BOT),
+            url=SecretStr(BOT),
             language="az",
             topics=(Topic.STATIONS, Topic.SERVICE),
             brands=("tandir-group",),
@@ -80,7 +81,7 @@ heartbeat:
         ),
     )
     assert settings.heartbeat is not None
-    assert settings.heartbeat.url == Secret("https://hc-ping.com/0a1b")
+    assert settings.heartbeat.url == SecretStr("https://hc-ping.com/0a1b")
     assert settings.heartbeat.interval == 30.0
 
 
@@ -119,17 +120,20 @@ def test_one_restaurant_needs_no_file() -> None:
             "CLOPOS_STATE_URL": "postgresql://clopos:pa%20ss@db/clopos",
         },
     )
-    assert settings.notifications.channels == (Channel(name="default", url=Secret(BOT), language="ru"),)
+    assert settings.notifications.channels == (Channel(name="default", url=SecretStr(BOT), language="ru"),)
     assert settings.heartbeat is not None
-    assert settings.heartbeat.url == Secret("https://hc-ping.com/0a1b")
-    assert settings.state.url == Secret("postgresql://clopos:pa%20ss@db/clopos")
+    assert settings.heartbeat.url == SecretStr("https://hc-ping.com/0a1b")
+    assert settings.state.url == SecretStr("postgresql://clopos:pa%20ss@db/clopos")
 
 
 def test_the_environment_replaces_the_url_of_its_own_channel_and_leaves_others_alone() -> None:
     own = "{name: default, url_file: nowhere, language: az}"
     text = BRAND + f"notifications: {{channels: [{{name: shift, url: 'tgram://a/1'}}, {own}]}}"
     shift, changed = loaded(text, {"CLOPOS_NOTIFY_URL": BOT}).notifications.channels
-    assert (shift.url, changed) == (Secret("tgram://a/1"), Channel(name="default", url=Secret(BOT), language="az"))
+    assert (shift.url, changed) == (
+        SecretStr("tgram://a/1"),
+        Channel(name="default", url=SecretStr(BOT), language="az"),
+    )
 
 
 def test_the_environment_replaces_a_url_that_the_file_keeps_elsewhere() -> None:
@@ -137,8 +141,8 @@ def test_the_environment_replaces_a_url_that_the_file_keeps_elsewhere() -> None:
     environ = {"CLOPOS_HEARTBEAT_URL": "https://a.example/b", "CLOPOS_STATE_URL": "postgresql://u@db/name"}
     settings = loaded(text, environ)
     assert settings.heartbeat is not None
-    assert settings.heartbeat.url == Secret("https://a.example/b")
-    assert settings.state.url == Secret("postgresql://u@db/name")
+    assert settings.heartbeat.url == SecretStr("https://a.example/b")
+    assert settings.state.url == SecretStr("postgresql://u@db/name")
 
 
 def test_the_tokens_own_venue_can_be_asked_for_by_file_and_environment() -> None:
@@ -149,7 +153,7 @@ def test_the_tokens_own_venue_can_be_asked_for_by_file_and_environment() -> None
 
 def test_a_byte_order_mark_is_no_part_of_a_secret() -> None:
     private("token", b"\xef\xbb\xbfeyJ-token\r\n")
-    assert loaded("brands: [{brand: b, token_file: token}]").brands[0].token == Secret("eyJ-token")
+    assert loaded("brands: [{brand: b, token_file: token}]").brands[0].token == SecretStr("eyJ-token")
 
 
 def test_no_secret_is_seen_and_all_are_known_to_those_who_mask_them() -> None:
