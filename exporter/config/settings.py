@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from types import MappingProxyType
 from typing import Annotated, Literal
 from urllib.parse import unquote, urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
+from pydantic import BeforeValidator, Field
 
 from exporter.config.values import (
     NOT_EMPTY,
@@ -34,7 +33,7 @@ from exporter.config.values import (
     WebURL,
 )
 from exporter.document import Section, shown
-from exporter.model import DEFAULT_VENUE, EMPTY, Topic
+from exporter.model import DEFAULT_VENUE, Topic
 
 _SHORTEST_TOKEN = 20
 
@@ -75,13 +74,6 @@ class VenueSettings(Section):
     ignore_stations: IgnoreList = ()
 
 
-Overrides = Annotated[
-    Mapping[Id, VenueSettings],
-    AfterValidator(MappingProxyType),
-    PlainSerializer(dict, return_type=dict[str, VenueSettings]),
-]
-
-
 def _all_default_or_some(value: object) -> object:
     if not isinstance(value, str):
         return value
@@ -113,7 +105,7 @@ class Brand(Section):
     time_zone: TimeZone | None = None
     opening_hours: OpeningHours | None = None
     ignore_stations: IgnoreList = ()
-    venue_overrides: Overrides = Field(default_factory=lambda: EMPTY)
+    venue_overrides: Mapping[Id, VenueSettings] = {}
     """By venue id. What an override says replaces the brand's word; stations to ignore are added to the brand's."""
 
     def venue(self, venue_id: str) -> VenueSettings:
