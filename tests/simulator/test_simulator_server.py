@@ -194,3 +194,11 @@ def test_requests_keep_coming_fast_from_many_connections(simulator: Simulator) -
         thread.join()
     entries = simulator.traffic.entries(endpoint="stations")
     assert [entry.code for entry in entries] == [200] * 400
+
+
+def test_a_reset_is_no_farewell(simulator: Simulator) -> None:
+    simulator.faults.add("reset")
+    with socket.create_connection(simulator.address) as client:
+        client.sendall(b"GET /open-api/v2/venues HTTP/1.1\r\nHost: a\r\n\r\n")
+        with pytest.raises(ConnectionResetError):
+            client.recv(1)
