@@ -214,10 +214,15 @@ def _update(station_state: StationState, station: Station, at: Instant) -> Stati
         printing,
         since=at.wall,
         last_transition=transition,
-        # Whatever changes a database beside the API, or another API, need not move it.
-        is_unedited=station.updated_at is not None and station.updated_at == station_state.station.updated_at,
+        is_unedited=_is_unedited(station, station_state.station),
         since_monotonic=at.monotonic,
     )
+
+
+def _is_unedited(station: Station, before: Station) -> bool:
+    """Return whether the edit time did not move on: what changes a database beside the API need not move it."""
+    edited, known = station.updated_at, before.updated_at
+    return edited is not None and known is not None and edited <= known
 
 
 def _differences(station_state: StationState, station: Station, at: Instant) -> Iterator[tuple[Event, dict[str, Any]]]:
@@ -228,7 +233,7 @@ def _differences(station_state: StationState, station: Station, at: Instant) -> 
         nothing_else = False
         if station_state.status is not None:
             event = Event.STATION_ACTIVATED if station.active else Event.STATION_DEACTIVATED
-            yield event, _previous_for(station_state, station.updated_at, at)
+            yield event, _previous_for(station_state, None if _is_unedited(station, old) else station.updated_at, at)
         elif not station.active:
             yield Event.STATION_FOUND_INACTIVE, {}
     if station.name != old.name:

@@ -359,6 +359,15 @@ def test_after_a_restart_a_status_is_known_to_have_lasted_until_clopos_changed_i
     ]
 
 
+def test_a_status_that_changes_without_an_edit_lasted_longer_than_until_the_one_before() -> None:
+    edited = at(100).wall
+    known = after(snapshot(station("1")), snapshot(station("1", updated_at=edited), seconds=110))
+    row = station("1", active=False, updated_at=edited)
+    assert emitted(known, snapshot(row, seconds=289)) == [
+        (Event.STATION_DEACTIVATED, {"previous_for_at_least_seconds": 289.0})
+    ]
+
+
 def test_changes_found_after_a_restart_say_so_until_the_first_complete_poll() -> None:
     before = replace(after(snapshot(station("1"), station("2"))), restored=True)
     waiting = after(failure(), state=before)

@@ -44,8 +44,8 @@ class StationState:
 
     `status` and `printing` are the last clear ones (a row may say neither yes nor no); `since` is from when we know the
     status to hold, epoch seconds; `last_transition` is when we saw it change, None until then; `missing` counts
-    complete polls in a row that did not hold the station. `is_unedited` says that the last change of the status left
-    the edit time of Clopos as it was, which then says nothing about it. `since_monotonic` is `since` in monotonic
+    complete polls in a row that did not hold the station. `is_unedited` says that the last change of the status did not
+    move the edit time of Clopos on, which then says nothing about it. `since_monotonic` is `since` in monotonic
     seconds, None where that was in an earlier process.
     """
 

@@ -102,10 +102,11 @@ def test_a_station_without_an_edit_time_says_since_when_we_saw_it() -> None:
     assert set(incident.details) == {"since"}
 
 
-def test_a_status_that_changes_without_an_edit_says_since_when_we_saw_it() -> None:
+@pytest.mark.parametrize("back", [0.0, 3600.0], ids=["the same time", "an earlier one"])
+def test_a_status_that_changes_without_an_edit_says_since_when_we_saw_it(back: float) -> None:
     history = History()
     history.run(45)
-    edited = history.rows["1"]["k"].updated_at
+    edited = (history.rows["1"]["k"].updated_at or 0.0) - back
     history.edit("k", active=False, updated_at=edited)
     seen = history.now.wall
     history.run(30)
