@@ -11,8 +11,9 @@ from fakes import FakeClock, snapshot, station, venue
 from structlog.testing import capture_logs
 
 from exporter.app.services import Intervals
+from exporter.changes import advance
 from exporter.errors import Stopped
-from exporter.model import Reason, Snapshot, VenueState
+from exporter.model import Change, Reason, Snapshot, VenueState
 from exporter.simulator import Simulator, World
 from exporter.store.memory import MemoryStore
 
@@ -344,6 +345,24 @@ def test_a_mistake_of_ours_is_a_failure_with_its_trace_in_the_log(work: Work, mo
     assert [(line["event"], line["exc_info"]) for line in logged] == [("poll.crashed", True)]
     assert [entry.details["reason"] for entry in work.new_entries] == ["internal"]
     assert samples(work, "clopos_exporter_poll_failures_total") == {(BRAND, Reason.INTERNAL.value): 1.0}
+
+
+def test_a_mistake_of_ours_that_ends_every_poll_of_a_venue_is_an_incident_of_it(
+    work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work.run(60)
+
+    def mistaken(state: VenueState, outcome: Snapshot) -> tuple[VenueState, list[Change]]:
+        if state.venue.id == "1":
+            raise ZeroDivisionError
+        return advance(state, outcome)
+
+    monkeypatch.setattr("exporter.app.brand.advance", mistaken)
+    with capture_logs():
+        work.run(600)
+    assert work.incidents() == [("incident.firing", "venue_data_stale")]
+    up = samples(work, "clopos_venue_up")
+    assert {labels[-1]: value for labels, value in up.items()} == {"1": 0.0, "2": 1.0}
 
 
 def test_rows_without_an_id_are_counted_each_time_and_named_once(work: Work, simulator: Simulator) -> None:
