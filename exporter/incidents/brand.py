@@ -31,6 +31,8 @@ SKEW_SECONDS = 60.0
 TOKEN_SECONDS = 86400.0
 """Seconds before its end at which somebody has to supply a new token."""
 
+_OF_A_VENUE = frozenset({Reason.NOT_FOUND, Reason.THROTTLED})
+
 _UNREACHABLE, _SKEW, _TOKEN, _BULK = "unreachable", "skew", "token", "bulk:"
 
 
@@ -49,7 +51,8 @@ class BrandTally:
         for one, sign in ((before, -1), (summary, 1)):
             if one is not None:
                 self.open += sign * one.is_open
-                self.failing += sign * (one.outage is not None)
+                # That a venue is not there is an answer: Clopos can be reached.
+                self.failing += sign * (one.outage is not None and one.outage.reason is not Reason.NOT_FOUND)
                 self.read += sign * (one.is_polled and one.outage is None)
                 self.stale += sign * one.is_stale
         if summary is not None:
@@ -127,9 +130,9 @@ def _unreachable(
         kind, delay, outage, began_at = IncidentKind.LOGIN_FAILING, LOGIN_SECONDS, login, login.since
     elif most_fail or nothing_works or (login is not None and not is_said):
         # A login that nobody answers is part of the outage, however it is noticed first.
-        # What Clopos answered says more than that there was no room to ask.
+        # What is wrong with the brand says more than that there was no room to ask, or that one venue is not there.
         lost = tally.outages().values()
-        outage = login or state.outage or min(lost, key=lambda one: one.reason is Reason.THROTTLED)
+        outage = login or state.outage or min(lost, key=lambda one: one.reason in _OF_A_VENUE)
         kind, delay, began_at = IncidentKind.BRAND_UNREACHABLE, stale_after, tally.failing_since(outage)
     elif (
         incident is not None and incident.kind is IncidentKind.BRAND_UNREACHABLE and not tally.read and tally.summaries

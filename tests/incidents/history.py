@@ -92,6 +92,7 @@ class History:
         self.states = {id_: VenueState(Venue(BRAND, id_, f"Venue {id_}")) for id_ in self.rows}
         self.brand = BrandState(BRAND)
         self.failing: set[str] = set()
+        self.reasons: dict[str, Reason] = {}
         self.partial = False
         self.log: list[tuple[float, Change]] = []
         self._taken = 0
@@ -134,7 +135,8 @@ class History:
 
     def poll(self, venue: str = "1") -> None:
         if venue in self.failing:
-            outcome: Snapshot | Failure = Failure(Reason.TIMEOUT, "no complete answer in time", self.now)
+            reason = self.reasons.get(venue, Reason.TIMEOUT)
+            outcome: Snapshot | Failure = Failure(reason, "no complete answer in time", self.now)
         else:
             outcome = Snapshot(tuple(self.rows[venue].values()), self.now, partial=self.partial)
         state, changes = advance(self.states[venue], outcome)

@@ -175,6 +175,22 @@ def test_a_brand_fires_in_time_where_the_clock_is_set_back_meanwhile() -> None:
     assert history.said() == [firing(UNREACHABLE, BRAND)]
 
 
+def test_venues_that_clopos_does_not_have_are_no_brand_that_cannot_be_reached() -> None:
+    history = History(venues=4)
+    history.run(60)
+    history.reasons = {"2": Reason.NOT_FOUND, "3": Reason.NOT_FOUND}
+    history.lose("2", "3", "4")
+    history.run(600)
+    assert sorted(history.said()) == [firing(STALE, "2"), firing(STALE, "3"), firing(STALE, "4")]
+    history.find("4")
+    history.run(60)
+    assert history.said() == [resolved(STALE, "4", "recovered")]
+    history.lose()
+    history.run(360)
+    assert history.said() == [firing(UNREACHABLE, BRAND)], "which is news"
+    assert history.brand.incidents["unreachable"].details["reason"] == "timeout"
+
+
 def test_a_short_outage_is_nobodys_business() -> None:
     history = History(venues=20)
     history.run(60)
