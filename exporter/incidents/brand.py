@@ -31,7 +31,7 @@ SKEW_SECONDS = 60.0
 TOKEN_SECONDS = 86400.0
 """Seconds before its end at which somebody has to supply a new token."""
 
-_OF_A_VENUE = frozenset({Reason.NOT_FOUND, Reason.THROTTLED})
+_REFUSED = frozenset({Reason.BAD_REQUEST, Reason.FORBIDDEN, Reason.NOT_FOUND})
 
 _UNREACHABLE, _SKEW, _TOKEN, _BULK = "unreachable", "skew", "token", "bulk:"
 
@@ -40,7 +40,7 @@ class BrandTally:
     """The summaries of a brand's venues, added up as they change."""
 
     def __init__(self) -> None:
-        self.open = self.failing = self.read = self.stale = 0
+        self.open = self.failing = self.refused = self.read = self.stale = 0
         self.inactive: dict[str, VenueSummary] = {}
         self.summaries: dict[str, VenueSummary] = {}
 
@@ -51,8 +51,8 @@ class BrandTally:
         for one, sign in ((before, -1), (summary, 1)):
             if one is not None:
                 self.open += sign * one.is_open
-                # That a venue is not there is an answer: Clopos can be reached.
-                self.failing += sign * (one.outage is not None and one.outage.reason is not Reason.NOT_FOUND)
+                self.failing += sign * (one.outage is not None)
+                self.refused += sign * (one.outage is not None and one.outage.reason in _REFUSED)
                 self.read += sign * (one.is_polled and one.outage is None)
                 self.stale += sign * one.is_stale
         if summary is not None:
@@ -121,7 +121,9 @@ def _unreachable(
     ledger: Ledger, state: BrandState, tally: BrandTally, stale_after: float, reachable_since: float
 ) -> bool:
     incident = ledger.now.get(_UNREACHABLE)
-    most_fail = tally.failing >= MANY_FAILING and tally.failing > tally.read
+    # While others are read, venues that Clopos refuses are no sign that it cannot be reached, and must not hide one.
+    lost = tally.failing - (tally.refused if tally.read else 0)
+    most_fail = lost >= MANY_FAILING and lost > tally.read
     # By the time a single venue shows that the brand is lost, that may have been said of the venue.
     is_said = tally.stale > 0 and tally.failing <= tally.stale
     nothing_works = state.outage is not None and tally.failing > tally.stale and not tally.read
@@ -130,9 +132,9 @@ def _unreachable(
         kind, delay, outage, began_at = IncidentKind.LOGIN_FAILING, LOGIN_SECONDS, login, login.since
     elif most_fail or nothing_works or (login is not None and not is_said):
         # A login that nobody answers is part of the outage, however it is noticed first.
-        # What is wrong with the brand says more than that there was no room to ask, or that one venue is not there.
-        lost = tally.outages().values()
-        outage = login or state.outage or min(lost, key=lambda one: one.reason in _OF_A_VENUE)
+        # What is wrong with the brand says more than that there was no room to ask, or that a venue is refused.
+        outages = tally.outages().values()
+        outage = login or state.outage or min(outages, key=lambda one: one.reason in {Reason.THROTTLED, *_REFUSED})
         kind, delay, began_at = IncidentKind.BRAND_UNREACHABLE, stale_after, tally.failing_since(outage)
     elif (
         incident is not None and incident.kind is IncidentKind.BRAND_UNREACHABLE and not tally.read and tally.summaries
