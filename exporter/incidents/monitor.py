@@ -26,7 +26,7 @@ from exporter.model import (
     VenueState,
 )
 
-LATE_SECONDS = 60.0
+LATE_SECONDS = 120.0
 """Seconds after which a decision that time brings is late: the machine slept, or its clock was set forward."""
 
 
