@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Callable
 
-from history import History
+from history import History, Said
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -51,6 +51,12 @@ def ignore(history: History, *names: str) -> None:
     history.reload(IncidentRules(history.rules.hours, tuple(map(IgnoreRule, names))))
 
 
+def of_stations(history: History) -> list[Said]:
+    """Return what was decided about stations since this was asked last."""
+    others = ("venue_data_stale", "brand_unreachable", "login_failing")
+    return [said for said in history.said() if said.kind not in others]
+
+
 Act = Callable[[History], None]
 
 
@@ -76,6 +82,8 @@ def acts() -> st.SearchStrategy[Act]:
         st.builds(lambda a: lambda h: partial(h, a), st.booleans()),
         st.builds(lambda s: lambda h: h.restart(s), st.sampled_from([10.0, 4000.0])),
         st.builds(lambda n: lambda h: ignore(h, *n), st.lists(STATIONS, max_size=1)),
+        st.builds(lambda s: lambda h: h.wait(s), st.sampled_from([100.0, 700.0])),
+        st.builds(lambda s: lambda h: h.sleep(s), st.sampled_from([100.0, 4000.0])),
         st.builds(lambda s: lambda h: h.set_clock(s), st.sampled_from([-4000.0, -200.0, 4000.0])),
         st.builds(lambda v: lambda h: close_down(h, v), st.sampled_from("456")),
         st.just(lambda h: h.fail_login()),
@@ -159,10 +167,19 @@ def test_nothing_is_decided_about_stations_while_nothing_is_known_but_that_the_v
     history.run(30)
     history.said()
     history.run(7200)
-    of_stations = [
-        said for said in history.said() if said.kind not in ("venue_data_stale", "brand_unreachable", "login_failing")
-    ]
-    assert {said.ended for said in of_stations} <= {"closed"}
+    assert {said.ended for said in of_stations(history)} <= {"closed"}
+
+
+@SLOWLY
+@given(HOURS, HISTORIES)
+def test_nothing_is_decided_about_stations_while_nobody_polls_but_that_the_venue_closes(
+    hours: str | None, acts: list[tuple[Act, float]]
+) -> None:
+    history = played(hours, acts)
+    history.wait(310)
+    history.said()
+    history.wait(7200)
+    assert {said.ended for said in of_stations(history)} <= {"closed"}
 
 
 @SLOWLY
