@@ -23,7 +23,7 @@ from exporter.app.source import ProcessSource
 from exporter.clock import Clock, Deadline
 from exporter.clopos.limits import IpLimits
 from exporter.clopos.login import Credentials
-from exporter.config import Settings
+from exporter.config import Settings, shard_of
 from exporter.errors import ConfigError, ConfigProblem
 from exporter.events import EventLog
 from exporter.incidents import ServiceFacts, end_all
@@ -312,12 +312,12 @@ class Daemon:
 
     def _end_what_is_left_out(self, settings: Settings) -> None:
         """End the incidents of brands that the configuration no longer names: who knows of them hears of that."""
-        if self._ownership is not None or settings.total_shards > 1:
+        if self._ownership is not None:
             return  # Another process may poll them.
         configured = {SERVICE, *(brand.brand for brand in settings.brands)}
         now = self._clock.now()
         for brand in self.store.brands():
-            if brand.brand in configured:
+            if brand.brand in configured or shard_of(brand.brand, settings.total_shards) != settings.shard:
                 continue
             states: list[BrandState | VenueState] = [brand, *self.store.venues(brand.brand)]
             concerned = [state for state in states if state.incidents]

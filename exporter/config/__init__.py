@@ -3,7 +3,7 @@
 from exporter.config.environment import take_secrets
 from exporter.config.load import load
 from exporter.config.settings import Brand, Channel, Ignored, ListedVenue, Settings, State, VenueSettings
-from exporter.config.sharding import owned
+from exporter.config.sharding import owned, shard_of
 
 __all__ = [
     "Brand",
@@ -15,5 +15,6 @@ __all__ = [
     "VenueSettings",
     "load",
     "owned",
+    "shard_of",
     "take_secrets",
 ]

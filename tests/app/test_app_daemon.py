@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 from exporter.app.brand import BrandMonitor
 from exporter.app.daemon import Daemon
 from exporter.clock import Clock, Deadline
-from exporter.config import Settings
+from exporter.config import Settings, shard_of
 from exporter.errors import ConfigError, ConfigProblem
 from exporter.journal import JournalQuery
 from exporter.log import Output
@@ -379,7 +379,21 @@ def test_a_ready_token_that_ends_soon_is_an_incident_until_a_reload_brings_crede
     until(lambda: "token_expiring" not in kinds())
 
 
-@pytest.mark.parametrize("how", ["reload", "restart"])
+def test_the_incidents_of_a_brand_that_moved_to_another_shard_do_not_end(
+    start: Start, both: Settings, simulator: Simulator, tmp_path: Path
+) -> None:
+    kept = {"state": {"path": str(tmp_path / "state.db")}, "incidents": {"delay": 1}}
+    simulator.world.set_status(FIRST, "1", "1", 0)
+    daemon = start(Settings.model_validate({**both.model_dump(), **kept}))
+    until(daemon.source.incidents)
+    daemon.stop()
+    total = next(total for total in range(2, 100) if shard_of(FIRST, total) != shard_of(SECOND, total))
+    sharding = {"total_shards": total, "shard": shard_of(SECOND, total)}
+    again = start(Settings.model_validate({**only(both, SECOND).model_dump(), **kept, **sharding}))
+    assert any(state.incidents for state in again.store.venues(FIRST))
+
+
+@pytest.mark.parametrize("how", ["reload", "restart", "restart of a shard"])
 def test_the_incidents_of_a_brand_that_the_configuration_no_longer_names_end(
     start: Start, both: Settings, simulator: Simulator, tmp_path: Path, how: str
 ) -> None:
@@ -390,7 +404,8 @@ def test_the_incidents_of_a_brand_that_the_configuration_no_longer_names_end(
     until(daemon.source.incidents)
     [begun] = daemon.store.deliveries("shift")
     daemon.store.update_deliveries([replace(begun, state=DeliveryState.ACCEPTED)])
-    without = Settings.model_validate({**only(both, SECOND).model_dump(), **kept})
+    sharding = {"total_shards": 3, "shard": shard_of(FIRST, 3)} if "shard" in how else {}
+    without = Settings.model_validate({**only(both, SECOND).model_dump(), **kept, **sharding})
     if how == "reload":
         configure(daemon, without)
         assert daemon.reload() is None
