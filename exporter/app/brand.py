@@ -242,9 +242,11 @@ class BrandMonitor:
     def _consider_login(self, outcome: Snapshot | Failure) -> tuple[BrandState, list[Change]]:
         """Decide what the outcome of a venue's poll says of the brand's login: nothing in nearly all cases."""
         brand = self._state()
-        if isinstance(outcome, Failure):
-            return advance_brand(brand, outcome) if outcome.brand_wide else (brand, [])
-        if brand.login_outage is None:
+        if isinstance(outcome, Failure) and outcome.brand_wide:
+            return advance_brand(brand, outcome)
+        # Who is told that a venue is not there has a good token; of other failures that is not certain.
+        is_accepted = not isinstance(outcome, Failure) or outcome.reason is Reason.NOT_FOUND
+        if brand.login_outage is None or not is_accepted:
             return brand, []
         return advance_brand(brand, LoggedIn(outcome.at, outcome.began))
 

@@ -170,6 +170,18 @@ def test_a_list_of_venues_that_nobody_was_asked_for_does_not_make_a_failing_logi
     assert sorted(work.events()) == ([] if token else ["brand.login_recovered", "venue.recovered"])
 
 
+def test_an_answer_that_a_venue_is_not_there_says_that_the_login_works_again(
+    start: Callable[..., Work], simulator: Simulator
+) -> None:
+    with simulator.faults.during("token_invalid", endpoint="stations"):
+        work = start(venues=[{"id": "1", "name": "One"}])
+        work.run(300)
+    assert "brand.login_failed" in work.events()
+    with simulator.faults.during("not_found", endpoint="stations"):
+        work.run(600)
+    assert work.events() == ["brand.login_recovered"]
+
+
 def test_a_venue_that_is_gone_is_removed_from_everywhere_after_two_discoveries(
     work: Work, simulator: Simulator
 ) -> None:
