@@ -107,7 +107,7 @@ def test_a_ready_token_that_ends_asks_for_a_new_one(simulator: Simulator, tmp_pa
         simulator.tokens.expire()
         failed = exporter.until_event("brand.login_failed")
         assert failed["reason"] == "token"
-        assert "supply a new one" in failed["remedy"]
+        assert "Supply a new token" in failed["remedy"]
         assert not simulator.traffic.entries(endpoint="auth")
 
 
