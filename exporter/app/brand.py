@@ -244,7 +244,7 @@ class BrandMonitor:
         brand = self._state()
         if isinstance(outcome, Failure) and outcome.brand_wide:
             return advance_brand(brand, outcome)
-        # Who is told that a venue is not there has a good token; of other failures that is not certain.
+        # An answer that a venue is not there takes a good token; of other failures that is not certain.
         is_accepted = not isinstance(outcome, Failure) or outcome.reason is Reason.NOT_FOUND
         if brand.login_outage is None or not is_accepted:
             return brand, []
