@@ -204,9 +204,11 @@ def test_many_venues_at_once_are_one_message_and_a_single_among_them_is_another(
         world.set_status(BRAND, str(number), GRILL, 0)
     stage.receiver.wait_for("Stations of many venues of tandir-group were switched off at once", began)
     # One more, that somebody switched off before and which is seen only now.
-    edited = (datetime.now(UTC) - timedelta(minutes=20)).strftime("%Y-%m-%dT%H:%M:%S.000000Z")
-    row = {**world.station(BRAND, "10", GRILL), "status": 0, "updated_at": edited}
-    world.serve_raw(BRAND, "10", GRILL, json.dumps(row))
+    for status, minutes in ((1, 30), (0, 20)):
+        edited = (datetime.now(UTC) - timedelta(minutes=minutes)).strftime("%Y-%m-%dT%H:%M:%S.000000Z")
+        row = {**world.station(BRAND, "10", GRILL), "status": status, "updated_at": edited}
+        world.serve_raw(BRAND, "10", GRILL, json.dumps(row))
+        stage.exporter.until_polled(2, venue_id="10")
     stage.receiver.wait_for("Kitchen station Tandır of Nizami 10 is inactive in Clopos", began)
     time.sleep(8)
     assert len(stage.receiver.since(began)) == 2
