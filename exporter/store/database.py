@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from threading import RLock, Timer
 from typing import Any
 
@@ -17,6 +17,9 @@ except ImportError:  # pragma: no cover - the extra is not installed
 
 OPERATION_SECONDS = 3.0
 """How long a transaction may take, whatever the network or the server does."""
+
+APPLICATION = "clopos-exporter"
+"""The name of our sessions in PostgreSQL's own views."""
 
 SCHEMA = "clopos_exporter"
 """The schema of our tables, so that nothing else in the database is ever touched."""
@@ -38,11 +41,6 @@ class DatabaseConnection:
         if rows:
             with self._connection.cursor() as cursor:
                 cursor.executemany(sql.replace("?", "%s"), rows)
-
-    def pipeline(self) -> AbstractContextManager[object]:
-        """Return a context in which statements are sent without waiting for each other: nobody reads their rows."""
-        pipeline: AbstractContextManager[object] = self._connection.pipeline()
-        return pipeline
 
 
 class Database:
@@ -89,7 +87,7 @@ class Database:
             autocommit=True,
             connect_timeout=2,
             tcp_user_timeout=int(OPERATION_SECONDS * 1000),
-            application_name="clopos-exporter",
+            application_name=APPLICATION,
         )
         with _cut_after(connection, OPERATION_SECONDS):
             connection.execute(

@@ -8,13 +8,16 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from exporter.clock import Clock
-from exporter.store.database import Database, DatabaseConnection
+from exporter.store.database import APPLICATION, Database, DatabaseConnection
 
 LEASE_SECONDS = 9.0
 """How long a lease lasts unless it is renewed, by the database's clock."""
 
 MARGIN_SECONDS = 1.0
 """How much earlier a lease ends for its owner: clocks run at different speeds, and a request takes time to stop."""
+
+STUCK_SECONDS = 6.0
+"""After so long a transaction that has written is one of a stopped process: a running one cuts its own before."""
 
 _EXPIRY = f"clock_timestamp() + make_interval(secs => {LEASE_SECONDS})"
 
@@ -121,6 +124,14 @@ class Leases:
     def take(self, connection: DatabaseConnection, brands: Iterable[str]) -> dict[str, Lease]:
         """Take the leases that nobody has, and return them: to be held once the transaction has ended."""
         began = self._clock.monotonic()
+        # A process that is stopped while it sends several statements at once keeps its locks for as long as it is: what
+        # ends idle transactions does not see that one as idle.
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() "
+            "AND usename = current_user AND application_name = ? AND pid <> pg_backend_pid() "
+            "AND backend_xid IS NOT NULL AND xact_start < clock_timestamp() - make_interval(secs => ?)",
+            (APPLICATION, STUCK_SECONDS),
+        )
         taken = connection.execute(
             f"INSERT INTO leases SELECT brand, ?, 1, {_EXPIRY} FROM unnest(?::text[]) AS wanted (brand) "  # noqa: S608
             "ON CONFLICT (brand) DO UPDATE "

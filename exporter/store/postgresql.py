@@ -237,9 +237,8 @@ class PostgreSQLStore(DurableStore):
                 fenced = self._leases.lock(connection, brands)
                 venues = {key: self._venues.get(key) for key in self._venues_due if key[0] in fenced}
                 brand_states = {name: self._brands.get(name) for name in self._brands_due & fenced}
-                with connection.pipeline():
-                    rows.write_states(connection, venues, brand_states, stored=self._saved)
-                    self._write_queue(connection, fenced)
+                rows.write_states(connection, venues, brand_states, stored=self._saved)
+                self._write_queue(connection, fenced)
                 if now.monotonic >= self._prune_at:
                     brandrows.prune(connection, self._retention, self._channels)
         except StoreError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from threading import Event as Signal
@@ -23,7 +23,7 @@ from exporter.events import EventLog
 from exporter.journal import Entry, JournalQuery
 from exporter.model import BrandState, Event, StationState, Topic, VenueState
 from exporter.outbox import DeliveryState, Route
-from exporter.store import file_schema
+from exporter.store import file_schema, leases
 from exporter.store.database import Database, DatabaseConnection
 from exporter.store.database_schema import VERSION, migrate
 from exporter.store.leases import LEASE_SECONDS, MARGIN_SECONDS, Lease
@@ -182,6 +182,20 @@ class TestLeases:
         assert [state.brand for state in second.brands()] == [*brands]
         assert [len(second.venues(brand)) for brand in brands] == [1] * 8
         assert [entry.brand for entry in second.entries_after(0, 10)] == [*brands]
+
+    def test_a_process_that_is_stopped_within_a_transaction_does_not_keep_others_from_taking_its_brands(
+        self, open_one: Open, postgresql: PostgreSQL, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        zombie, heir = open_one("zombie"), open_one("heir")
+        zombie.commit(STATE)
+        expire_leases(postgresql)
+        monkeypatch.setattr(leases, "STUCK_SECONDS", 0.0)
+        with suppress(StoreError), zombie._writer.transaction() as connection:
+            # As where it has sent a part of its statements: nothing ends this transaction by itself in time.
+            connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+            assert zombie._leases.lock(connection, [BRAND])
+            heir.acquire([BRAND])
+        assert heir.owns(BRAND)
 
     def test_a_zombie_writes_nothing_and_loses_the_brand_when_it_tries(
         self, open_one: Open, postgresql: PostgreSQL
