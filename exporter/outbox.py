@@ -65,14 +65,9 @@ class Route:
     venues: frozenset[str] | None = None
 
     def wants(self, incident: Incident) -> bool:
-        """Return whether the channel subscribes to it. What concerns the whole process passes every brand and venue.
-
-        Those who run the restaurant have to know when nobody watches it: else silence would seem to say that all is
-        well.
-        """
-        hidden = incident.kind.hides_stations and Topic.STATIONS in self.topics
+        """Return whether the channel subscribes to it. What concerns the whole process passes every brand and venue."""
         return (
-            (incident.kind.topic in self.topics or hidden)
+            incident.kind.topic in self.topics
             and (self.brands is None or not incident.brand or incident.brand in self.brands)
             and (self.venues is None or incident.venue is None or incident.venue.id in self.venues)
         )

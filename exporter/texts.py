@@ -156,29 +156,6 @@ TEXTS = {
     ),
 }
 
-_LOOK_YOURSELF = N_(
-    "Until it is over, no message says that a station is inactive: look at the stations in Clopos yourself now and "
-    "then. There is nothing to switch in Clopos."
-)
-_BRAND_UNWATCHED = Texts(
-    N_("The stations of {brand} have not been watched since {since}"),
-    N_("The stations of {brand} are watched again"),
-    N_("The stations of {brand} were not watched from {since} to {until}"),
-    _LOOK_YOURSELF,
-)
-
-RESTAURANT_TEXTS = {
-    IncidentKind.BRAND_UNREACHABLE: _BRAND_UNWATCHED,
-    IncidentKind.LOGIN_FAILING: _BRAND_UNWATCHED,
-    IncidentKind.VENUE_DATA_STALE: Texts(
-        N_("The stations of {venue} have not been watched since {since}"),
-        N_("The stations of {venue} are watched again"),
-        N_("The stations of {venue} were not watched from {since} to {until}"),
-        _LOOK_YOURSELF,
-    ),
-}
-"""What those who run the restaurant read of a kind of incident that is for those who run the exporter."""
-
 VENUE_NOT_READY = Texts(
     N_("All stations are still inactive shortly before opening, {venue}"),
     N_("A station is active before opening, {venue}"),
@@ -249,8 +226,8 @@ def remedy(reason: Reason) -> str:
     return REMEDIES.get(reason, "Nothing to do at once: the exporter keeps trying. See the message for the cause.")
 
 
-def texts_of(incident: Incident, *, for_service: bool = True) -> Texts:
-    """Return what is said of an incident, `for_service` to those who run the exporter."""
+def texts_of(incident: Incident) -> Texts:
+    """Return what is said of an incident."""
     if incident.kind is IncidentKind.STATION_NOT_READY and incident.station_id is None:
         return VENUE_NOT_READY
-    return (None if for_service else RESTAURANT_TEXTS.get(incident.kind)) or TEXTS[incident.kind]
+    return TEXTS[incident.kind]

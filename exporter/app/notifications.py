@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from exporter.config import Settings
 from exporter.config.settings import Brand, Channel
-from exporter.model import Incident, IncidentKind, Topic, Venue
+from exporter.model import Incident, IncidentKind, Venue
 from exporter.notify.channel import ChannelSettings
 from exporter.notify.messages import Renderer
 from exporter.notify.plan import Timing
@@ -65,7 +65,6 @@ def channel_settings(
                 channel.language,
                 TimeZones(settings.brands),
                 show_brand=len(_brands(settings, channel)) > 1,
-                for_service=Topic.SERVICE in channel.topics,
                 **({} if names is None else {"names": names}),
             ),
             timing,

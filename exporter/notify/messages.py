@@ -9,10 +9,10 @@ from itertools import groupby
 from typing import Literal
 
 from exporter.i18n import time_of_day, translations
-from exporter.model import Incident, IncidentKind, Reason, Severity, Topic, Venue
+from exporter.model import Incident, IncidentKind, Severity, Topic, Venue
 from exporter.notify.plan import Form, Notice
 from exporter.notify.transport import Message, Tone
-from exporter.texts import ENDED, REMEDIES, UNREPORTED, Texts, texts_of
+from exporter.texts import ENDED, REMEDIES, UNREPORTED, texts_of
 
 LISTED_STATIONS = 15
 LONGEST_NAME = 80
@@ -36,14 +36,13 @@ class Renderer:
 
     `time_zone` returns that of an incident's venue or brand, None where it is not known: its times are in UTC then.
     `names` returns the names of a venue and of one of its stations, by brand and ids. With `show_brand`, a venue is
-    named with its brand. `for_service` says that those who run the exporter read it: they get causes.
+    named with its brand.
     """
 
     language: str = "en"
     time_zone: Callable[[Incident], tzinfo | None] = lambda _: None
     names: Callable[[str, str, str], tuple[str, str]] = lambda _, venue_id, station_id: (venue_id, station_id)
     show_brand: bool = False
-    for_service: bool = True
 
     def render(self, notices: Sequence[Notice], now: float, length: int) -> Message:
         """Write notices as one message of at most `length` UTF-16 units; `now` is epoch seconds."""
@@ -84,9 +83,6 @@ class Renderer:
             lines = [*self._members(notice.incident), *self._cause(notice.incident, now), self._advice([notice])]
         return _fit(Message(self._headline(notice, now), "\n".join(lines), _tone([notice])), length)
 
-    def _texts(self, incident: Incident) -> Texts:
-        return texts_of(incident, for_service=self.for_service)
-
     def _listed(self, notice: Notice, now: float) -> Iterator[str]:
         """Write a notice as a point of a list."""
         yield f"• {self._headline(notice, now)}"
@@ -94,8 +90,8 @@ class Renderer:
             yield from self._cause(notice.incident, now)
 
     def _cause(self, incident: Incident, now: float) -> Iterator[str]:
-        """Write why, in the words of the log, where that is for those who read it."""
-        if not self._is_for_service(incident):
+        """Write why, in the words of the log: those who run the exporter need it."""
+        if incident.kind.topic is not Topic.SERVICE:
             return
         gettext, details = translations(self.language).gettext, incident.details
         if message := details.get("message"):
@@ -107,13 +103,10 @@ class Renderer:
             text = gettext("It is {duration} ahead.") if seconds < 0 else gettext("It is {duration} behind.")
             yield text.format(duration=self._duration(abs(seconds)))
 
-    def _is_for_service(self, incident: Incident) -> bool:
-        return self.for_service and incident.kind.topic is Topic.SERVICE
-
     def _headline(self, notice: Notice, now: float) -> str:
         """Write a notice as one line."""
         gettext = translations(self.language).gettext
-        incident, texts = notice.incident, self._texts(notice.incident)
+        incident, texts = notice.incident, texts_of(notice.incident)
         fields = self._fields(notice, now)
         if notice.form is Form.RESOLVED and notice.ended in ENDED:
             if incident.station_id is None:
@@ -207,19 +200,13 @@ class Renderer:
         brands = {notice.incident.brand for notice in notices}
         return f"{text}, {_name(brands.pop())}" if len(brands) == 1 and "" not in brands else text
 
-    def _reason(self, incident: Incident) -> Reason | None:
-        return (
-            Reason(incident.details["reason"])
-            if self._is_for_service(incident) and "reason" in incident.details
-            else None
-        )
-
     def _advice(self, notices: Sequence[Notice]) -> str:
         """Write what to do about the notices of what goes on, each thing once, what is most urgent first."""
         gettext = translations(self.language).gettext
         going_on = [notice.incident for notice in notices if notice.form in (Form.FIRING, Form.REMINDER)]
-        advice = [gettext(REMEDIES[reason]) for reason in map(self._reason, going_on) if reason in REMEDIES]
-        advice += [gettext(self._texts(one).advice) for one in going_on if len(notices) == 1 or not _is_inactive(one)]
+        reasons = [one.details.get("reason") for one in going_on]
+        advice = [gettext(REMEDIES[reason]) for reason in reasons if reason in REMEDIES]
+        advice += [gettext(texts_of(one).advice) for one in going_on if len(notices) == 1 or not _is_inactive(one)]
         if len(notices) > 1 and any(map(_is_inactive, going_on)):
             of_stations = gettext(
                 "Switch stations on in the Clopos back office, under stations. "

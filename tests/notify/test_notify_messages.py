@@ -18,7 +18,7 @@ from exporter.model import Incident, IncidentKind, Reason, Severity
 from exporter.notify.messages import LISTED_STATIONS, LONGEST_NAME, Renderer
 from exporter.notify.plan import Form, Notice
 from exporter.notify.transport import MESSAGE_LENGTH, Message, Tone
-from exporter.texts import REASONS, REMEDIES, RESTAURANT_TEXTS, TEXTS
+from exporter.texts import REASONS, REMEDIES, TEXTS
 
 BAKU = ZoneInfo("Asia/Baku")
 NOW = NOON + 150.0
@@ -162,7 +162,6 @@ def test_a_name_without_end_is_cut() -> None:
     assert title.startswith("x" * LONGEST_NAME + "… has been inactive")
 
 
-IT, SHIFT = ENGLISH, replace(ENGLISH, for_service=False)
 GONE = {"venue": None, "station": None, "station_id": None}
 
 
@@ -224,7 +223,7 @@ UNREACHABLE = of_service(IncidentKind.BRAND_UNREACHABLE, "gateway", "Service una
 def test_those_who_run_the_service_read_the_cause_in_their_words_and_what_to_do(
     about: Incident, title: str, cause: str, remedy: str
 ) -> None:
-    message = one(Notice(Form.FIRING, about), IT, NOON + 720.0)
+    message = one(Notice(Form.FIRING, about), now=NOON + 720.0)
     assert message.title == title
     assert message.body.splitlines()[0] == cause
     assert remedy in message.body
@@ -232,27 +231,9 @@ def test_those_who_run_the_service_read_the_cause_in_their_words_and_what_to_do(
     assert "yourself" not in message.body
 
 
-@pytest.mark.parametrize("kind", [IncidentKind.BRAND_UNREACHABLE, IncidentKind.LOGIN_FAILING])
-def test_those_who_run_the_restaurant_read_that_nobody_watches_it_and_no_cause(kind: IncidentKind) -> None:
-    about = of_service(kind, "gateway", "Service unavailable (HTTP 503)")
-    message = one(Notice(Form.FIRING, about), SHIFT)
-    assert message.title == "The stations of tandir-group have not been watched since 12:00"
-    assert message.body.startswith("Until it is over, no message says that a station is inactive")
-    assert "503" not in message.body
-    ended = one(Notice(Form.RESOLVED, about, NOON + 1200.0, "recovered"), SHIFT)
-    assert ended == Message(
-        "The stations of tandir-group are watched again", "From 12:00 to 12:20: 20 min.", Tone.SUCCESS
-    )
-
-
-def test_a_venue_that_nobody_watches_is_named_to_those_who_run_it() -> None:
-    about = of_service(IncidentKind.VENUE_DATA_STALE, "not_found", "Resource not found (HTTP 404)", venue=venue())
-    assert one(Notice(Form.FIRING, about), SHIFT).title == "The stations of Gəncə have not been watched since 12:00"
-
-
 def test_causes_are_listed_with_their_brands_and_a_common_remedy_once() -> None:
     both = [Notice(Form.FIRING, replace(UNREACHABLE, brand=brand)) for brand in ("a", "b")]
-    assert many(*both, renderer=IT).body.splitlines() == [
+    assert many(*both).body.splitlines() == [
         "• Clopos has been unreachable since 12:00, a",
         "Reason: Service unavailable (HTTP 503), for 2 min.",
         "• Clopos has been unreachable since 12:00, b",
@@ -345,7 +326,7 @@ def test_a_test_of_the_end_says_that_all_is_well() -> None:
 def test_every_kind_has_its_texts_and_they_use_only_what_there_is() -> None:
     known = {"station", "venue", "brand", "channel", "since", "until"}
     assert TEXTS.keys() == set(IncidentKind)
-    for texts in (*TEXTS.values(), *RESTAURANT_TEXTS.values()):
+    for texts in TEXTS.values():
         for text in (texts.firing, texts.resolved, texts.past):
             assert {name for _, name, _, _ in Formatter().parse(text) if name} <= known
         assert "{" not in texts.advice

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from time import process_time
 
-import pytest
 from fakes import NOON, venue
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,20 +24,12 @@ def channels(*routes: Route, of: Incident) -> list[str]:
 
 def test_a_channel_gets_the_stations_of_every_brand_by_default() -> None:
     assert channels(Route("shift"), of=incident()) == ["shift"]
-    assert channels(Route("shift"), of=incident(IncidentKind.TOKEN_EXPIRING)) == []
+    assert channels(Route("shift"), of=incident(IncidentKind.LOGIN_FAILING)) == []
 
 
 def test_a_channel_for_the_service_does_not_get_stations() -> None:
     assert channels(Route("it", SERVICE), of=incident()) == []
     assert channels(Route("it", SERVICE), of=incident(IncidentKind.LOGIN_FAILING)) == ["it"]
-
-
-@pytest.mark.parametrize(
-    "kind", [IncidentKind.BRAND_UNREACHABLE, IncidentKind.LOGIN_FAILING, IncidentKind.VENUE_DATA_STALE]
-)
-def test_a_restaurant_that_nobody_watches_reaches_both_who_run_it_and_who_run_the_service(kind: IncidentKind) -> None:
-    routes = [Route("shift"), Route("it", SERVICE), Route("both", frozenset(Topic)), Route("b", brands=frozenset("b"))]
-    assert channels(*routes, of=incident(kind)) == ["shift", "it", "both"]
 
 
 def test_a_channel_gets_only_its_brands_and_venues() -> None:
