@@ -22,7 +22,7 @@ class Texts:
     advice: str
 
 
-_UNWATCHED = N_("Meanwhile nobody is notified of stations that are inactive.")
+_UNWATCHED = N_("Where Clopos cannot be read, nobody is notified of stations that are inactive.")
 
 TEXTS = {
     IncidentKind.KITCHEN_STATION_INACTIVE: Texts(

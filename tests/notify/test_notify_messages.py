@@ -231,6 +231,12 @@ def test_those_who_run_the_service_read_the_cause_in_their_words_and_what_to_do(
     assert "yourself" not in message.body
 
 
+def test_what_is_said_of_one_brand_beside_another_is_not_taken_for_both() -> None:
+    body = many(Notice(Form.FIRING, incident(brand="other")), Notice(Form.FIRING, UNREACHABLE)).body.splitlines()
+    assert "Switch stations on in the Clopos back office" in body[-3]
+    assert body[-1] == "Where Clopos cannot be read, nobody is notified of stations that are inactive."
+
+
 def test_causes_are_listed_with_their_brands_and_a_common_remedy_once() -> None:
     both = [Notice(Form.FIRING, replace(UNREACHABLE, brand=brand)) for brand in ("a", "b")]
     assert many(*both).body.splitlines() == [
@@ -239,7 +245,7 @@ def test_causes_are_listed_with_their_brands_and_a_common_remedy_once() -> None:
         "• Clopos has been unreachable since 12:00, b",
         "Reason: Service unavailable (HTTP 503), for 2 min.",
         "Clopos has a fault of its own, nothing was refused: ask Clopos if it lasts. The exporter keeps trying.",
-        "Meanwhile nobody is notified of stations that are inactive.",
+        "Where Clopos cannot be read, nobody is notified of stations that are inactive.",
     ]
 
 
