@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import click
@@ -13,7 +14,7 @@ from exporter.cli import fetch, options
 from exporter.clock import format_duration
 from exporter.clopos.client import Client, Listing
 from exporter.config import Brand, Ignored, Settings
-from exporter.errors import CloposError, ConfigError, ConfigProblem
+from exporter.errors import CloposError, ConfigError, ConfigProblem, StoreError
 from exporter.masking import escape_controls
 from exporter.notify.transport import problem_of
 from exporter.web.webconfig_file import load as load_web_config
@@ -22,9 +23,9 @@ from exporter.web.webconfig_file import load as load_web_config
 @click.command(name="check")
 @options.config_file
 @options.web_config_file
-@click.option("--offline", is_flag=True, help="Only read the files; send nothing to Clopos.")
+@click.option("--offline", is_flag=True, help="Only read the files; connect to nothing.")
 def command(*, config_file: Path | None, web_config_file: Path | None, offline: bool) -> None:
-    """Check the configuration, then log in to each brand and read its venues and stations.
+    """Check the configuration and the database of `state.url`, then log in to each brand and read venues and stations.
 
     Prints all errors in the files, each with its place, and warnings about probable mistakes. Exit code 0, or 1 if
     anything failed.
@@ -34,6 +35,8 @@ def command(*, config_file: Path | None, web_config_file: Path | None, offline: 
         collect(lambda: load_web_config(web_config_file) if web_config_file else None)
         if settings:
             collect(lambda: _check_state(settings.state.path))
+            if settings.state.url and not offline:
+                collect(partial(_check_database, settings.state.url.get_secret_value()))
     assert settings is not None  # noqa: S101 - or every_fault would have raised
     click.echo(f"configuration  ok: {_count(len(settings.brands), 'brand')}")
     if not offline and not _check_brands(settings):
@@ -55,6 +58,16 @@ def _check_state(path: Path | None) -> None:
     for target in (path.parent, path):
         if target.exists() and not os.access(target, os.W_OK):
             raise ConfigError([ConfigProblem("state.path", f"{target} is not writable: change its owner or mode")])
+
+
+def _check_database(url: str) -> None:
+    """Raise ConfigError where the database cannot be reached."""
+    from exporter.store.database import check_connection  # noqa: PLC0415 - the driver of PostgreSQL takes 7 MB
+
+    try:
+        check_connection(url)
+    except StoreError as error:
+        raise ConfigError([ConfigProblem("state.url", escape_controls(str(error)))]) from None
 
 
 def _check_brands(settings: Settings) -> bool:

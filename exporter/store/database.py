@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from threading import RLock, Timer
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from exporter.errors import StoreError
+from exporter.masking import MASK
 
 try:
     import psycopg
@@ -95,6 +98,30 @@ class Database:
             )
         self._connection = connection
         return connection
+
+
+def check_connection(url: str) -> None:
+    """Connect once, and change nothing. Raises StoreError with the remedy, and without the password."""
+    database = Database(url)
+    try:
+        with database.transaction():
+            pass
+    except StoreError as error:
+        if psycopg is None:
+            raise
+        reason = _without_password(str(error), url)
+        message = f"{reason}: check that PostgreSQL runs there, and the user, password and database in the URL"
+        raise StoreError(message) from None
+    finally:
+        database.close()
+
+
+def _without_password(text: str, url: str) -> str:
+    """Mask what libpq quotes of a URL that it does not understand: the password, or what follows an @ in it."""
+    password = urlsplit(url).password
+    for secret in {password, unquote(password)} if password else ():
+        text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", MASK, text)
+    return re.sub(r"[^\s'\"]+@", f"{MASK}@", text)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import pytest
 from cli_fakes import run, write
 
 from exporter.simulator import Simulator
+from exporter.store import database
 
 
 def test_a_good_configuration_ends_with_every_venue_read(config: str) -> None:
@@ -136,3 +137,29 @@ def test_a_state_that_cannot_be_written_is_a_fault(config: str, tmp_path: Path, 
     result = run("check", "--offline", "--config.file", config, env={"CLOPOS_STATE_PATH": str(tmp_path / path)})
     assert result.exit_code == 1
     assert result.output.startswith("error: state.path: ")
+
+
+@pytest.mark.parametrize(
+    ("user", "reason"),
+    [
+        ("u:p", 'connection to server at "127.0.0.1", port 1 failed: Connection refused'),
+        ("u:p%zz", "invalid percent-encoded token"),
+        ("u:x@s3cret", "failed to resolve host"),
+    ],
+)
+def test_a_database_that_cannot_be_reached_is_a_fault_without_its_password(config: str, user: str, reason: str) -> None:
+    variables = {"CLOPOS_STATE_URL": f"postgresql://{user}@127.0.0.1:1/x"}
+    result = run("check", "--config.file", config, env=variables)
+    assert result.exit_code == 1
+    assert result.output.startswith("error: state.url: ")
+    assert reason in result.output
+    assert "check that PostgreSQL runs there" in result.output
+    assert not any(secret in result.output for secret in ("u:p", "p%zz", "s3cret"))
+    assert run("check", "--offline", "--config.file", config, env=variables).exit_code == 0
+
+
+def test_a_database_without_its_driver_is_a_fault_of_its_own(config: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "psycopg", None)
+    result = run("check", "--config.file", config, env={"CLOPOS_STATE_URL": "postgresql://u:p@127.0.0.1:1/x"})
+    assert result.exit_code == 1
+    assert result.output == ("error: state.url: psycopg is not installed: pip install 'clopos-exporter[postgresql]'\n")
