@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import math
+import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,8 @@ from exporter.errors import ConfigError, ExporterError, StoreError
 from exporter.journal import Entry, JournalQuery
 from exporter.masking import escape_controls
 from exporter.model import Event
+
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
 
 
 def _moment(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> datetime | None:
@@ -161,12 +163,23 @@ def _row(entry: Entry, times: LocalTimes) -> tuple[str, ...]:
         entry.brand,
         " ".join(filter(None, (entry.venue_id, entry.venue))),
         " ".join(filter(None, (entry.station_id, entry.station))),
-        ", ".join(itertools.starmap(_detail, entry.details.items())),
+        ", ".join(
+            _detail(key, value, lambda at: times.write(at, _place(entry))) for key, value in entry.details.items()
+        ),
     )
     return tuple(escape_controls(cell) for cell in cells)
 
 
-def _detail(key: str, value: Any) -> str:
+def _detail(key: str, value: Any, write: Callable[[float], str]) -> str:
     if key.endswith("_seconds") and isinstance(value, int | float) and math.isfinite(value):
         return f"{key.removesuffix('_seconds').replace('_', ' ')} {format_duration(value)}"
-    return f"{key.replace('_', ' ')} {value}"
+    return f"{key.replace('_', ' ')} {_local(value, write)}"
+
+
+def _local(value: Any, write: Callable[[float], str]) -> Any:
+    """Replace times as the journal has them, in UTC, by those of the table."""
+    if isinstance(value, Mapping):  # by the ids of stations
+        return {key: _local(one, write) for key, one in value.items()}
+    if isinstance(value, str) and _TIME.fullmatch(value):
+        return write(datetime.fromisoformat(value).timestamp())
+    return value

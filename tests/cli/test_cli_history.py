@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import time
 from zoneinfo import ZoneInfo
@@ -12,7 +12,7 @@ from cli_fakes import run
 from fakes import station, venue
 
 from exporter.clock import Clock
-from exporter.model import Change, Event, Venue, VenueState
+from exporter.model import Change, Event, Incident, IncidentKind, Severity, Venue, VenueState
 from exporter.store import open_store
 
 
@@ -144,6 +144,28 @@ def test_times_are_those_of_the_brands_and_the_table_says_which(path: str, tmp_p
     assert seen.utcoffset() == timedelta(0), "what programs read stays in UTC"
     assert lines[0].startswith("TIME (Asia/Baku)")
     assert lines[1].startswith(f"{seen.astimezone(ZoneInfo('Asia/Baku')):%Y-%m-%d %H:%M:%S}  ")
+
+
+def test_times_among_the_details_are_those_of_the_table_too(tmp_path: Path) -> None:
+    began = datetime(2026, 11, 27, 17, 18, 4, 487981, UTC).timestamp()
+    incident = Incident(
+        IncidentKind.STATION_INACTIVE,
+        Severity.WARNING,
+        "tandir-group",
+        began,
+        venue(),
+        station_id="1",
+        details={"since": began, "edited_at": {"1": began}},
+    )
+    store = open_store(tmp_path / "state.db", Clock(), 1e9)
+    change = Change(Event.INCIDENT_FIRING, "tandir-group", began + 60, venue(), incident=incident)
+    store.commit(VenueState(venue()), changes=[change])
+    store.close()
+    config = written(tmp_path, str(tmp_path / "state.db"), "Asia/Baku", "UTC")
+    details = run("history", "--config.file", config).stdout.splitlines()[1]
+    for text in ("began at 2026", "since 2026", "edited at {'1': '2026"):
+        assert f"{text}-11-27 21:18:04" in details
+    assert "17:18:04" not in details
 
 
 def test_where_time_zones_differ_each_time_names_its_own(path: str, tmp_path: Path) -> None:
