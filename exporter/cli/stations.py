@@ -68,7 +68,8 @@ def command(
         failed = [{"place": place, "reason": e.reason.value, "message": e.message} for place, e in failures]
         click.echo(json.dumps({"stations": [_record(*row) for row in found], "failures": failed}, ensure_ascii=False))
     else:
-        click.echo(_table(found, LocalTimes(chosen, {venue.key for venue, _ in found})))
+        if found or not failures:
+            click.echo(_table(found, LocalTimes(chosen, {venue.key for venue, _ in found})))
         for place, failure in failures:
             click.echo(f"{escape_controls(place)}  failed: {fetch.explain(failure)}", err=True)
     if failures:

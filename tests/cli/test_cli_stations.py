@@ -83,6 +83,12 @@ def test_a_venue_that_no_brand_has_is_a_failure(config: str) -> None:
     assert len(result.stdout.splitlines()) == 5
 
 
+def test_where_nothing_could_be_read_there_is_no_empty_table(config: str) -> None:
+    result = run("stations", "--config.file", config, "--venue", "77")
+    assert result.exit_code == 1
+    assert result.output == "venue 77  failed: no brand has such a venue\n"
+
+
 @pytest.mark.parametrize(("flag", "active"), [("1", True), ("active", True), ("0", False), ("inactive", False)])
 def test_status_is_filtered_by_the_api_itself(config: str, simulator: Simulator, flag: str, *, active: bool) -> None:
     simulator.world.set_status(BRAND, "1", "2", 0)
