@@ -142,7 +142,8 @@ TEXTS = {
         N_("The new configuration had errors from {since} to {until}"),
         N_(
             "The command clopos-exporter check --offline, with the same --config.file, names every fault. "
-            "The configuration from before stays in force."
+            "After correcting them, reload with SIGHUP or POST /-/reload, unless that is automatic. "
+            "Until then the configuration from before stays in force."
         ),
     ),
     IncidentKind.CHANNEL_DOWN: Texts(

@@ -52,7 +52,7 @@ def templates(telemetry_path: str, language: str) -> Environment:
         iso=partial(iso, timespec="seconds"),
         events=wording.EVENTS,
         incident_texts=wording.INCIDENTS,
-        remedies={reason: text for reason, text in REMEDIES.items() if reason.is_configuration},
+        remedies=REMEDIES,
         advice=_advice(own),
         holds_since=holds_since,
         language=language,

@@ -23,6 +23,10 @@ class Totals:
         self.read = sum(is_current(view) for view in views)
         self.stations = sum(tile.total for tile in tiles)
         self.active = sum(tile.active for tile in tiles)
+        not_read = [tile.view.state.stations for tile in tiles if not tile.is_current]
+        self.unknown_venues = len(not_read)
+        # None where the number is not known either: of a venue that was never read.
+        self.unknown = None if None in not_read else sum(len(stations) for stations in not_read if stations)
         self.oldest = oldest(views, now)
         self.late = sum(view.state.outage is None and (view.overdue or is_late(view, now)) for view in views)
 

@@ -140,6 +140,11 @@ class Wording:
         known = value in Reason.__members__.values()
         return self.gettext(REASONS[Reason(value)] if known else N_("the reason is not known"))
 
+    def because(self, reason: str) -> Markup:
+        """Return the sentence that gives a reason, which may end in a mark of its own."""
+        text = self.gettext("Reason: {reason}.", reason=reason)
+        return text[:-1] if text.endswith(("?.", "!.", "..")) else text
+
     def kind(self, value: Any) -> Markup:
         """Return what a station is."""
         return self.gettext(KINDS[Kind(value)] if value in Kind.__members__.values() else KINDS[Kind.UNKNOWN])

@@ -71,6 +71,44 @@ class TestOverview:
         assert text.index(headline) < text.index(title) < text.index("Grill")
         assert "Login not known" in text
 
+    @pytest.mark.parametrize(
+        ("reason", "headline"),
+        [
+            (Reason.GATEWAY, "Clopos answers with errors for plov: 5 of 10 venues are not read"),
+            (Reason.TIMEOUT, "Clopos does not answer for plov: 5 of 10 venues are not read"),
+            (Reason.FORBIDDEN, "5 of 10 venues are not read"),
+        ],
+    )
+    def test_while_one_brand_is_not_read_the_page_says_how_much_is_not_known(
+        self, reason: Reason, headline: str
+    ) -> None:
+        stale = [venue_view(str(n), BAR, brand="plov", outage=outage(reason), stale=True) for n in range(5)]
+        shown = source(*(venue_view(str(n), BAR) for n in range(5)), *stale, brands=(brand_view(), brand_view("plov")))
+        text = get(shown, "/").text
+        assert f"{headline} Stations active, 5 not known 5 / 5 Venues read 5 / 10" in text
+        shown.views = [*shown.views[:-1], replace(stale[4], state=replace(stale[4].state, stations=None))]
+        assert "Stations active, those of 5 venues not known 5 / 5" in get(shown, "/").text
+
+    def test_where_all_is_read_nothing_is_called_unknown(self) -> None:
+        assert "Stations active 1 / 1" in get(source(venue_view("7", BAR)), "/").text
+
+    def test_a_login_that_fails_before_any_venue_is_known_is_the_headline(self) -> None:
+        never = brand_view("plov", venues=None, login_outage=outage(Reason.CREDENTIALS))
+        text = get(source(venue_view("7", BAR), brands=(brand_view(), never)), "/").text
+        assert text.count("The login of plov has been failing since 22:10 UTC") == 2, "headline and card"
+
+    @pytest.mark.parametrize(
+        ("reason", "advice"),
+        [
+            (Reason.GATEWAY, "ask Clopos if it lasts. The exporter keeps trying."),
+            (Reason.TIMEOUT, "Check the network, and ask Clopos if it lasts. The exporter keeps trying."),
+        ],
+    )
+    @pytest.mark.parametrize("others", [0, 1])
+    def test_an_outage_says_what_to_do(self, reason: Reason, advice: str, others: int) -> None:
+        views = [venue_view("7", BAR, outage=outage(reason)), *[venue_view("8", BAR)] * others]
+        assert advice in get(source(*views), "/").text
+
     def test_a_brand_that_was_never_read_is_counted(self) -> None:
         never = brand_view("plov", venues=None, login_outage=outage(Reason.GATEWAY))
         views = [venue_view("7", GRILL, incidents=[incident(IncidentKind.KITCHEN_STATION_INACTIVE, GRILL)])]
@@ -202,6 +240,8 @@ class TestHonesty:
         [
             (IncidentKind.RELOAD_FAILED, {}, "The new configuration has errors and is not in force"),
             (IncidentKind.STATE_UNAVAILABLE, {}, "The state has not been writable since 22:03 UTC"),
+            (IncidentKind.RELOAD_FAILED, {"message": "did you mean x?"}, "Reason: did you mean x? The command "),
+            (IncidentKind.RELOAD_FAILED, {}, "After correcting them, reload with SIGHUP or POST /-/reload"),
             (IncidentKind.STATE_UNAVAILABLE, {"message": "disk full"}, "Reason: disk full."),
             (IncidentKind.LOG_UNAVAILABLE, {}, "The log has not been writable since 22:03 UTC"),
             (
