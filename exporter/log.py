@@ -28,7 +28,13 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from exporter.clock import format_duration, iso
 from exporter.masking import UNSAFE, escape_controls
 
-LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
+LEVELS = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warn": logging.WARNING,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+}
 
 _NEEDS_QUOTES = re.compile(r'[\s"=\\]|^$')
 _SHORTEST_SECRET = 6

@@ -63,7 +63,7 @@ auto_reload_interval = flag(
 )
 log_level = flag(
     "log.level",
-    type=click.Choice(["debug", "info", "warn", "error"]),
+    type=click.Choice(["debug", "info", "warn", "warning", "error"]),
     default="info",
     show_default=True,
     help="Minimum severity; station events are warnings and infos.",

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import socket
 import subprocess
@@ -17,6 +18,7 @@ from exporter.cli import serve as serve_command
 from exporter.cli.demo import _free_address
 from exporter.cli.options import LISTEN_ADDRESS
 from exporter.config import Settings
+from exporter.log import LEVELS
 from exporter.simulator import Simulator
 from exporter.web.addresses import Address
 
@@ -45,6 +47,17 @@ def test_a_flag_out_of_its_range_is_refused(flags: list[str]) -> None:
     result = run("serve", *flags)
     assert result.exit_code == 2
     assert flags[0] in result.output
+
+
+@pytest.mark.parametrize("level", ["warn", "warning"])
+def test_the_level_of_the_log_is_also_written_as_the_log_writes_it(
+    config: str, monkeypatch: pytest.MonkeyPatch, level: str
+) -> None:
+    levels: list[int] = []
+    monkeypatch.setattr(serve_command, "run", lambda *_, log_level, **_rest: levels.append(LEVELS[log_level]))
+    result = run("serve", "--config.file", config, "--log.level", level)
+    assert result.exit_code == 0, result.output
+    assert levels == [logging.WARNING]
 
 
 def test_a_shard_beyond_the_number_of_shards_is_a_fault(config: str) -> None:
