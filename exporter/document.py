@@ -191,6 +191,8 @@ def _syntax(error: yaml.MarkedYAMLError) -> str:
     hint = ": put quotes around a value that begins with * or &" if "alias" in f"{error.context} {problem}" else ""
     if "block end" in problem:
         hint = ": check the indentation"
+    if "'\\t'" in problem:
+        hint = ": use spaces"
     return f"is not YAML: {' '.join(problem.split())}{hint}"
 
 

@@ -185,7 +185,10 @@ def parse(expression: str, time_zone: str | None = None) -> Hours:
     try:
         rules = [] if "||" in text else list(_rules(str(library.OpeningHours(text))))
     except library.ParserError as error:
-        raise ValueError(f"{expression!r} is not in opening_hours syntax{_place(text, str(error))}") from error
+        place = _place(text, str(error))
+        raise ValueError(
+            f"{expression!r} is not in opening_hours syntax{place}: write hours such as Mo-Su 10:00-02:00"
+        ) from error
     if not rules:
         raise ValueError(f"'||' in {expression!r} is not understood: write what holds on which days instead")
     return Hours(rules, zone(time_zone))

@@ -134,9 +134,12 @@ def test_a_part_of_a_day_that_is_off_is_what_the_clock_says(expression: str, tim
 @pytest.mark.parametrize(
     ("expression", "sentence"),
     [
-        ("Mo-Su 10-02", "'Mo-Su 10-02' is not in opening_hours syntax, from '10-02' on"),
-        ("24/24", "'24/24' is not in opening_hours syntax, from '24/24' on"),
-        ("", "'' is not in opening_hours syntax"),
+        (
+            "Mo-Su 10-02",
+            "'Mo-Su 10-02' is not in opening_hours syntax, from '10-02' on: write hours such as Mo-Su 10:00-02:00",
+        ),
+        ("24/24", "'24/24' is not in opening_hours syntax, from '24/24' on: write hours such as Mo-Su 10:00-02:00"),
+        ("", "'' is not in opening_hours syntax: write hours such as Mo-Su 10:00-02:00"),
         (
             "10:00-22:00; PH off",
             "'PH' in '10:00-22:00; PH off' needs a calendar of holidays: write the dates, as 'Jan 1 off'",

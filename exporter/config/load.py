@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Collection, Mapping
 from datetime import date
+from functools import cache
 from pathlib import Path
 from typing import Any
+from zoneinfo import available_timezones
 
 from pydantic import BaseModel, ValidationError
 
@@ -103,7 +106,10 @@ def load(
     except ValidationError as error:
         for number, found in enumerate(error.errors(include_url=False, include_input=False)):
             keys = tuple(key for key in found["loc"] if key != "[key]")
-            document.fault(keys, _message(keys, found, guess=number < MOST_GUESSES))
+            message = _message(keys, found, guess=number < MOST_GUESSES)
+            if keys[-1:] == ("time_zone",) and found["type"] == "value_error" and number < MOST_GUESSES:
+                message += _near_time_zone(str(document.at(keys)))
+            document.fault(keys, message)
     if document.faults:
         raise ConfigError(sorted(set(document.faults), key=reading_order))
     warn(document, settings, date.today())  # noqa: DTZ011 - a day more or less does not matter to a warning
@@ -123,6 +129,17 @@ def _message(keys: Keys, found: Mapping[str, Any], *, guess: bool) -> str:
     if kind == "value_error":
         return str(context["error"])
     return _MESSAGES[kind].format_map(context) if kind in _MESSAGES else str(found["msg"])
+
+
+def _near_time_zone(name: str) -> str:
+    """Ask whether another time zone was meant, if one is near; an offset such as GMT+4 is no misspelt name."""
+    near = [] if re.search(r"\d", name) else difflib.get_close_matches(name, _time_zones(), n=1)
+    return "".join(f": did you mean {meant}?" for meant in near)
+
+
+@cache
+def _time_zones() -> list[str]:
+    return sorted(available_timezones())
 
 
 def _unknown(keys: Keys, *, guess: bool) -> str:

@@ -300,11 +300,28 @@ MISTAKES: dict[str, tuple[Any, str]] = {
     ),
     "an unknown time zone": (
         GOOD + "    time_zone: Asia/Bakuu",
-        "clopos.yml:6: brands[0].time_zone: 'Asia/Bakuu' is not an IANA time zone such as 'Asia/Baku'",
+        (
+            "clopos.yml:6: brands[0].time_zone: 'Asia/Bakuu' is not an IANA time zone such as 'Asia/Baku': "
+            "did you mean Asia/Baku?"
+        ),
+    ),
+    "a city as a time zone": (
+        GOOD + "    time_zone: Tashkent",
+        (
+            "clopos.yml:6: brands[0].time_zone: 'Tashkent' is not an IANA time zone such as 'Asia/Baku': "
+            "did you mean Asia/Tashkent?"
+        ),
+    ),
+    "an offset as a time zone": (
+        GOOD + "    time_zone: GMT+44",
+        "clopos.yml:6: brands[0].time_zone: 'GMT+44' is not an IANA time zone such as 'Asia/Baku'",
     ),
     "wrong opening hours": (
         GOOD + "    time_zone: Asia/Baku\n    opening_hours: Mo-Sx 10:00",
-        "clopos.yml:7: brands[0].opening_hours: 'Mo-Sx 10:00' is not in opening_hours syntax, from 'Sx 10:00' on",
+        (
+            "clopos.yml:7: brands[0].opening_hours: 'Mo-Sx 10:00' is not in opening_hours syntax, from 'Sx 10:00' on: "
+            "write hours such as Mo-Su 10:00-02:00"
+        ),
     ),
     "opening hours without a time zone": (
         GOOD + "    opening_hours: Mo-Su 10:00-02:00",
@@ -368,7 +385,10 @@ MISTAKES: dict[str, tuple[Any, str]] = {
     ),
     "a file that is not UTF-8": (b"brands: \xff", "clopos.yml: is not UTF-8 text"),
     "a control character": (GOOD + "    token: a\x00b", "clopos.yml:6: holds a control character"),
-    "a tab": ("brands:\n\t- a", "clopos.yml:2: is not YAML: found character '\\t' that cannot start any token"),
+    "a tab": (
+        "brands:\n\t- a",
+        "clopos.yml:2: is not YAML: found character '\\t' that cannot start any token: use spaces",
+    ),
     "a bracket that is not closed": (
         "brands: [a",
         "clopos.yml:1: is not YAML: expected ',' or ']', but got '<stream end>'",
