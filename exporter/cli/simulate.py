@@ -67,8 +67,12 @@ def command(
 ) -> None:
     """Simulate Clopos: a real HTTP server that follows the API documentation, with faults on demand.
 
-    Stations and faults can be changed by hand while it runs, through the control path that it prints.
-    """
+    Stations and faults can be changed by hand while it runs, through the control path that it prints. To switch
+    station 1 of venue 1 off:
+
+    \b
+    curl -X PATCH -d '{"status": 0}' http://127.0.0.1:10111/_control/stations/openapitest/1/1
+    """  # noqa: D301 - click wants the character itself, which keeps lines as they are
     chosen = replace(SCENARIOS[scenario], **{key: value for key, value in size.items() if value is not None})
     try:
         simulator = simulate(
@@ -91,6 +95,9 @@ def command(
         remedy = REMEDIES.get(error.errno or 0, str(error.strerror or error))
         raise ExporterError(f"cannot listen on {listen_address}: {remedy} (--listen-address)") from error
     click.echo(f"# control path: {simulator.control_url}")
+    first = next(iter(simulator.world.brands))
+    click.echo("# switch a station off, here station 1 of venue 1:")
+    click.echo(f"""# curl -X PATCH -d '{{"status": 0}}' {simulator.control_url}stations/{first}/1/1""")
     for brand in simulator.world.brands:
         click.echo(f"# {brand}")
         click.echo(f"CLOPOS_BASE_URL={simulator.url}")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shlex
 import signal
 import socket
 import subprocess
@@ -49,7 +50,10 @@ def test_it_prints_what_a_client_needs_and_ends_with_a_signal() -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         printed: dict[str, str] = {}
+        curl: list[str] = []
         for line in process.stdout:
+            if line.startswith("# curl "):
+                curl = shlex.split(line)[1:]
             name, _, value = line.strip().partition("=")
             printed[name] = value
             if name == "CLOPOS_INTEGRATOR_ID":
@@ -58,5 +62,8 @@ def test_it_prints_what_a_client_needs_and_ends_with_a_signal() -> None:
         body = {name: printed[f"CLOPOS_{name.upper()}"] for name in names}
         answer = requests.post(f"{printed['CLOPOS_BASE_URL']}/auth", json=body, timeout=10)
         assert answer.json()["success"]
+        *options, url = curl
+        assert options == ["curl", "-X", "PATCH", "-d", '{"status": 0}']
+        assert requests.patch(url, data=options[-1], timeout=10).json()["status"] == 0
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 0
