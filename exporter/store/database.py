@@ -22,7 +22,8 @@ OPERATION_SECONDS = 3.0
 """How long a transaction may take, whatever the network or the server does."""
 
 APPLICATION = "clopos-exporter"
-"""The name of our sessions in PostgreSQL's own views."""
+WRITER = "clopos-exporter writer"
+"""The names of our sessions in PostgreSQL: transactions of the writer end within OPERATION_SECONDS."""
 
 SCHEMA = "clopos_exporter"
 """The schema of our tables, so that nothing else in the database is ever touched."""
@@ -53,8 +54,8 @@ class Database:
     side cuts what does not answer, and nothing relies on the end of a session: locks last as long as a transaction.
     """
 
-    def __init__(self, url: str) -> None:
-        self._url = url
+    def __init__(self, url: str, application: str = APPLICATION) -> None:
+        self._url, self._application = url, application
         self._lock = RLock()
         self._connection: Any = None
 
@@ -90,7 +91,7 @@ class Database:
             autocommit=True,
             connect_timeout=2,
             tcp_user_timeout=int(OPERATION_SECONDS * 1000),
-            application_name=APPLICATION,
+            application_name=self._application,
         )
         with _cut_after(connection, OPERATION_SECONDS):
             connection.execute(

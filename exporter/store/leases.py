@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from exporter.clock import Clock
-from exporter.store.database import APPLICATION, Database, DatabaseConnection
+from exporter.store.database import WRITER, Database, DatabaseConnection
 
 LEASE_SECONDS = 9.0
 """How long a lease lasts unless it is renewed, by the database's clock."""
@@ -17,7 +17,7 @@ MARGIN_SECONDS = 1.0
 """How much earlier a lease ends for its owner: clocks run at different speeds, and a request takes time to stop."""
 
 STUCK_SECONDS = 6.0
-"""After so long a transaction that has written is one of a stopped process: a running one cuts its own before."""
+"""After so long a transaction of a writer is one of a stopped process: a running one cuts its own before."""
 
 _EXPIRY = f"clock_timestamp() + make_interval(secs => {LEASE_SECONDS})"
 
@@ -130,7 +130,7 @@ class Leases:
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() "
             "AND usename = current_user AND application_name = ? AND pid <> pg_backend_pid() "
             "AND backend_xid IS NOT NULL AND xact_start < clock_timestamp() - make_interval(secs => ?)",
-            (APPLICATION, STUCK_SECONDS),
+            (WRITER, STUCK_SECONDS),
         )
         taken = connection.execute(
             f"INSERT INTO leases SELECT brand, ?, 1, {_EXPIRY} FROM unnest(?::text[]) AS wanted (brand) "  # noqa: S608

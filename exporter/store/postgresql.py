@@ -20,7 +20,7 @@ from exporter.model import BrandState, Change, VenueKey, VenueState
 from exporter.outbox import Delivery
 from exporter.store import brandrows, rows
 from exporter.store.brandrows import Key, StoredBrand
-from exporter.store.database import OPERATION_SECONDS, Database, DatabaseConnection
+from exporter.store.database import OPERATION_SECONDS, WRITER, Database, DatabaseConnection
 from exporter.store.database_schema import migrate
 from exporter.store.durable import FRESHNESS_SECONDS, DurableStore, is_same, merge
 from exporter.store.leases import Cluster, Lease, Leases
@@ -53,7 +53,7 @@ class PostgreSQLStore(DurableStore):
         super().__init__(clock, JOURNAL_ROWS)
         self.member = member or f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         self._retention = journal_retention
-        self._leasing, self._writer, self._reader = Database(url), Database(url), Database(url)
+        self._leasing, self._writer, self._reader = Database(url), Database(url, WRITER), Database(url)
         self._leases = Leases(self.member, clock)
         self._migrated = False
         self._seconds = OPERATION_SECONDS

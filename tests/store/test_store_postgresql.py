@@ -197,6 +197,16 @@ class TestLeases:
             heir.acquire([BRAND])
         assert heir.owns(BRAND)
 
+    def test_a_process_that_takes_long_to_load_its_brands_is_left_to_do_so(
+        self, open_one: Open, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        slow, other = open_one("slow"), open_one("other", brands=("plov",))
+        monkeypatch.setattr(leases, "STUCK_SECONDS", 0.0)
+        with slow._leasing.transaction() as connection:
+            slow._leases.take(connection, ["dolma"])
+            other.acquire(["kebab"])
+        assert other.owns("kebab")
+
     def test_a_zombie_writes_nothing_and_loses_the_brand_when_it_tries(
         self, open_one: Open, postgresql: PostgreSQL
     ) -> None:
