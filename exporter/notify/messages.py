@@ -96,7 +96,8 @@ class Renderer:
         gettext, details = translations(self.language).gettext, incident.details
         if message := details.get("message"):
             text = gettext("Reason: {reason}, for {duration}.")
-            yield text.format(reason=_name(str(message), LONGEST_CAUSE), duration=self._duration(now - incident.since))
+            reason = _name(str(message).rstrip(".?!"), LONGEST_CAUSE)  # The sentence goes on.
+            yield text.format(reason=reason, duration=self._duration(now - incident.since))
         if "expires_at" in details:
             yield gettext("It expires {time}.").format(time=self._time(details["expires_at"], incident, now))
         if seconds := details.get("seconds"):

@@ -201,7 +201,7 @@ UNREACHABLE = of_service(IncidentKind.BRAND_UNREACHABLE, "gateway", "Service una
             "the right to read stations and venues",
         ),
         (
-            of_service(IncidentKind.STATE_UNAVAILABLE, details={"message": "disk full"}),
+            of_service(IncidentKind.STATE_UNAVAILABLE, details={"message": "disk full."}),
             "The state has not been writable since 12:00",
             "Reason: disk full, for 12 min.",
             "Look at the disk",
