@@ -421,6 +421,7 @@ def test_the_incidents_of_a_brand_that_the_configuration_no_longer_names_end(
     assert not any(state.incidents for state in daemon.store.venues(FIRST))
 
 
+@pytest.mark.slow
 def test_a_reload_reaches_the_incidents_of_stations(start: Start, both: Settings, simulator: Simulator) -> None:
     [station] = [row for row in simulator.world.stations(FIRST, "1") if row["type"] == 1][:1]
     simulator.world.set_status(FIRST, "1", station["id"], 0)

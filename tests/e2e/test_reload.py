@@ -32,6 +32,7 @@ def brands_in(samples: Samples) -> set[str]:
     return {labels["brand"] for name in samples.names for labels, _ in samples.all(name) if "brand" in labels}
 
 
+@pytest.mark.slow
 def test_a_brand_that_is_added_is_watched_and_the_others_go_on(two_brands: Simulator, start: Start) -> None:
     exporter = start(**without(two_brands, OTHER))
     exporter.until_ready()

@@ -102,6 +102,7 @@ def test_promtool_finds_nothing_to_say(full_scrape: str, program: Callable[..., 
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+@pytest.mark.slow
 def test_the_first_complete_scrape_follows_the_start_at_once(simulator: Simulator, start: Start) -> None:
     exporter = start()
     began = time.monotonic()
@@ -161,6 +162,7 @@ def test_a_refused_venue_list_is_a_failure_and_the_default_venue_is_polled_all_t
     assert len(samples.all("clopos_station_active")) == 4
 
 
+@pytest.mark.slow
 def test_ready_waits_for_every_brand_and_says_for_which(simulator: Simulator, start: Start) -> None:
     fault = simulator.faults.add("hang", endpoint="auth")
     exporter = start()
@@ -175,6 +177,7 @@ def test_ready_waits_for_every_brand_and_says_for_which(simulator: Simulator, st
     exporter.until(lambda: exporter.get("/-/ready").status == 200, "ready")
 
 
+@pytest.mark.slow
 def test_the_health_check_asks_the_running_daemon(start: Start) -> None:
     exporter = start()
     flag = f"--web.listen-address={exporter.url.removeprefix('http://')}"
@@ -186,6 +189,7 @@ def test_the_health_check_asks_the_running_daemon(start: Start) -> None:
     assert answer.stderr.startswith("error: no answer from 127.0.0.1")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_ends_in_time_while_clopos_hangs(simulator: Simulator, start: Start, number: signal.Signals) -> None:
     exporter = start()
@@ -219,6 +223,7 @@ def test_both_formats_and_gzip_say_the_same(start: Start) -> None:
     assert only.names == {"clopos_venue_up", "clopos_brand_up"}
 
 
+@pytest.mark.slow
 def test_what_few_need_is_loaded_when_it_is_needed(start: Start) -> None:
     exporter = start(of={"env": {"PYTHONPROFILEIMPORTTIME": "1"}})
     exporter.until_ready()

@@ -444,6 +444,7 @@ def open_files() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
+@pytest.mark.slow
 def test_clients_leave_nothing_behind(site: Site) -> None:
     for _ in range(2):
         before = open_files()
