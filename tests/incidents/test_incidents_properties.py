@@ -134,10 +134,16 @@ OUTAGE_OVER_A_RESTART: list[tuple[Act, float]] = [
     (lambda history: history.discover(), 60.0),
 ]
 
+OUTAGE_OVER_A_SLEEP: list[tuple[Act, float]] = [
+    (lambda history: history.lose(), 30.0),
+    (lambda history: history.sleep(4000.0), 30.0),
+]
+
 
 @SLOWLY
 @given(HOURS, HISTORIES)
 @example(None, OUTAGE_OVER_A_RESTART)
+@example(None, OUTAGE_OVER_A_SLEEP)
 def test_deciding_again_changes_nothing(hours: str | None, acts: list[tuple[Act, float]]) -> None:
     history = played(hours, acts)
     history.take(history.judge.due(history.brand, history.now))
@@ -151,8 +157,9 @@ def test_deciding_again_changes_nothing(hours: str | None, acts: list[tuple[Act,
         assert again.look_again_at > history.now.wall
     history.reload(history.rules)
     assert history.said() == []
+    reachable_since = history.judge.situation.reachable_since  # a restart or a sleep lets outages wait again
     history.judge = history._judge()
-    history.judge.situation = type(history.judge.situation)(reachable_since=0.0)
+    history.judge.situation = type(history.judge.situation)(reachable_since=reachable_since)
     history.take(history.judge.refresh(history.brand, history.now))
     assert [said for said in history.said() if said.kind != "venue_data_stale"] == []
 
