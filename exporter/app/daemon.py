@@ -5,8 +5,6 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import replace
-from itertools import chain
 from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING
 
@@ -17,25 +15,25 @@ from exporter.app import translate
 from exporter.app.monitors import BrandMonitors
 from exporter.app.notifications import StationNames, channel_settings, goes_on, outage_of, problems, routes
 from exporter.app.registry import ViewRegistry
-from exporter.app.service import SERVICE, ServiceMonitor
+from exporter.app.service import ServiceMonitor
 from exporter.app.services import Intervals, Services
 from exporter.app.source import ProcessSource
+from exporter.app.unconfigured import end_incidents, forget_long_unread
 from exporter.clock import Clock, Deadline
 from exporter.clopos.limits import IpLimits
 from exporter.clopos.login import Credentials
-from exporter.config import Settings, shard_of
+from exporter.config import Settings
 from exporter.errors import ConfigError, ConfigProblem
 from exporter.events import EventLog
-from exporter.incidents import ServiceFacts, end_all
+from exporter.incidents import ServiceFacts
 from exporter.log import Output
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.telemetry import Telemetry
-from exporter.model import EMPTY, BrandState, Ended, VenueState
 from exporter.notify.heartbeat import Heartbeat
 from exporter.notify.notifier import Notifier
 from exporter.scheduling.pool import WorkerPool
 from exporter.scheduling.scheduler import Scheduler
-from exporter.store import FORGET_SECONDS, Store, open_store
+from exporter.store import Store, open_store
 from exporter.web.endpoints import Management
 from exporter.web.server import WebServer
 
@@ -220,10 +218,7 @@ class Daemon:
                 return
             self._output.start()
             self._event_log.start()
-            configured = {brand.brand for brand in self.settings.brands}
-            for state in self.store.brands():
-                if state.brand not in {*configured, SERVICE} and self._is_forgotten(state):
-                    self.store.forget_brand(state.brand)
+            forget_long_unread(self.store, self.settings, self._clock.wall())
             self._apply(self.settings)
             self._starting = False
             if self._stopping.is_set():
@@ -303,28 +298,13 @@ class Daemon:
             self._log.warning("shard.empty", message="no brand falls to this shard: it is ready, and polls nothing")
         owned = [brand for brand in settings.brands if self.store.owns(brand.brand)]
         self._monitors.apply(owned, Intervals.of(settings))
-        self._end_what_is_left_out(settings)
+        if self._ownership is None:  # else another process may poll them
+            end_incidents(self.store, settings, self._clock.now())
         if self._stopping.is_set():
             return
         # Last, as channels ask which incidents still fire.
         self._notifier.apply(channel_settings(settings, StationNames(self.store)))
         self._apply_heartbeat(settings)
-
-    def _end_what_is_left_out(self, settings: Settings) -> None:
-        """End the incidents of brands that the configuration no longer names: who knows of them hears of that."""
-        if self._ownership is not None:
-            return  # Another process may poll them.
-        configured = {SERVICE, *(brand.brand for brand in settings.brands)}
-        now = self._clock.now()
-        for brand in self.store.brands():
-            if brand.brand in configured or shard_of(brand.brand, settings.total_shards) != settings.shard:
-                continue
-            states: list[BrandState | VenueState] = [brand, *self.store.venues(brand.brand)]
-            concerned = [state for state in states if state.incidents]
-            changes = [end_all(state.incidents, brand.brand, Ended.IGNORED, now) for state in concerned]
-            if concerned:
-                ended = (replace(state, incidents=EMPTY) for state in concerned)
-                self.store.commit(*ended, changes=[*chain.from_iterable(changes)])
 
     def _apply_heartbeat(self, settings: Settings) -> None:
         if self._heartbeat is not None:
@@ -391,13 +371,6 @@ class Daemon:
         self._output.mask(settings.secrets)
         brand = next((brand for brand in settings.brands if brand.brand == name), None)
         return translate.credentials(brand or self._monitors[name].settings)
-
-    def _is_forgotten(self, brand: BrandState) -> bool:
-        newest = max(
-            (venue.last_success or 0.0 for venue in self.store.venues(brand.brand)),
-            default=0.0,
-        )
-        return newest < self._clock.wall() - FORGET_SECONDS
 
 
 def _open_store(settings: Settings, clock: Clock) -> Store:
