@@ -14,9 +14,9 @@ import structlog
 
 from exporter.app import translate
 from exporter.app.rules import BrandRules
-from exporter.app.services import Intervals, Services
+from exporter.app.services import Services
 from exporter.changes import AFTER_RESTART, AFTER_TAKEOVER, CONFIRMING_SECONDS, advance, advance_brand
-from exporter.config import Brand
+from exporter.config import Brand, Settings
 from exporter.errors import Stopped
 from exporter.incidents import BrandFacts, BrandIncidents, Decision
 from exporter.model import (
@@ -48,10 +48,10 @@ Outcome = TypeVar("Outcome")
 
 
 class BrandMonitor:
-    """Poll one brand until it is stopped."""
+    """Poll one brand until it is stopped. `common` are the settings of all brands."""
 
-    def __init__(self, settings: Brand, intervals: Intervals, services: Services, *, taken_over: bool = False) -> None:
-        self.settings, self.intervals = settings, intervals
+    def __init__(self, settings: Brand, common: Settings, services: Services, *, taken_over: bool = False) -> None:
+        self.settings, self._common = settings, common
         self.client = translate.client(
             settings,
             clock=services.clock,
@@ -73,9 +73,9 @@ class BrandMonitor:
             limiter=self.client.quota,
             poll=self.poll,
             discover=self.discover,
-            poll_interval=intervals.poll,
-            discovery_interval=intervals.discovery,
-            stale_after=intervals.stale_after,
+            poll_interval=common.poll_interval,
+            discovery_interval=common.discovery_interval,
+            stale_after=common.stale_after,
             offset=random.random(),  # noqa: S311 - spreading, not secrecy
         )
         self._services = services
@@ -85,7 +85,7 @@ class BrandMonitor:
         self._taken_over = taken_over
         self._logged_rows: set[tuple[str, str]] = set()
         self._ready = False
-        self._rules = BrandRules(settings, intervals, self.loop)
+        self._rules = BrandRules(settings, common, self.loop)
         self._venue_ids: set[str] = set()
         self._firing: dict[str, tuple[Incident, ...]] = {}
         self._incidents = BrandIncidents(
@@ -147,7 +147,7 @@ class BrandMonitor:
             if not self._may_go_on:
                 raise Stopped
             state, changes = advance_brand(
-                self._state(), outcome, confirming_seconds=min(CONFIRMING_SECONDS, self.intervals.discovery / 2)
+                self._state(), outcome, confirming_seconds=min(CONFIRMING_SECONDS, self._common.discovery_interval / 2)
             )
             gone = {} if isinstance(outcome, Failure) else self._no_longer_polled(outcome, state)
             decision = self._incidents.after_discovery(
@@ -170,16 +170,16 @@ class BrandMonitor:
         self._ready = self._ready or not state.venues
         return state.venues
 
-    def reconfigure(self, settings: Brand, intervals: Intervals) -> None:
+    def reconfigure(self, settings: Brand, common: Settings) -> None:
         """Put settings into force that need no new connection, and retry at once, even where Clopos refused.
 
         A reload is also how a person says that something is fixed.
         """
         with self._lock:
-            self.settings, self.intervals = settings, intervals
-            self._rules.configure(settings, intervals)
+            self.settings, self._common = settings, common
+            self._rules.configure(settings, common)
             self.client.list_venues(translate.listed_venues(settings))
-            self.loop.update(intervals.poll, intervals.discovery, intervals.stale_after)
+            self.loop.update(common.poll_interval, common.discovery_interval, common.stale_after)
             # The default venue is polled without being known while the list of venues is refused.
             venues = (self.client.default_venue, *(self._state().venues or ()))
             self._publish(self._services.store.venue(venue) for venue in venues if venue.id in self._venue_ids)

@@ -16,7 +16,7 @@ from exporter.app.monitors import BrandMonitors
 from exporter.app.notifications import StationNames, channel_settings, goes_on, outage_of, problems, routes
 from exporter.app.registry import ViewRegistry
 from exporter.app.service import ServiceMonitor
-from exporter.app.services import Intervals, Services
+from exporter.app.services import Services
 from exporter.app.source import ProcessSource
 from exporter.app.unconfigured import end_incidents, forget_long_unread
 from exporter.clock import Clock, Deadline
@@ -297,7 +297,7 @@ class Daemon:
         if not settings.brands:
             self._log.warning("shard.empty", message="no brand falls to this shard: it is ready, and polls nothing")
         owned = [brand for brand in settings.brands if self.store.owns(brand.brand)]
-        self._monitors.apply(owned, Intervals.of(settings))
+        self._monitors.apply(owned, settings)
         if self._ownership is None:  # else another process may poll them
             end_incidents(self.store, settings, self._clock.now())
         if self._stopping.is_set():
@@ -340,7 +340,7 @@ class Daemon:
         with self._reloading:
             brand = next((brand for brand in self.settings.brands if brand.brand == name), None)
             if brand is not None and name not in self._monitors and not self._stopping.is_set():
-                self._monitors.add(brand, Intervals.of(self.settings))
+                self._monitors.add(brand, self.settings)
 
     def _give_up(self, names: Collection[str]) -> None:
         """Stop polling brands whose leases are lost or handed over."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from exporter.app.brand import BrandMonitor
-from exporter.app.services import Intervals, Services
+from exporter.app.services import Services
 from exporter.clock import Deadline
-from exporter.config import Brand
+from exporter.config import Brand, Settings
 from exporter.model import Incident
 from exporter.views import BrandView
 
@@ -44,7 +44,7 @@ class BrandMonitors:
         """Return the monitor of a brand."""
         return self._monitors[name]
 
-    def apply(self, brands: Iterable[Brand], intervals: Intervals) -> None:
+    def apply(self, brands: Iterable[Brand], common: Settings) -> None:
         """Poll these brands and no others; one that has to connect anew keeps its state, which lives in the store."""
         wanted = {brand.brand: brand for brand in brands}
         self.remove(self._monitors.keys() - wanted.keys())
@@ -53,16 +53,16 @@ class BrandMonitors:
                 return
             monitor = self._monitors.get(name)
             if monitor is not None and _same_connection(monitor.settings, brand):
-                monitor.reconfigure(brand, intervals)
+                monitor.reconfigure(brand, common)
                 continue
             if monitor is not None:
                 monitor.stop()
-            self.add(brand, intervals)
+            self.add(brand, common)
 
-    def add(self, brand: Brand, intervals: Intervals) -> None:
+    def add(self, brand: Brand, common: Settings) -> None:
         """Poll a brand from now on."""
         taken_over = self._services.store.taken_over(brand.brand)
-        monitor = self._monitors[brand.brand] = BrandMonitor(brand, intervals, self._services, taken_over=taken_over)
+        monitor = self._monitors[brand.brand] = BrandMonitor(brand, common, self._services, taken_over=taken_over)
         monitor.start()
         self._services.permanent.grow(self._services.registry.count_known())
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from exporter.app import translate
-from exporter.app.services import Intervals
-from exporter.config import Brand
+from exporter.config import Brand, Settings
 from exporter.incidents import IncidentRules
 from exporter.model import Opening, Venue
 from exporter.scheduling.loop import PollLoop
@@ -14,13 +13,13 @@ from exporter.views import VenueRules, stale_after_in_force
 class BrandRules:
     """Read the rules of a brand from its settings, by the poll intervals that its loop has in force at the moment."""
 
-    def __init__(self, settings: Brand, intervals: Intervals, loop: PollLoop) -> None:
+    def __init__(self, settings: Brand, common: Settings, loop: PollLoop) -> None:
         self._loop = loop
-        self.configure(settings, intervals)
+        self.configure(settings, common)
 
-    def configure(self, settings: Brand, intervals: Intervals) -> None:
+    def configure(self, settings: Brand, common: Settings) -> None:
         """Replace the settings."""
-        self._settings, self._intervals = settings, intervals
+        self._settings, self._common = settings, common
         # Read once each: opening hours are not cheap to parse.
         self._venues: dict[str, VenueRules] = {}
 
@@ -28,7 +27,7 @@ class BrandRules:
         """Return how a venue is shown."""
         rules = self._venues.get(venue.id)
         if rules is None:
-            rules = self._venues[venue.id] = translate.rules(self._settings, venue.id, self._intervals.stale_after)
+            rules = self._venues[venue.id] = translate.rules(self._settings, venue.id, self._common.stale_after)
         return rules
 
     def opening(self, venue: Venue, wall: float) -> Opening | None:
@@ -40,11 +39,11 @@ class BrandRules:
         """Return when something is an incident of a venue."""
         rules = self.venue(venue)
         stale_after = stale_after_in_force(rules.stale_after, self._loop.round_robin.interval_of(venue.id))
-        return IncidentRules(rules.hours, rules.ignore, self._intervals.incident_delay, stale_after)
+        return IncidentRules(rules.hours, rules.ignore, self._common.incidents.delay, stale_after)
 
     def brand_incidents(self) -> IncidentRules:
         """Return when something is an incident of the brand."""
         return IncidentRules(
-            delay=self._intervals.incident_delay,
-            stale_after=stale_after_in_force(self._intervals.stale_after, self._loop.round_robin.interval),
+            delay=self._common.incidents.delay,
+            stale_after=stale_after_in_force(self._common.stale_after, self._loop.round_robin.interval),
         )

@@ -1,4 +1,4 @@
-"""What the monitors of all brands share: the parts of the process, and the settings that are the same for each."""
+"""The parts of the process that the monitors of all brands share."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from exporter.app.registry import ViewRegistry
 from exporter.clock import Clock
 from exporter.clopos.limits import IpLimits
 from exporter.clopos.login import Credentials
-from exporter.config import Settings
 from exporter.metrics.telemetry import Telemetry
 from exporter.scheduling.pool import WorkerPool
 from exporter.scheduling.scheduler import Scheduler
@@ -37,18 +36,3 @@ class Services:
     reread: Callable[[str], Credentials | str] | None = None
     owns: Callable[[str], bool] = lambda _brand: True
     permanent: PermanentGeneration = field(default_factory=PermanentGeneration)
-
-
-@dataclass(frozen=True, slots=True)
-class Intervals:
-    """The settings of all brands that concern time, seconds."""
-
-    poll: float
-    discovery: float
-    stale_after: float
-    incident_delay: float = 120.0
-
-    @classmethod
-    def of(cls, settings: Settings) -> Intervals:
-        """Return what the configuration says."""
-        return cls(settings.poll_interval, settings.discovery_interval, settings.stale_after, settings.incidents.delay)

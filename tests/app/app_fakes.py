@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from exporter.app.brand import BrandMonitor
 from exporter.app.registry import ViewRegistry
-from exporter.app.services import Intervals, Services
+from exporter.app.services import Services
 from exporter.app.source import ProcessSource
 from exporter.clopos.limits import IpLimits
 from exporter.config import Settings
@@ -52,6 +52,11 @@ def settings(simulator: Simulator, **rest: Any) -> Settings:
     return Settings.model_validate({"brands": brands})
 
 
+def common(brand: Brand, poll_interval: float = 30.0) -> Settings:
+    """Return the settings of the process that polls a brand."""
+    return Settings(brands=(brand,), poll_interval=poll_interval, discovery_interval=300.0, stale_after=300.0)
+
+
 class Work:
     """One running brand; `new_entries` holds the entries of the journal since the last call of `events`."""
 
@@ -75,7 +80,7 @@ class Work:
             registry=self.registry,
             telemetry=self.telemetry,
         )
-        self.brand = BrandMonitor(brand, Intervals(30.0, 300.0, 300.0), services)
+        self.brand = BrandMonitor(brand, common(brand), services)
         self.scheduler.after_jobs = self._after_jobs
 
     @property

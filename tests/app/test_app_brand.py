@@ -6,11 +6,10 @@ from threading import Event, Thread
 from typing import Any
 
 import pytest
-from app_fakes import Work, samples, settings
+from app_fakes import Work, common, samples, settings
 from fakes import FakeClock, snapshot, station, venue
 from structlog.testing import capture_logs
 
-from exporter.app.services import Intervals
 from exporter.changes import advance
 from exporter.errors import Stopped
 from exporter.model import Change, Reason, Snapshot, VenueState
@@ -213,7 +212,8 @@ def test_an_incident_of_a_venue_that_the_configuration_no_longer_lists_is_left_o
     work.run(5)
     switch_off(simulator, "2")
     work.run(200)
-    work.brand.reconfigure(settings(simulator, venues=["1"]).brands[0], work.brand.intervals)
+    [listed] = settings(simulator, venues=["1"]).brands
+    work.brand.reconfigure(listed, common(listed))
     work.run(5)
     assert work.events() == ["station.deactivated", "venue.removed"]
     *_, resolved = work.store.entries_after(0, 1000)
@@ -259,7 +259,7 @@ def test_a_reload_reaches_the_default_venue_while_the_list_is_refused(
         work.run(300)
         assert [labels[-1] for labels in samples(work, "clopos_incident")] == ["default"]
         [ignoring] = settings(simulator, ignore_stations=["1"]).brands
-        work.brand.reconfigure(ignoring, Intervals(30.0, 300.0, 300.0))
+        work.brand.reconfigure(ignoring, common(ignoring))
         assert samples(work, "clopos_incident") == {}
         assert len(samples(work, "clopos_station_ignored")) == 1
 
@@ -430,7 +430,7 @@ def test_somebody_who_says_it_is_mended_is_believed(start: Callable[..., Work], 
         work = start()
         work.run(300)
     work.events()
-    work.brand.reconfigure(work.brand.settings, work.brand.intervals)
+    work.brand.reconfigure(work.brand.settings, common(work.brand.settings))
     work.run(1)
     assert work.events() == ["brand.login_recovered"]
 
@@ -442,7 +442,7 @@ def test_new_settings_of_a_venue_are_in_force_at_once_and_keep_client_and_round(
     client, loop = work.brand.client, work.brand.loop
     requests = samples(work, "clopos_exporter_api_requests_total")
     ignoring = settings(simulator, ignore_stations=["1"]).brands[0]
-    work.brand.reconfigure(ignoring, Intervals(60.0, 300.0, 300.0))
+    work.brand.reconfigure(ignoring, common(ignoring, 60.0))
     assert set(samples(work, "clopos_station_ignored").values()) == {1.0}
     assert set(samples(work, "clopos_venue_poll_interval_seconds").values()) == {60.0}
     assert (work.brand.client, work.brand.loop) == (client, loop)
