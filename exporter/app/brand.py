@@ -50,7 +50,7 @@ Outcome = TypeVar("Outcome")
 class BrandMonitor:
     """Poll one brand until it is stopped. `common` are the settings of all brands."""
 
-    def __init__(self, settings: Brand, common: Settings, services: Services, *, taken_over: bool = False) -> None:
+    def __init__(self, settings: Brand, common: Settings, services: Services) -> None:
         self.settings, self._common = settings, common
         self.client = translate.client(
             settings,
@@ -60,9 +60,10 @@ class BrandMonitor:
             observe=self._observe,
             on_unusable=self._unusable,
             reread=services.reread,
-            permitted=lambda: services.owns(settings.brand),
+            permitted=lambda: services.store.owns(settings.brand),
         )
-        if taken_over:
+        self._taken_over = services.store.taken_over(settings.brand)
+        if self._taken_over:
             # Another process has just polled it: the quota is one, and so is the distance between its requests.
             self.client.quota.hold(self.client.quota.spacing)
         self.loop = PollLoop(
@@ -82,7 +83,6 @@ class BrandMonitor:
         self._log = structlog.get_logger(__name__)
         self._lock = Lock()
         self._stopped = False
-        self._taken_over = taken_over
         self._logged_rows: set[tuple[str, str]] = set()
         self._ready = False
         self._rules = BrandRules(settings, common, self.loop)
@@ -231,7 +231,7 @@ class BrandMonitor:
 
     @property
     def _may_go_on(self) -> bool:
-        return not self._stopped and self._services.owns(self.settings.brand)
+        return not self._stopped and self._services.store.owns(self.settings.brand)
 
     def _state(self) -> BrandState:
         return self._services.store.brand(self.settings.brand)

@@ -117,7 +117,6 @@ class Daemon:
             registry=self.registry,
             telemetry=self.telemetry,
             reread=self._reread_credentials,
-            owns=self.store.owns,
         )
         self._monitors = BrandMonitors(self._services)
         self._service = ServiceMonitor(

@@ -61,8 +61,7 @@ class BrandMonitors:
 
     def add(self, brand: Brand, common: Settings) -> None:
         """Poll a brand from now on."""
-        taken_over = self._services.store.taken_over(brand.brand)
-        monitor = self._monitors[brand.brand] = BrandMonitor(brand, common, self._services, taken_over=taken_over)
+        monitor = self._monitors[brand.brand] = BrandMonitor(brand, common, self._services)
         monitor.start()
         self._services.permanent.grow(self._services.registry.count_known())
 

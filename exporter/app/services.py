@@ -21,8 +21,7 @@ from exporter.store import Store
 class Services:
     """The parts of the process that every brand uses.
 
-    `reread` reads the credentials of a brand again, and `owns` says whether this process may poll a brand now and
-    report what it found.
+    `reread` reads the credentials of a brand again.
     """
 
     clock: Clock
@@ -34,5 +33,4 @@ class Services:
     registry: ViewRegistry
     telemetry: Telemetry
     reread: Callable[[str], Credentials | str] | None = None
-    owns: Callable[[str], bool] = lambda _brand: True
     permanent: PermanentGeneration = field(default_factory=PermanentGeneration)
