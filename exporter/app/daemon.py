@@ -29,6 +29,7 @@ from exporter.incidents import ServiceFacts
 from exporter.log import Output
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.telemetry import Telemetry
+from exporter.notify.channel import ChannelSettings, ChannelWorker
 from exporter.notify.heartbeat import Heartbeat
 from exporter.notify.notifier import Notifier
 from exporter.scheduling.pool import WorkerPool
@@ -83,13 +84,7 @@ class Daemon:
         grown = Event()
         self.store.subscribe(grown.set)
         self._event_log = EventLog(self.store, grown, output.emit)
-        self._notifier = Notifier(
-            self.store,
-            clock,
-            owns=self.store.owns,
-            still_firing=lambda incident: goes_on(incident, self.source.incidents()),
-            outage=lambda channel: outage_of(channel, self._service.incidents()),
-        )
+        self._notifier = Notifier(self.store, self._worker)
         self.store.subscribe(self._notifier.wake, incidents_only=True)
         self._heartbeat: Heartbeat | None = None
         self._first_round = False
@@ -313,6 +308,16 @@ class Daemon:
             url, interval = settings.heartbeat.url.get_secret_value(), settings.heartbeat.interval
             self._heartbeat = Heartbeat(url, interval, self._problems, self._clock)
             self._heartbeat.start()
+
+    def _worker(self, channel: ChannelSettings) -> ChannelWorker:
+        return ChannelWorker(
+            channel,
+            self.store,
+            self._clock,
+            owns=self.store.owns,
+            still_firing=lambda incident: goes_on(incident, self.source.incidents()),
+            outage=lambda name: outage_of(name, self._service.incidents()),
+        )
 
     def _problems(self) -> Sequence[str]:
         return [

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from exporter.clock import Clock, Deadline
-from exporter.model import Incident
+from exporter.clock import Deadline
 from exporter.notify.channel import ChannelSettings, ChannelWorker
-from exporter.notify.transport import AppriseTransport
 from exporter.outbox import Outbox
 from exporter.views import ChannelState
 
@@ -16,24 +14,10 @@ STOP_SECONDS = 1.5
 
 
 class Notifier:
-    """Deliver incidents to every configured channel, each on a thread of its own.
+    """Deliver incidents to every configured channel, each on a thread of its own: `worker` makes that of a channel."""
 
-    `owns` returns whether this process delivers for a brand, `still_firing` whether an incident is known to go on, so
-    that it may be repeated, and `outage` the incident that says that a channel is down.
-    """
-
-    def __init__(
-        self,
-        outbox: Outbox,
-        clock: Clock,
-        *,
-        owns: Callable[[str], bool] = lambda _: True,
-        still_firing: Callable[[Incident], bool] = lambda _: True,
-        outage: Callable[[str], Incident | None] = lambda _: None,
-        transport: Callable[[str], AppriseTransport] = AppriseTransport,
-    ) -> None:
-        self._outbox, self._clock = outbox, clock
-        self._owns, self._still_firing, self._outage, self._transport = owns, still_firing, outage, transport
+    def __init__(self, outbox: Outbox, worker: Callable[[ChannelSettings], ChannelWorker]) -> None:
+        self._outbox, self._worker = outbox, worker
         self._workers: dict[str, ChannelWorker] = {}
 
     def apply(self, channels: Sequence[ChannelSettings]) -> None:
@@ -75,14 +59,3 @@ class Notifier:
         for worker in ending:
             if worker.is_alive():  # not where the system had no thread for it
                 worker.join(deadline.left())
-
-    def _worker(self, channel: ChannelSettings) -> ChannelWorker:
-        return ChannelWorker(
-            channel,
-            self._outbox,
-            self._clock,
-            transport=self._transport,
-            owns=self._owns,
-            still_firing=self._still_firing,
-            outage=self._outage,
-        )

@@ -20,7 +20,7 @@ import exporter.notify.transport
 from exporter import log
 from exporter.clock import Clock
 from exporter.model import Change, Event, Incident, IncidentKind, Kind, Severity, Topic, Venue
-from exporter.notify.channel import ChannelSettings
+from exporter.notify.channel import ChannelSettings, ChannelWorker
 from exporter.notify.notifier import Notifier
 from exporter.notify.plan import Timing
 from exporter.notify.transport import problem_of
@@ -41,7 +41,7 @@ class Life:
         self.chance = Random(number)  # noqa: S311 - runs have to repeat
         self.store = SQLiteStore(folder / "state.db", clock, 1e12)
         self.store.routes = [Route("shift", frozenset(Topic))]
-        self.notifier = Notifier(self.store, clock)
+        self.notifier = Notifier(self.store, lambda channel: ChannelWorker(channel, self.store, clock))
         self.store.subscribe(self.notifier.wake, incidents_only=True)
         url = f"json://127.0.0.1:{port}/{number}?redirect=no"
         self.notifier.apply([ChannelSettings("shift", url, timing=Timing(group_wait=2.0))])

@@ -11,7 +11,7 @@ from notify_fakes import FAILED, FakeTransport, MemoryOutbox, firing, incident, 
 
 from exporter.clock import Clock
 from exporter.model import Change
-from exporter.notify.channel import FAILURES_UNTIL_DOWN, ChannelSettings
+from exporter.notify.channel import FAILURES_UNTIL_DOWN, ChannelSettings, ChannelWorker
 from exporter.notify.notifier import STOP_SECONDS, Notifier
 from exporter.notify.plan import Timing
 from exporter.notify.transport import Message, Outcome
@@ -34,11 +34,11 @@ class Process:
         self.clock = Clock(speed=100.0)
         self.outbox = MemoryOutbox([Route("shift"), Route("it")])
         self.services = {"json://shift": FakeTransport(), "json://it": FakeTransport(), "json://new": FakeTransport()}
-        self.notifier = Notifier(
-            self.outbox,
-            self.clock,
-            transport=self.services.__getitem__,  # type: ignore[arg-type]
-        )
+        self.notifier = Notifier(self.outbox, self.worker)
+
+    def worker(self, channel: ChannelSettings) -> ChannelWorker:
+        transport = self.services.__getitem__
+        return ChannelWorker(channel, self.outbox, self.clock, transport=transport)  # type: ignore[arg-type]
 
     def apply(self, **urls: str) -> None:
         self.notifier.apply([ChannelSettings(name, url, timing=AT_ONCE) for name, url in urls.items()])
