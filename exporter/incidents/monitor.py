@@ -13,18 +13,7 @@ from exporter.incidents.ledger import Ledger
 from exporter.incidents.records import count_open
 from exporter.incidents.values import BrandFacts, BrandSituation, IncidentRules
 from exporter.incidents.venue import VenueAssessment, assess_venue
-from exporter.model import (
-    BrandState,
-    Change,
-    Ended,
-    Incident,
-    Instant,
-    Outage,
-    StationRecord,
-    StationState,
-    Venue,
-    VenueState,
-)
+from exporter.model import BrandState, Change, Ended, Incident, Instant, Venue, VenueState
 
 LATE_SECONDS = 120.0
 """Seconds after which a decision that time brings is late: the machine slept, or its clock was set forward."""
@@ -53,13 +42,7 @@ class _Assessed(NamedTuple):
     `is_silent` says that it had not been polled for too long.
     """
 
-    stations: Mapping[str, StationState] | None
-    incidents: Mapping[str, Incident]
-    records: Mapping[str, StationRecord]
-    outage: Outage | None
-    restored: bool
-    up: bool | None
-    partial_since: float | None
+    state: VenueState
     is_open: bool
     is_silent: bool
     stale_after: float
@@ -68,16 +51,17 @@ class _Assessed(NamedTuple):
 
     def holds_for(self, state: VenueState, now: Instant) -> bool:
         """Return whether assessing a state again would come to the same."""
+        known = self.state
         return (
             self.assessed_at <= now.wall < self.look_again_at  # before: the clock was set back
             and not self.is_silent
-            and state.stations is self.stations
-            and state.incidents is self.incidents
-            and state.records is self.records
-            and state.outage is self.outage
-            and state.restored is self.restored
-            and state.up is self.up
-            and state.partial_since == self.partial_since
+            and state.stations is known.stations
+            and state.incidents is known.incidents
+            and state.records is known.records
+            and state.outage is known.outage
+            and state.restored is known.restored
+            and state.up is known.up
+            and state.partial_since == known.partial_since
         )
 
 
@@ -177,13 +161,9 @@ class BrandIncidents:
         new_brand, before, todo = brand, self.situation, dict(venues)
         if brand_too:
             self._brand_assessed_at = now.wall
-            assessed = assess_brand(brand, self._tally, self._brand_rules, now, facts=self._facts, situation=before)
-            new_brand, self.situation, self._brand_look_again_at = (
-                assessed.state,
-                assessed.situation,
-                assessed.look_again_at,
+            new_brand, transitions, self.situation, self._brand_look_again_at = assess_brand(
+                brand, self._tally, self._brand_rules, now, facts=self._facts, situation=before
             )
-            transitions += assessed.changes
             for venue_id in self._affected(before):
                 todo.setdefault(venue_id, (self._venue(venue_id), ()))
         decided = []
@@ -217,13 +197,7 @@ class BrandIncidents:
         """Remember what a venue was like, and return whether that is new to the brand."""
         state, at = assessment.state, assessment.look_again_at
         self._assessed[venue_id] = _Assessed(
-            state.stations,
-            state.incidents,
-            state.records,
-            state.outage,
-            state.restored,
-            state.up,
-            state.partial_since,
+            state,
             assessment.summary.is_open,
             assessment.summary.outage not in (None, state.outage),
             self._rules(state.venue).stale_after,
