@@ -1,22 +1,29 @@
-"""`demo`: the daemon against the built-in simulator."""
+"""`demo`: the daemon against the built-in simulator, its notifications printed."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import textwrap
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 from zoneinfo import ZoneInfo
 
 import click
 
 from exporter.cli import options
-from exporter.cli.inbox import inbox
 from exporter.cli.serve import WebOptions, run
 from exporter.config import Settings
 from exporter.errors import ExporterError
+from exporter.masking import escape_controls
 from exporter.simulator import SCENARIOS, simulate
 from exporter.web.addresses import Address, listen, parse_address
 
 TIME_ZONE = "Asia/Baku"
+_INDENT = " " * 13
 
 
 @click.command(name="demo")
@@ -40,7 +47,7 @@ def command(
     The simulator is a real HTTP server on loopback whose stations change by themselves. Notifications are printed here.
     """
     addresses = [parse_address(text) for text in web_listen_address] or [_free_address()]
-    with simulate(SCENARIOS[scenario], seed=seed) as simulator, inbox() as channel:
+    with simulate(SCENARIOS[scenario], seed=seed) as simulator, _inbox() as channel:
         settings = Settings.model_validate(
             {
                 "poll_interval": 2.0,
@@ -83,3 +90,27 @@ def _free_address() -> Address:
     except ExporterError:
         return Address(usual.host, 0)
     return usual
+
+
+@contextmanager
+def _inbox() -> Iterator[str]:
+    """Listen on a free port of loopback in place of a phone: yield the Apprise URL that prints what is sent to it."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Inbox) as server:
+        Thread(target=server.serve_forever, name="inbox", daemon=True).start()
+        try:
+            yield f"json://127.0.0.1:{server.server_port}/"
+        finally:
+            server.shutdown()
+
+
+class _Inbox(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        message = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        lines = [message["title"], *message["message"].splitlines()]
+        text = "\n".join(textwrap.indent(escape_controls(line), _INDENT) for line in lines)
+        click.echo(f"  message    {text.lstrip()}", err=True)
+        self.send_response(HTTPStatus.NO_CONTENT)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Print nothing of the requests themselves."""
