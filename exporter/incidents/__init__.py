@@ -5,25 +5,19 @@ Not knowing changes nothing: a venue that is lost, half an answer, an unclear st
 nothing. A pending incident is a condition that holds and has not lasted long enough yet.
 """
 
-from exporter.incidents.brand import assess_brand
 from exporter.incidents.context import holds_since, switched_at
 from exporter.incidents.monitor import BrandIncidents, Decision, end_all
 from exporter.incidents.records import inactive_open_seconds
 from exporter.incidents.service import assess_service
-from exporter.incidents.values import BrandFacts, BrandSituation, IncidentRules, ServiceFacts, VenueSummary
-from exporter.incidents.venue import assess_venue
+from exporter.incidents.values import BrandFacts, IncidentRules, ServiceFacts
 
 __all__ = [
     "BrandFacts",
     "BrandIncidents",
-    "BrandSituation",
     "Decision",
     "IncidentRules",
     "ServiceFacts",
-    "VenueSummary",
-    "assess_brand",
     "assess_service",
-    "assess_venue",
     "end_all",
     "holds_since",
     "inactive_open_seconds",

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from exporter import outbox
 from exporter.ignoring import IgnoreRule
-from exporter.incidents import IncidentRules, assess_venue, inactive_open_seconds
+from exporter.incidents import IncidentRules, inactive_open_seconds
+from exporter.incidents.venue import assess_venue
 from exporter.model import Discovery, Event, Kind
 
 STATIONS, VENUES = st.sampled_from("kb"), st.sampled_from("123456")
