@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING
 
@@ -25,7 +25,7 @@ from exporter.clopos.login import Credentials
 from exporter.config import Settings
 from exporter.errors import ConfigError, ConfigProblem
 from exporter.events import EventLog
-from exporter.incidents import ServiceFacts
+from exporter.incidents import CHANNEL, PartHealth
 from exporter.log import Output
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.telemetry import Telemetry
@@ -115,7 +115,7 @@ class Daemon:
         )
         self._monitors = BrandMonitors(self._services)
         self._service = ServiceMonitor(
-            self.store, clock, self._stopping, self._service_facts, self._monitors, look=self._log_first_round
+            self.store, clock, self._stopping, self._parts, self._monitors, look=self._log_first_round
         )
         self._ownership: Ownership | None = None
         self.source = ProcessSource(
@@ -351,20 +351,14 @@ class Daemon:
         with self._reloading:
             self._monitors.remove([name for name in names if name in self._monitors])
 
-    def _service_facts(self) -> ServiceFacts:
-        channels = self._notifier.states()
-        problems = {
-            "state": self.store.problem,
-            "reload": str(self._reload_faults[0]) if self._reload_faults else None,
-            **{f"channel:{channel.name}": channel.problem for channel in channels},
+    def _parts(self) -> Mapping[str, PartHealth]:
+        reload_fault = str(self._reload_faults[0]) if self._reload_faults else None
+        return {
+            "state": PartHealth(self.store.up, self.store.problem),
+            "log": PartHealth(self._output.up),
+            "reload": PartHealth(not self._reload_faults, reload_fault),
+            **{CHANNEL + one.name: PartHealth(one.up, one.problem) for one in self._notifier.states()},
         }
-        return ServiceFacts(
-            state_writable=self.store.up,
-            log_writable=self._output.up,
-            reload_successful=not self._reload_faults,
-            channels={channel.name: channel.up for channel in channels},
-            problems={key: problem for key, problem in problems.items() if problem},
-        )
 
     def _reread_credentials(self, name: str) -> Credentials | str:
         """Read a brand's credentials again: Kubernetes replaces the files of a Secret while the process runs.

@@ -10,7 +10,7 @@ import structlog
 
 from exporter.app.brand import BrandMonitor
 from exporter.clock import Clock
-from exporter.incidents import ServiceFacts, assess_service
+from exporter.incidents import PartHealth, assess_service
 from exporter.model import Incident
 from exporter.store import Store
 
@@ -28,14 +28,14 @@ class ServiceMonitor(Thread):
         store: Store,
         clock: Clock,
         stop: Event,
-        facts: Callable[[], ServiceFacts],
+        parts: Callable[[], Mapping[str, PartHealth]],
         brands: Iterable[BrandMonitor],
         *,
         look: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__(name="incidents", daemon=True)
         self._store, self._clock, self._stopping = store, clock, stop
-        self._facts, self._brands, self._look = facts, brands, look
+        self._parts, self._brands, self._look = parts, brands, look
         self._log = structlog.get_logger(__name__)
 
     def incidents(self) -> Sequence[Incident]:
@@ -49,7 +49,7 @@ class ServiceMonitor(Thread):
     def review(self) -> None:
         """Decide about the process now."""
         state = self._store.brand(SERVICE)
-        incidents, changes, _ = assess_service(state.incidents, self._facts(), self._clock.now())
+        incidents, changes = assess_service(state.incidents, self._parts(), self._clock.now())
         if incidents is not state.incidents or changes:
             self._store.commit(replace(state, incidents=incidents), changes=changes)
 

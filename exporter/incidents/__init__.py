@@ -8,15 +8,16 @@ nothing. A pending incident is a condition that holds and has not lasted long en
 from exporter.incidents.context import holds_since, switched_at
 from exporter.incidents.monitor import BrandIncidents, Decision, end_all
 from exporter.incidents.records import inactive_open_seconds
-from exporter.incidents.service import assess_service
-from exporter.incidents.values import BrandFacts, IncidentRules, ServiceFacts
+from exporter.incidents.service import CHANNEL, assess_service
+from exporter.incidents.values import BrandFacts, IncidentRules, PartHealth
 
 __all__ = [
+    "CHANNEL",
     "BrandFacts",
     "BrandIncidents",
     "Decision",
     "IncidentRules",
-    "ServiceFacts",
+    "PartHealth",
     "assess_service",
     "end_all",
     "holds_since",

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import inf
 from typing import NamedTuple
 
 from exporter.hours import Hours
 from exporter.ignoring import IgnoreRule
-from exporter.model import EMPTY, Ended, Outage
+from exporter.model import Ended, Outage
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,19 +33,11 @@ class BrandFacts:
     clock_skew: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceFacts:
-    """What is known of the process itself: True works, False does not, None is not configured or not known.
+class PartHealth(NamedTuple):
+    """Whether a part of the process works, None where that is not known, and why it does not where that is known."""
 
-    `channels` are all that are configured, by name; None is one that has not been tried yet. `problems` say why what
-    does not work does not, where that is known: by `state`, `reload`, or the name of a channel after `channel:`.
-    """
-
-    state_writable: bool | None = None
-    log_writable: bool | None = None
-    reload_successful: bool | None = None
-    channels: Mapping[str, bool | None] = field(default_factory=lambda: EMPTY)
-    problems: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    works: bool | None
+    problem: str | None = None
 
 
 class Candidate(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from exporter.changes import advance, advance_brand
 from exporter.hours import Hours, parse
 from exporter.ignoring import IgnoreRule
-from exporter.incidents import BrandFacts, BrandIncidents, Decision, IncidentRules, ServiceFacts, assess_service
+from exporter.incidents import BrandFacts, BrandIncidents, Decision, IncidentRules, PartHealth, assess_service
 from exporter.model import (
     EMPTY,
     BrandState,
@@ -244,9 +244,9 @@ class Service:
     def __init__(self) -> None:
         self.now = Instant(wall("2026-11-23T12:00"), 5_000.0)
         self.incidents = EMPTY
-        self.look_again_at = float("inf")
 
-    def after(self, seconds: float, **facts: Any) -> list[Said]:
+    def after(self, seconds: float, parts: Mapping[str, bool | None], **problems: str) -> list[Said]:
         self.now = Instant(self.now.wall + seconds, self.now.monotonic + seconds)
-        self.incidents, changes, self.look_again_at = assess_service(self.incidents, ServiceFacts(**facts), self.now)
+        health = {name: PartHealth(works, problems.get(name.split(":")[-1])) for name, works in parts.items()}
+        self.incidents, changes = assess_service(self.incidents, health, self.now)
         return [Said.of(change) for change in changes]

@@ -455,31 +455,29 @@ def test_a_clock_that_is_off_by_more_than_a_minute_fires_until_it_is_set(seconds
 # The process
 
 
-@pytest.mark.parametrize(
-    ("fact", "kind"), [("state_writable", "state_unavailable"), ("log_writable", "log_unavailable")]
-)
-def test_a_state_or_log_that_cannot_be_written_for_a_minute_fires(fact: str, kind: str) -> None:
+@pytest.mark.parametrize(("part", "kind"), [("state", "state_unavailable"), ("log", "log_unavailable")])
+def test_a_state_or_log_that_cannot_be_written_for_a_minute_fires(part: str, kind: str) -> None:
     service = Service()
-    assert service.after(0, **{fact: False}) == []
-    assert service.look_again_at == service.now.wall + 60
-    assert service.after(60, **{fact: False}) == [firing(kind, "")]
-    assert service.after(60, **{fact: False}) == []
-    assert service.after(60, **{fact: True}) == [resolved(kind, "", "recovered")]
+    assert service.after(0, {part: False}) == []
+    assert service.after(59, {part: False}) == []
+    assert service.after(1, {part: False}) == [firing(kind, "")]
+    assert service.after(60, {part: False}) == []
+    assert service.after(60, {part: True}) == [resolved(kind, "", "recovered")]
     assert service.incidents == {}
 
 
 def test_a_refused_reload_fires_at_once() -> None:
     service = Service()
-    assert service.after(0, reload_successful=False) == [firing("reload_failed", "")]
-    assert service.after(9, reload_successful=True) == [resolved("reload_failed", "", "recovered")]
+    assert service.after(0, {"reload": False}) == [firing("reload_failed", "")]
+    assert service.after(9, {"reload": True}) == [resolved("reload_failed", "", "recovered")]
 
 
 def test_each_channel_that_is_down_fires_on_its_own() -> None:
     service = Service()
-    assert service.after(0, channels={"shift": False, "it": True}) == [firing("channel_down", "")]
+    assert service.after(0, {"channel:shift": False, "channel:it": True}) == [firing("channel_down", "")]
     [incident] = service.incidents.values()
     assert incident.details == {"channel": "shift"}
-    assert service.after(0, channels={"it": False}) == [
+    assert service.after(0, {"channel:it": False}) == [
         resolved("channel_down", "", "removed"),
         firing("channel_down", ""),
     ]
@@ -487,8 +485,8 @@ def test_each_channel_that_is_down_fires_on_its_own() -> None:
 
 def test_what_does_not_work_has_its_cause_where_that_is_known() -> None:
     service = Service()
-    problems = {"state": "disk full", "reload": "clopos.yml:3: brands: must not be empty", "channel:shift": "HTTP 403"}
-    service.after(0, state_writable=False, reload_successful=False, channels={"shift": False}, problems=problems)
+    problems = {"state": "disk full", "reload": "clopos.yml:3: brands: must not be empty", "shift": "HTTP 403"}
+    service.after(0, {"state": False, "reload": False, "channel:shift": False}, **problems)
     assert [incident.details for incident in service.incidents.values()] == [
         {"message": "disk full"},
         {"message": "clopos.yml:3: brands: must not be empty"},
@@ -498,15 +496,15 @@ def test_what_does_not_work_has_its_cause_where_that_is_known() -> None:
 
 def test_a_channel_that_was_not_tried_since_a_restart_is_not_over() -> None:
     service = Service()
-    service.after(0, channels={"shift": False})
-    assert service.after(9, channels={"shift": None}) == []
-    assert service.after(9, channels={"shift": True}) == [resolved("channel_down", "", "recovered")]
+    service.after(0, {"channel:shift": False})
+    assert service.after(9, {"channel:shift": None}) == []
+    assert service.after(9, {"channel:shift": True}) == [resolved("channel_down", "", "recovered")]
 
 
 def test_nothing_wrong_leaves_the_same_object() -> None:
     service = Service()
     before = service.incidents
-    assert service.after(9, state_writable=True) == []
+    assert service.after(9, {"state": True}) == []
     assert service.incidents is before
 
 
