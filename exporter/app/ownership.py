@@ -21,7 +21,7 @@ MOST_MOVES = 8
 """How many brands are taken or handed over in one round, so that the leases of the others are renewed in time."""
 
 
-class Ownership:
+class Ownership(Thread):
     """Hold the leases of the brands that this process should poll, and follow what the other processes do.
 
     `take` starts to poll a brand and `give_up` ends that for several; `processes` is called with how many are alive.
@@ -38,23 +38,19 @@ class Ownership:
         give_up: Callable[[Collection[str]], None],
         processes: Callable[[int], None] = lambda _count: None,
     ) -> None:
+        super().__init__(name="leases", daemon=True)
         self._store, self._clock = store, clock
         self._brands, self._take, self._give_up, self._processes = brands, take, give_up, processes
         self._cluster = Cluster({}, {})
         self._renewed_at = -math.inf
         self._stopping = Event()
-        self._thread = Thread(target=self._run, name="leases", daemon=True)
         self._log = structlog.get_logger(__name__)
-
-    def start(self) -> None:
-        """Begin, on a thread of its own."""
-        self._thread.start()
 
     def stop(self, seconds: float) -> None:
         """Take and hand over nothing any more; the leases stay until the store is closed."""
         self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join(seconds)
+        if self.is_alive():
+            self.join(seconds)
 
     def owner(self, brand: str) -> str | None:
         """Return the name of the process that polls a brand, as of the last renewal; None where nobody is known to."""
@@ -167,7 +163,8 @@ class Ownership:
                 return []
             return [taken for brand in brands for taken in self._leases_of([brand])]
 
-    def _run(self) -> None:
+    def run(self) -> None:
+        """Review again and again, until it is stopped."""
         while not self._stopping.is_set():
             more = False
             try:
