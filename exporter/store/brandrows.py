@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection
+from dataclasses import dataclass, field
 
 from exporter.journal import Entry
 from exporter.model import BrandState, Instant, VenueState
@@ -97,14 +97,6 @@ def read_changed(
     for venue in rows.read_venues(connection, now, *names):
         found[venue.venue.brand][1].append(venue)
     return found, horizon
-
-
-def write_entries(connection: DatabaseConnection, entries: Iterable[tuple[int, Entry]]) -> None:
-    """Append entries to the journal, each under the id that it is stored with."""
-    connection.executemany(
-        "INSERT INTO journal VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-        [rows.entry_row(replace(entry, id=id_)) for id_, entry in entries],
-    )
 
 
 def prune(connection: DatabaseConnection, retention: float, channels: Collection[str] | None) -> None:

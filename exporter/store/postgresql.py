@@ -274,10 +274,8 @@ class PostgreSQLStore(DurableStore):
         }
 
     def _write_queue(self, connection: DatabaseConnection, fenced: Collection[str]) -> None:
-        brandrows.write_entries(
-            connection,
-            [(self._keys[entry.id][1], entry) for entry in self._unwritten if not entry.brand or entry.brand in fenced],
-        )
+        entries = [entry for entry in self._unwritten if not entry.brand or entry.brand in fenced]
+        rows.write_entries(connection, [replace(entry, id=self._keys[entry.id][1]) for entry in entries])
         cursors = {key: id_ for key, id_ in self._cursors_due.items() if key[0] in fenced}
         rows.write_cursors(connection, "brand consumer", cursors)
         keys = {id_: key for id_ in self._deliveries_due if (key := self._delivery_keys.get(id_)) and key[0] in fenced}

@@ -203,27 +203,25 @@ def _write_brand(connection: SqlConnection, state: BrandState) -> None:
 
 
 def write_entries(connection: SqlConnection, entries: Iterable[Entry]) -> None:
-    """Append to the journal."""
+    """Append to the journal; a transaction that ended without an answer may have stored them before."""
     connection.executemany(
-        "INSERT INTO journal VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        map(entry_row, entries),
-    )
-
-
-def entry_row(entry: Entry) -> Row:
-    """Return an entry as a row of the journal."""
-    return (
-        entry.id,
-        entry.event.value,
-        entry.observed_at,
-        entry.brand,
-        entry.venue_id,
-        entry.venue,
-        entry.station_id,
-        entry.station,
-        entry.kind and entry.kind.value,
-        entry.updated_at,
-        json.dumps(dict(entry.details)),
+        "INSERT INTO journal VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        [
+            (
+                entry.id,
+                entry.event.value,
+                entry.observed_at,
+                entry.brand,
+                entry.venue_id,
+                entry.venue,
+                entry.station_id,
+                entry.station,
+                entry.kind and entry.kind.value,
+                entry.updated_at,
+                json.dumps(dict(entry.details)),
+            )
+            for entry in entries
+        ],
     )
 
 
