@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from threading import RLock, Timer
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -103,9 +103,8 @@ class Database:
 
 def check_connection(url: str) -> None:
     """Connect once, and change nothing. Raises StoreError with the remedy, and without the password."""
-    database = Database(url)
     try:
-        with database.transaction():
+        with closing(Database(url)) as database, database.transaction():
             pass
     except StoreError as error:
         if psycopg is None:
@@ -113,8 +112,6 @@ def check_connection(url: str) -> None:
         reason = _without_password(str(error), url)
         message = f"{reason}: check that PostgreSQL runs there, and the user, password and database in the URL"
         raise StoreError(message) from None
-    finally:
-        database.close()
 
 
 def _without_password(text: str, url: str) -> str:

@@ -8,6 +8,7 @@ import secrets
 import socket
 from collections import deque
 from collections.abc import Collection, Sequence
+from contextlib import closing
 from dataclasses import replace
 from itertools import islice
 
@@ -352,9 +353,5 @@ class PostgreSQLStore(DurableStore):
 
 def read_journal(url: str, query: JournalQuery) -> list[Entry]:
     """Read the journal of every process, newest first. Raises StoreError."""
-    database = Database(url)
-    try:
-        with database.transaction() as connection:
-            return rows.read_entries(connection, query)
-    finally:
-        database.close()
+    with closing(Database(url)) as database, database.transaction() as connection:
+        return rows.read_entries(connection, query)
