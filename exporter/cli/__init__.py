@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from exporter import __version__
-from exporter.errors import ConfigError, ExporterError
+from exporter.errors import ExporterError
 
 COMMANDS = ("serve", "demo", "simulate", "check", "stations", "history", "notify", "healthcheck")
 """In the order people need them; each is a module of this package."""
@@ -46,12 +46,9 @@ class Commands(click.Group):
             sys.stdout.reconfigure(errors="backslashreplace")  # A terminal may lack the letters of a name.
         try:
             return super().invoke(ctx)
-        except ConfigError as error:
-            for fault in error.faults:
-                click.echo(f"error: {fault}", err=True)
-            sys.exit(1)
         except ExporterError as error:
-            click.echo(f"error: {error}", err=True)
+            for line in str(error).split("\n"):
+                click.echo(f"error: {line}", err=True)
             sys.exit(1)
 
     def main(self, *arguments: Any, **rest: Any) -> Any:
