@@ -23,18 +23,9 @@ class Heartbeat(Thread):
     `problems` returns what is wrong, for the log. The URL is a secret.
     """
 
-    def __init__(
-        self,
-        url: str,
-        interval: float,
-        problems: Callable[[], Sequence[str]],
-        clock: Clock,
-        *,
-        timeout: float = TIMEOUT_SECONDS,
-    ) -> None:
+    def __init__(self, url: str, interval: float, problems: Callable[[], Sequence[str]], clock: Clock) -> None:
         super().__init__(name="heartbeat", daemon=True)
         self._url, self._interval, self._problems, self._clock = url, interval, problems, clock
-        self._timeout = timeout
         self._stopping = Event()
         self._logged: tuple[str, ...] = ()
 
@@ -57,7 +48,7 @@ class Heartbeat(Thread):
         """Return what failed, without the URL, None where all is well."""
         try:
             # Without a session: a minute is longer than most servers keep a connection.
-            with requests.get(self._url, timeout=self._timeout, allow_redirects=False, stream=True) as response:
+            with requests.get(self._url, timeout=TIMEOUT_SECONDS, allow_redirects=False, stream=True) as response:
                 return None if response.status_code in _OK else f"HTTP {response.status_code}"
         except requests.RequestException as error:
             return type(error).__name__  # its text names the URL

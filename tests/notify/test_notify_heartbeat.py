@@ -15,8 +15,13 @@ from exporter.notify.heartbeat import Heartbeat
 PATH = "/marked-0123456789"
 
 
+@pytest.fixture(autouse=True)
+def short_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("exporter.notify.heartbeat.TIMEOUT_SECONDS", 0.3)
+
+
 def heartbeat(service: Service, problems: list[str]) -> Heartbeat:
-    return Heartbeat(f"http://{service.address}{PATH}", 60.0, lambda: problems, FakeClock(), timeout=0.3)
+    return Heartbeat(f"http://{service.address}{PATH}", 60.0, lambda: problems, FakeClock())
 
 
 def test_the_url_is_requested_while_all_is_well(service: Service) -> None:
