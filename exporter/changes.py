@@ -99,7 +99,7 @@ def advance(state: VenueState, outcome: Snapshot | Failure) -> tuple[VenueState,
             requests=outcome.requests,
             outage=None,
             restored=False,
-            partial_since=(state.partial_since or at.wall) if outcome.partial else None,
+            partial_since=(state.partial_since or at.wall) if outcome.unusable else None,
         ),
         changes,
     )
@@ -183,7 +183,7 @@ def _compare(
             yield new, station, found
         elif (row := _with_edit_time(station, station_state)) != station_state.station or station_state.missing:
             yield _update(station_state, row, at), row, list(_differences(station_state, row, at))
-    if outcome.partial:
+    if outcome.unusable:
         return  # Absence from a list that may lack rows proves nothing.
     present = {station.id for station in outcome.stations}
     for id_, station_state in known.items():

@@ -297,7 +297,7 @@ def test_our_own_pacing_is_a_failed_poll_but_no_outage_that_is_reported() -> Non
 
 def test_rows_that_cannot_be_read_prove_no_absence() -> None:
     before = after(snapshot(station("1"), station("2")), snapshot(station("1")))
-    partial = snapshot(station("1"), partial=True)
+    partial = snapshot(station("1"), unusable=("a row",))
     state = after(partial, partial, partial, state=before)
     assert state.stations is before.stations
     assert emitted(state, snapshot(station("1"))) == [(Event.STATION_REMOVED, {})]

@@ -58,7 +58,6 @@ class BrandMonitor:
             stop=services.stop,
             ip_limits=services.ip_limits,
             observe=self._observe,
-            on_unusable=self._unusable,
             reread=services.reread,
             permitted=lambda: services.store.owns(settings.brand),
         )
@@ -136,6 +135,8 @@ class BrandMonitor:
         if isinstance(outcome, Failure):
             self._services.telemetry.failed(venue.brand, outcome.reason)
             return None
+        for row in outcome.unusable:
+            self._unusable(venue, row)
         return outcome.requests
 
     def discover(self) -> Sequence[Venue] | None:

@@ -56,7 +56,6 @@ def client(
     ip_limits: IpLimits,
     observe: Observe = lambda _endpoint, _code, _seconds: None,
     reread: Callable[[str], Credentials | str] | None = None,
-    on_unusable: Callable[[Venue, str], None] = lambda _venue, _row: None,
     permitted: Callable[[], bool] = lambda: True,
 ) -> Client:
     """Return the client for a brand."""
@@ -72,6 +71,5 @@ def client(
         reread=None if reread is None else partial(reread, brand.brand),
         venues=listed_venues(brand),
         connections=MAX_PER_OWNER,
-        on_unusable=on_unusable,
         permitted=permitted,
     )

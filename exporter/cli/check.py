@@ -12,10 +12,11 @@ import click
 
 from exporter.cli import fetch, options
 from exporter.clock import format_duration
-from exporter.clopos.client import Client, Listing
+from exporter.clopos.client import Client
 from exporter.config import Brand, Ignored, Settings
 from exporter.errors import CloposError, ConfigError, ConfigProblem, StoreError
 from exporter.masking import escape_controls
+from exporter.model import Snapshot
 from exporter.notify.transport import problem_of
 from exporter.web.webconfig_file import load as load_web_config
 
@@ -84,7 +85,7 @@ def _check_brand(client: Client, brand: Brand, settings: Settings) -> bool:
         click.echo(f"{client.brand}  failed: {fetch.explain(error)}")
         return False
     click.echo(f"{client.brand}  login ok, {_count(len(venues), 'venue')}")
-    listings: dict[str, Listing] = {}
+    listings: dict[str, Snapshot] = {}
     for venue, outcome in fetch.fetch_each(venues, lambda one: client.stations(one, fetch.SECONDS), client.brand):
         name = f"{client.brand}  venue {escape_controls(f'{venue.id} {venue.name!r}')}"
         if isinstance(outcome, CloposError):
@@ -99,7 +100,7 @@ def _check_brand(client: Client, brand: Brand, settings: Settings) -> bool:
     return complete
 
 
-def _unmatched(brand: Brand, listings: Mapping[str, Listing], *, complete: bool) -> Iterator[str]:
+def _unmatched(brand: Brand, listings: Mapping[str, Snapshot], *, complete: bool) -> Iterator[str]:
     """Yield what the configuration says of venues and stations that there are not, as far as all could be read."""
     for id_, override in brand.venue_overrides.items():
         if id_ in listings:
@@ -113,11 +114,11 @@ def _unmatched(brand: Brand, listings: Mapping[str, Listing], *, complete: bool)
             yield f"ignore_stations: no station {rule.station!r} in any venue"
 
 
-def _matches(rule: Ignored, listings: Iterable[Listing]) -> bool:
+def _matches(rule: Ignored, listings: Iterable[Snapshot]) -> bool:
     return any(rule.station in (station.id, station.name) for listing in listings for station in listing.stations)
 
 
-def _too_short(brand: Brand, settings: Settings, listings: Mapping[str, Listing]) -> Iterator[str]:
+def _too_short(brand: Brand, settings: Settings, listings: Mapping[str, Snapshot]) -> Iterator[str]:
     requests = sum(listing.requests for listing in listings.values())
     interval = max(settings.poll_interval, 60.0 * requests / brand.requests_per_minute)
     if settings.stale_after < 2 * interval:

@@ -15,14 +15,14 @@ from tabulate import tabulate
 from exporter.cli import fetch, options
 from exporter.cli.localtime import LocalTimes
 from exporter.clock import iso
-from exporter.clopos.client import Client, Listing
+from exporter.clopos.client import Client
 from exporter.errors import CloposError
 from exporter.masking import escape_controls
-from exporter.model import Kind, Reason, Station, Venue
+from exporter.model import Kind, Reason, Snapshot, Station, Venue
 
 Found = tuple[Venue, Station]
 Failed = tuple[str, CloposError]
-Fetch = Callable[[Client, Venue], Listing]
+Fetch = Callable[[Client, Venue], Snapshot]
 
 _FLAG = {True: "yes", False: "no", None: "?"}
 _INACTIVE_FIRST = {False: 0, None: 1, True: 2}

@@ -48,24 +48,12 @@ _REFUSES_DISCOVERY = frozenset({Reason.FORBIDDEN, Reason.NOT_FOUND, Reason.BAD_R
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
-    """All stations of a venue at one time.
-
-    `requests` is how many pages that took. `unusable` describes rows without a usable id and what is odd about the list
-    as a whole: stations may be missing where it is not empty.
-    """
+class _Walk:
+    """One walk through the pages; where the list is odd, `shape` is what the next is compared by, and else empty."""
 
     stations: tuple[Station, ...]
     requests: int
     unusable: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Walk:
-    """One walk through the pages; `oddity` says why it proves nothing, and `shape` is what the next is compared by."""
-
-    listing: Listing
-    oddity: str | None
     shape: tuple[object, ...]
 
 
@@ -73,9 +61,8 @@ class Client:
     """One brand of Clopos.
 
     `credentials` may be a ready token; `reread` reads them again where Clopos refuses them. `venues` lists what to
-    watch, with an empty name where Clopos provides it; None for all that Clopos lists. `on_unusable` is called for
-    each row of a poll without a usable id, and with what is odd about a list that is taken for what it shows.
-    `permitted` says whether this process may send requests for the brand now; where not, everything raises Stopped.
+    watch, with an empty name where Clopos provides it; None for all that Clopos lists. `permitted` says whether
+    this process may send requests for the brand now; where not, everything raises Stopped.
 
     `clock_skew` is by how many seconds the clock of this machine is ahead of Clopos', and `sunset` when Clopos says
     that this API ends, epoch seconds; None where not known.
@@ -95,7 +82,6 @@ class Client:
         reread: Callable[[], Credentials | str] | None = None,
         venues: tuple[Venue, ...] | None = None,
         connections: int = 16,
-        on_unusable: Callable[[Venue, str], None] = lambda _venue, _row: None,
         permitted: Callable[[], bool] = lambda: True,
     ) -> None:
         self.brand = brand
@@ -115,7 +101,6 @@ class Client:
         self._clock, self._stop, self._ip_limits = clock, stop, ip_limits
         self._failures = ip_limits.failure_budget(brand)
         self._retries = RetryBudget()
-        self._on_unusable = on_unusable
         self._sort: dict[str, Any] = {}
         self._odd: dict[tuple[object, ...], tuple[tuple[object, ...], int]] = {}
         self._deprecation: tuple[float | None, float | None] = (None, None)
@@ -144,14 +129,9 @@ class Client:
         """Read a venue's stations, each page within so many seconds, and return the outcome. Raises Stopped only."""
         began = self._clock.monotonic()
         try:
-            listing = self.stations(venue, seconds)
+            return self.stations(venue, seconds)
         except CloposError as error:
             return self._failure(error, began)
-        for row in listing.unusable:
-            self._on_unusable(venue, row)
-        at = self._clock.now()
-        duration, partial = at.monotonic - began, bool(listing.unusable)
-        return Snapshot(listing.stations, at, duration, listing.requests, partial=partial, began=began)
 
     def discover(self, seconds: float, known: Iterable[Venue] = ()) -> Discovery | Failure:
         """Log in, read which venues there are and return the outcome; `known` as for `venues`. Raises Stopped only.
@@ -180,13 +160,14 @@ class Client:
 
     def stations(
         self, venue: Venue, seconds: float, *, status: int | None = None, can_print: bool | None = None
-    ) -> Listing:
+    ) -> Snapshot:
         """Read all stations of a venue, filtered by the API's own parameters.
 
         `seconds` are for each page: how many there are is known after the first. Raises CloposError; `incomplete` where
         the list moved under several walks in a row. A list that is odd the same way in three walks in a row, be it
         that it names stations twice or that its total never fits, does not move: it is taken for what it shows.
         """
+        began = self._clock.monotonic()
         params: dict[str, Any] = {"limit": PAGE_SIZE}
         if status is not None:
             params["status"] = status
@@ -195,14 +176,13 @@ class Client:
         key = (venue.id, status, can_print)
         for _ in range(MAX_WALKS):
             walk = self._walk(venue, params, seconds)
-            if walk.oddity is None:
-                self._odd.pop(key, None)
-                return walk.listing
-            shape, times = self._odd.get(key, (walk.shape, 0))
+            shape, times = self._odd.pop(key, (walk.shape, 0))
             times = times + 1 if shape == walk.shape else 1
-            self._odd[key] = (walk.shape, times)
-            if times >= MAX_WALKS:
-                return replace(walk.listing, unusable=(*walk.listing.unusable, walk.oddity))
+            if walk.shape:
+                self._odd[key] = (walk.shape, times)
+            if not walk.shape or times >= MAX_WALKS:
+                at = self._clock.now()
+                return Snapshot(walk.stations, at, at.monotonic - began, walk.requests, walk.unusable, began=began)
         raise CloposError(Reason.INCOMPLETE, f"the list of stations changed in {MAX_WALKS} readings in a row")
 
     def venues(self, seconds: float, known: Iterable[Venue] = ()) -> tuple[Venue, ...]:
@@ -265,8 +245,11 @@ class Client:
         if twice:  # Of rows with the same id, the one that was updated last counts.
             by_update = sorted(stations, key=lambda station: station.updated_at or 0.0)
             stations = list({station.id: station for station in by_update}.values())
-        shape = () if oddity is None else (*totals, *ids.items())
-        return _Walk(Listing(tuple(stations), max(pages, 1), tuple(unusable)), oddity, shape)
+        shape: tuple[object, ...] = ()
+        if oddity is not None:
+            unusable.append(oddity)
+            shape = (*totals, *ids.items())
+        return _Walk(tuple(stations), max(pages, 1), tuple(unusable), shape)
 
     def _get(self, endpoint: str, params: Mapping[str, Any], venue: Venue | None, seconds: float) -> Mapping[str, Any]:
         """Ask until there is an answer, the reason speaks against a retry, or the time is over."""

@@ -105,16 +105,16 @@ class Station:
 class Snapshot:
     """The outcome of a complete poll: every station of a venue, each id once.
 
-    `duration` is in seconds; `requests` is how many pages it took. `partial` is True where the list may lack stations
-    (rows that cannot be read, a list that contradicts itself), so that absence from it proves nothing. `began` is the
-    monotonic time at which the poll began: an outcome is not newer than a failure that came after its beginning.
+    `duration` is in seconds; `requests` is how many pages it took. `unusable` describes rows without a usable id and
+    how a list contradicts itself: where there is any, stations may be missing, so that absence proves nothing. `began`
+    is the monotonic time at which the poll began: an outcome is not newer than a failure that came after its beginning.
     """
 
     stations: tuple[Station, ...]
     at: Instant
     duration: float = 0.0
     requests: int = 1
-    partial: bool = False
+    unusable: tuple[str, ...] = ()
     began: float | None = None
 
 

@@ -52,7 +52,7 @@ def test_a_venue_without_stations_is_a_complete_answer(clock: FakeClock) -> None
     made, _ = client(clock, listing())
     outcome = good(made)
     assert outcome.stations == ()
-    assert not outcome.partial
+    assert not outcome.unusable
 
 
 @pytest.mark.parametrize(("count", "pages"), [(1, 1), (200, 1), (201, 2), (400, 2), (401, 3)])
@@ -134,22 +134,20 @@ def test_a_list_that_moves_all_the_time_is_incomplete(clock: FakeClock, unstable
 def test_a_list_that_is_odd_the_same_way_in_three_walks_is_taken_for_what_it_shows(
     clock: FakeClock, odd: Script, shown: int, what: str
 ) -> None:
-    said: list[str] = []
-    made, transport = client(clock, odd, on_unusable=lambda _, row: said.append(row))
+    made, transport = client(clock, odd)
     made._sort = {"sort[0]": "id", "sort[1]": 1}
     outcome = good(made)
-    assert (len(outcome.stations), outcome.partial) == (shown, True)
+    assert (len(outcome.stations), outcome.unusable) == (shown, (what,))
     requests = len(transport.asked)
     assert requests == 3 * outcome.requests
-    assert good(made).partial
+    assert good(made).unusable == (what,)
     assert len(transport.asked) == requests + outcome.requests, "it is known by now"
-    assert said == [what] * 2
 
 
 def test_a_list_that_is_whole_again_is_believed_at_once_and_a_new_oddity_is_not(clock: FakeClock) -> None:
     whole = listing(row(1), row(2))
     made, transport = client(clock, in_order(short, short, short, whole, short, whole))
-    assert [good(made).partial for _ in range(3)] == [True, False, False]
+    assert [bool(good(made).unusable) for _ in range(3)] == [True, False, False]
     assert len(transport.asked) == 6
 
 
@@ -171,7 +169,7 @@ def test_a_limit_that_the_api_clamps_is_followed_page_by_page(clock: FakeClock, 
     made, _ = client(clock, script)
     outcome = good(made)
     assert len(outcome.stations) == 230
-    assert not outcome.partial
+    assert not outcome.unusable
 
 
 def test_a_claim_of_endless_stations_is_not_followed(clock: FakeClock) -> None:
@@ -183,13 +181,11 @@ def test_a_claim_of_endless_stations_is_not_followed(clock: FakeClock) -> None:
 def test_a_row_without_an_id_is_named_and_a_deleted_one_is_left_out_and_neither_hides_the_others(
     clock: FakeClock,
 ) -> None:
-    odd: list[tuple[Venue, str]] = []
     rows = [row(1), {"name": "No id"}, row(2, deleted_at="2026-01-13T14:36:51Z")]
-    made, _ = client(clock, listing(*rows), on_unusable=lambda *row: odd.append(row))
+    made, _ = client(clock, listing(*rows))
     outcome = good(made)
     assert [station.id for station in outcome.stations] == ["1"]
-    assert outcome.partial, "the row without an id may be any station"
-    assert odd == [(VENUE, "{'name': 'No id'}")]
+    assert outcome.unusable == ("{'name': 'No id'}",), "it may be any station"
 
 
 @pytest.mark.parametrize(
@@ -216,7 +212,7 @@ def test_whatever_pages_come_the_outcome_is_complete_or_a_failure(pages: list[li
     outcome = made.poll(VENUE, 30)
     if isinstance(outcome, Snapshot):
         assert len({station.id for station in outcome.stations}) == len(outcome.stations)
-        assert len(outcome.stations) == total or outcome.partial
+        assert len(outcome.stations) == total or outcome.unusable
     else:
         assert outcome.reason is Reason.INCOMPLETE
 

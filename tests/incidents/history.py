@@ -138,7 +138,7 @@ class History:
             reason = self.reasons.get(venue, Reason.TIMEOUT)
             outcome: Snapshot | Failure = Failure(reason, "no complete answer in time", self.now)
         else:
-            outcome = Snapshot(tuple(self.rows[venue].values()), self.now, partial=self.partial)
+            outcome = Snapshot(tuple(self.rows[venue].values()), self.now, unusable=("a row",) * self.partial)
         state, changes = advance(self.states[venue], outcome)
         self.take(self.judge.after_poll(self.brand, state, changes, self.now))
 
