@@ -322,8 +322,7 @@ def _is_throttled(outage: Outage) -> bool:
 
 def _is_newer(outcome: Discovery | LoggedIn, outage: Outage) -> bool:
     """Return whether an outcome began after a failure; what was under way then says nothing about it."""
-    began = outcome.at.monotonic if outcome.began is None else outcome.began
-    return outage.since_monotonic is None or began >= outage.since_monotonic
+    return outage.since_monotonic is None or outcome.at.monotonic - outcome.duration >= outage.since_monotonic
 
 
 def _seconds(since: float, since_monotonic: float | None, at: Instant) -> float:

@@ -249,7 +249,7 @@ class BrandMonitor:
         is_accepted = not isinstance(outcome, Failure) or outcome.reason is Reason.NOT_FOUND
         if brand.login_outage is None or not is_accepted:
             return brand, []
-        return advance_brand(brand, LoggedIn(outcome.at, outcome.began))
+        return advance_brand(brand, LoggedIn(outcome.at, outcome.duration))
 
     def _commit(
         self,

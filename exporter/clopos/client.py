@@ -154,7 +154,6 @@ class Client:
             at,
             at.monotonic - began,
             listed=self._venues is not None,
-            began=began,
             token_used=not self._are_named(self._venues),
         )
 
@@ -182,7 +181,7 @@ class Client:
                 self._odd[key] = (walk.shape, times)
             if not walk.shape or times >= MAX_WALKS:
                 at = self._clock.now()
-                return Snapshot(walk.stations, at, at.monotonic - began, walk.requests, walk.unusable, began=began)
+                return Snapshot(walk.stations, at, at.monotonic - began, walk.requests, walk.unusable)
         raise CloposError(Reason.INCOMPLETE, f"the list of stations changed in {MAX_WALKS} readings in a row")
 
     def venues(self, seconds: float, known: Iterable[Venue] = ()) -> tuple[Venue, ...]:
@@ -344,4 +343,4 @@ class Client:
 
     def _failure(self, error: CloposError, began: float) -> Failure:
         at = self._clock.now()
-        return Failure(error.reason, error.message, at, at.monotonic - began, error.brand_wide, began=began)
+        return Failure(error.reason, error.message, at, at.monotonic - began, error.brand_wide)

@@ -106,8 +106,7 @@ class Snapshot:
     """The outcome of a complete poll: every station of a venue, each id once.
 
     `duration` is in seconds; `requests` is how many pages it took. `unusable` describes rows without a usable id and
-    how a list contradicts itself: where there is any, stations may be missing, so that absence proves nothing. `began`
-    is the monotonic time at which the poll began: an outcome is not newer than a failure that came after its beginning.
+    how a list contradicts itself: where there is any, stations may be missing, so that absence proves nothing.
     """
 
     stations: tuple[Station, ...]
@@ -115,16 +114,14 @@ class Snapshot:
     duration: float = 0.0
     requests: int = 1
     unusable: tuple[str, ...] = ()
-    began: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
     """The outcome of anything that did not work: it travels as a value, like a success.
 
-    `brand_wide` is True where login failed: no venue of the brand can be read until that is fixed. `began` is the
-    monotonic time at which the poll or discovery began. `fallback` holds the venues to poll meanwhile where the list of
-    venues is refused and none is known yet.
+    `brand_wide` is True where login failed: no venue of the brand can be read until that is fixed. `fallback` holds the
+    venues to poll meanwhile where the list of venues is refused and none is known yet.
     """
 
     reason: Reason
@@ -132,7 +129,6 @@ class Failure:
     at: Instant
     duration: float = 0.0
     brand_wide: bool = False
-    began: float | None = None
     fallback: tuple[Venue, ...] = ()
 
 
@@ -140,22 +136,21 @@ class Failure:
 class Discovery:
     """The outcome of a working login and venue discovery.
 
-    `listed` says that the configuration lists the venues, so that one it does not list is gone for certain. `began` is
-    the monotonic time at which the discovery began. `token_used` is False where Clopos was not asked for the list, so
-    that nothing is known of whether it accepts the token.
+    `listed` says that the configuration lists the venues, so that one it does not list is gone for certain.
+    `token_used` is False where Clopos was not asked for the list, so that nothing is known of whether it accepts the
+    token.
     """
 
     venues: tuple[Venue, ...]
     at: Instant
     duration: float = 0.0
     listed: bool = False
-    began: float | None = None
     token_used: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class LoggedIn:
-    """The outcome of a request that got past the login, whatever became of it; `began` is monotonic seconds."""
+    """The outcome of a request that got past the login, whatever became of it."""
 
     at: Instant
-    began: float | None = None
+    duration: float = 0.0

@@ -42,7 +42,7 @@ def test_venues_are_those_that_clopos_lists(clock: FakeClock) -> None:
 def test_listed_venues_with_names_are_not_asked_for_but_the_login_is_tried(clock: FakeClock) -> None:
     made, transport = client(clock, with_login(clock, lambda _: VENUES), CREDENTIALS, venues=(venue("9", "Mine"),))
     nine, now = (venue("9", "Mine"),), clock.now()
-    assert made.discover(30) == Discovery(nine, now, listed=True, began=now.monotonic, token_used=False)
+    assert made.discover(30) == Discovery(nine, now, listed=True, token_used=False)
     assert [asked.endpoint for asked in transport.asked] == ["auth"]
 
 
