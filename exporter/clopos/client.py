@@ -318,11 +318,11 @@ class Client:
         return response.document
 
     def _read_headers(self, headers: Mapping[str, str]) -> None:
-        """Take in what every response says of the time and of the end of the API."""
-        date = responses.date(headers)
+        """Take in what every response says of the time, and of the end of the API (RFC 8594)."""
+        date = responses.http_date(headers.get("Date"))
         if date is not None:
             self.clock_skew = self._clock.wall() - date - 0.5  # A Date is cut to whole seconds.
-        deprecation = responses.sunset(headers), responses.deprecated_since(headers)
+        deprecation = responses.http_date(headers.get("Sunset")), responses.deprecated_since(headers)
         if deprecation not in ((None, None), self._deprecation):
             self._deprecation = deprecation
             self.sunset = deprecation[0]

@@ -318,7 +318,7 @@ class Login:
         poll nor use a dead token. `expires_in` stands in where one of the two is missing.
         """
         if token.expires_at is not None:
-            date = responses.date(response.headers)
+            date = responses.http_date(response.headers.get("Date"))
             if date is not None:
                 return token.expires_at - date
         if token.expires_in is not None:

@@ -7,12 +7,9 @@ by side, and a mismatch of test and production comes as HTTP 200 with `success: 
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from email.utils import parsedate_to_datetime
-
-from urllib3.exceptions import InvalidHeader
-from urllib3.util import Retry
 
 from exporter.clopos import wire
 from exporter.clopos.transport import ApiResponse
@@ -61,10 +58,9 @@ def raise_for_error(response: ApiResponse, mask: Callable[[str], str] = str) -> 
 
 def retry_after(headers: Mapping[str, str]) -> float:
     """Return the seconds that a 429 asks us to wait: the longer of RateLimit-Reset and Retry-After, within bounds."""
-    value = headers.get("Retry-After", "")
-    waits = [_number(headers.get("RateLimit-Reset")), _number(value)]
-    with suppress(InvalidHeader, ValueError, OverflowError):  # The latter two for dates without end.
-        waits.append(Retry().parse_retry_after(value) if not value.strip().isdigit() else None)
+    value = headers.get("Retry-After")
+    until = http_date(value)
+    waits = [_number(headers.get("RateLimit-Reset")), _number(value), None if until is None else until - time.time()]
     wait = max((wait for wait in waits if wait is not None), default=60.0)
     return min(max(wait, 1.0), MAX_WAIT)
 
@@ -77,14 +73,12 @@ def rate_limit(headers: Mapping[str, str]) -> tuple[int, int, float] | None:
     return int(limit), int(remaining), reset
 
 
-def date(headers: Mapping[str, str]) -> float | None:
-    """Return the server's time, epoch seconds, None where it does not say."""
-    return _http_date(headers.get("Date"))
-
-
-def sunset(headers: Mapping[str, str]) -> float | None:
-    """Return when the API ends, epoch seconds, from `Sunset` (RFC 8594); None where that is not said."""
-    return _http_date(headers.get("Sunset"))
+def http_date(text: str | None) -> float | None:
+    """Parse the date of a header to epoch seconds; return None where it is none."""
+    try:
+        return parsedate_to_datetime(text or "").timestamp()
+    except (ValueError, OverflowError):
+        return None
 
 
 def deprecated_since(headers: Mapping[str, str]) -> float | None:
@@ -93,7 +87,7 @@ def deprecated_since(headers: Mapping[str, str]) -> float | None:
     Drafts of the RFC had an HTTP date in its place.
     """
     value = headers.get("Deprecation", "").strip()
-    seconds = _number(value[1:]) if value.startswith("@") else _http_date(value)
+    seconds = _number(value[1:]) if value.startswith("@") else http_date(value)
     return seconds if seconds is not None and seconds < MAX_DATE else None
 
 
@@ -101,17 +95,9 @@ def _reason(status: int, text: str) -> Reason:
     for words, reason in _BY_MESSAGE.items():
         if words in text:
             return reason
-    if status >= 500:  # noqa: PLR2004 - the HTTP class
-        return _BY_STATUS.get(status, Reason.GATEWAY)
-    return _BY_STATUS.get(status, Reason.BAD_REQUEST)
+    other = Reason.GATEWAY if status >= 500 else Reason.BAD_REQUEST  # noqa: PLR2004 - the HTTP class
+    return _BY_STATUS.get(status, other)
 
 
 def _number(text: str | None) -> float | None:
     return float(text) if text is not None and _DECIMAL.fullmatch(text.strip()) else None
-
-
-def _http_date(text: str | None) -> float | None:
-    try:
-        return parsedate_to_datetime(text or "").timestamp()
-    except (ValueError, OverflowError):
-        return None

@@ -167,9 +167,8 @@ def test_the_quota_is_taken_from_its_headers_where_all_make_sense(
         ("Fri, 99 Foo 99999 99:99:99 GMT", None),
     ],
 )
-def test_the_end_of_the_api_is_an_http_date(value: str, expected: float | None) -> None:
-    assert responses.sunset({"Sunset": value}) == expected
-    assert responses.date({"Date": value}) == expected
+def test_a_date_is_read_as_http_has_it(value: str, expected: float | None) -> None:
+    assert responses.http_date(value) == expected
 
 
 @pytest.mark.parametrize(
@@ -189,4 +188,4 @@ def test_a_deprecation_is_a_structured_date_or_that_of_the_drafts(value: str, ex
 
 
 def test_headers_that_are_not_there_say_nothing() -> None:
-    assert (responses.date({}), responses.sunset({}), responses.deprecated_since({})) == (None, None, None)
+    assert (responses.http_date(None), responses.deprecated_since({})) == (None, None)
