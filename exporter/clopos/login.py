@@ -52,6 +52,10 @@ class Session:
     expires_at: float | None = None
 
 
+_NONE = Session("", refresh_at=-NEVER, ends_at=-NEVER)
+"""The session before the first login and after one that was refused."""
+
+
 class Backoff:
     """Remember what failed and when asking again makes sense: later each time, within bounds in seconds."""
 
@@ -116,7 +120,7 @@ class Login:
     ) -> None:
         self.backoff = Backoff(clock)
         self._credentials, self._reread = credentials, reread
-        self._session = _ready(credentials) if isinstance(credentials, str) else None
+        self._session = _ready(credentials) if isinstance(credentials, str) else _NONE
         self._secrets = {_secret(credentials)}
         self._transport, self._quota, self._ip_limits, self._clock = transport, quota, ip_limits, clock
         self._lock = Lock()
@@ -125,48 +129,38 @@ class Login:
         self._refused: dict[str, str] = {}
         self._suspects: set[str] = set()
 
-    def __repr__(self) -> str:
-        return f"Login(expires_at={self.expires_at})"
-
     @property
     def expires_at(self) -> float | None:
         """Return when the token expires, epoch seconds; None where it does not say so, or without any."""
-        session = self._session
-        return None if session is None else session.expires_at
+        return self._session.expires_at
 
     @property
     def logs_in(self) -> bool:
         """Return whether it gets a new token by itself; a ready one has to be supplied by somebody."""
         return isinstance(self._credentials, Credentials)
 
-    @property
-    def renewable(self) -> bool:
-        """Return whether a token that is no longer good can be replaced."""
-        return self._reread is not None or isinstance(self._credentials, Credentials)
-
     def mask(self, token: str = "") -> Callable[[str], str]:
         """Return a function that masks the credentials in a text, and a token that is perhaps no longer ours."""
-        session = self._session
-        return masker({token, session.token if session else "", *self._secrets})
+        return masker({token, self._session.token, *self._secrets})
 
     def token(self, deadline: float) -> str:
         """Return a token that is good. Raises CloposError, brand-wide, where none can be had before the deadline."""
         session = self._session
-        if session is not None and self._clock.monotonic() < session.refresh_at:
+        if self._clock.monotonic() < session.refresh_at:
             return session.token
-        usable = session is not None and self._clock.monotonic() < session.ends_at
+        usable = self._clock.monotonic() < session.ends_at
         # While another thread refreshes a token that is still good, that serves.
         if not self._acquire(0.0 if usable else deadline):
-            if session is not None and usable:
+            if usable:
                 return session.token
             raise self._busy()
         try:
-            if self._session is session or self._session is None:
+            if self._session is session or self._session is _NONE:
                 self._session = self._obtain(deadline)
             session = self._session
         except CloposError:
             # A token that is to be refreshed soon is still good while that fails.
-            if session is None or self._session is not session or self._clock.monotonic() >= session.ends_at:
+            if self._session is not session or self._clock.monotonic() >= session.ends_at:
                 raise
         finally:
             self._lock.release()
@@ -179,25 +173,26 @@ class Login:
         new tokens were refused a moment ago. Raises CloposError: brand-wide where the login is refused. Where it merely
         fails, the token may be good elsewhere; it concerns the brand as in `refused`.
         """
-        if not self.renewable or self._refused.get(scope) == token == self._accepted:
+        renewable = self.logs_in or self._reread is not None
+        if not renewable or self._refused.get(scope) == token == self._accepted:
             return False
-        if self.backoff.holds(REPLACEMENT) and self._session is not None and token == self._session.token:
+        if self.backoff.holds(REPLACEMENT) and token == self._session.token:
             return False
         if not self._acquire(deadline):
             raise self._busy()
         try:
             session = self._session
-            if session is None or session.token == token:
+            if session is _NONE or session.token == token:
                 try:
                     self._session = self._obtain(deadline)
                 except CloposError as error:
-                    dead = error.reason.is_configuration or session is None or self._suspect(scope, only=only_scope)
+                    dead = error.reason.is_configuration or session is _NONE or self._suspect(scope, only=only_scope)
                     if not dead or error.reason is Reason.THROTTLED:
                         raise CloposError(error.reason, error.message) from error
-                    if isinstance(self._credentials, Credentials):
-                        self._session = None
+                    if self.logs_in:
+                        self._session = _NONE
                     raise
-            return self._session is not None and self._session.token != token
+            return self._session.token != token
         finally:
             self._lock.release()
 
@@ -317,13 +312,12 @@ class Login:
         `expires_at` is trusted, counted from the server's own Date: a wrong local clock must neither refresh at every
         poll nor use a dead token. `expires_in` stands in where one of the two is missing.
         """
-        if token.expires_at is not None:
-            date = responses.http_date(response.headers.get("Date"))
-            if date is not None:
-                return token.expires_at - date
-        if token.expires_in is not None:
+        date = responses.http_date(response.headers.get("Date"))
+        if token.expires_in is not None and None in (token.expires_at, date):
             return token.expires_in
-        return token.expires_at - self._clock.wall() if token.expires_at is not None else 3600.0
+        if token.expires_at is None:
+            return 3600.0
+        return token.expires_at - (self._clock.wall() if date is None else date)
 
 
 def _ready(token: str) -> Session:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import reprlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -45,12 +45,9 @@ class Page:
 class Token:
     """A login's result: the token, and its end as epoch seconds or seconds from now, as far as it was said."""
 
-    value: str
+    value: str = field(repr=False)
     expires_at: float | None
     expires_in: float | None
-
-    def __repr__(self) -> str:
-        return f"Token(expires_at={self.expires_at})"
 
 
 def page(document: Row) -> Page:
