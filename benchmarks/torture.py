@@ -38,6 +38,7 @@ import bcrypt
 import click
 from tabulate import tabulate
 
+from benchmarks.certificates import Authority
 from benchmarks.figures import circumstances, write
 from benchmarks.measuring import percentile, resident_mb
 from benchmarks.served import view
@@ -52,7 +53,6 @@ from exporter.web.endpoints import Management, create_app
 from exporter.web.pages import page_routes
 from exporter.web.server import WebServer
 from exporter.web.webconfig_file import WebConfigFile
-from tests.web.certificates import Authority
 
 BODY = 10_000_000
 ROUND = 2.0

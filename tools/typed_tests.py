@@ -1,7 +1,7 @@
-"""Check the types of the tests: `python -m tools.typed_tests [FOLDER...]`.
+"""Check the types of the tests: `python -m tools.typed_tests`.
 
-Each folder of tests is a program of its own, because pytest puts it on the path and each has a conftest.py; mypy takes
-only one module of a name.
+pytest puts every folder of tests on the path, so that a file there is a module without a package. Only the names of
+`conftest.py` repeat: mypy knows those by their place.
 """
 
 from __future__ import annotations
@@ -14,19 +14,18 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 
 
-def main(names: list[str]) -> None:
-    """Check every folder of tests, or those that are named; exit 1 where one has a fault."""
-    folders = [Path(name) for name in names] or sorted({path.parent for path in ROOT.glob("tests/**/*.py")})
-    # A few tests share the fakes of the folder above and the histories of incidents.
-    environment = {**os.environ, "MYPYPATH": f"{ROOT}/tests:{ROOT}/tests/incidents"}
-    faulty = []
-    for folder in folders:
-        files = sorted(map(str, folder.glob("*.py")))
-        command = [sys.executable, "-m", "mypy", "--no-error-summary", *files]
-        if subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode:  # noqa: S603 - our own tool
-            faulty.append(folder.name)
-    sys.exit(f"faults in {', '.join(faulty)}" if faulty else 0)
+def main() -> None:
+    """Check all of them as one program, and exit with the code of mypy."""
+    paths = sorted(ROOT.glob("tests/**/*.py"))
+    folders = sorted({path.parent for path in paths})
+    modules = [
+        ".".join(path.relative_to(ROOT).with_suffix("").parts) if path.stem == "conftest" else path.stem
+        for path in paths
+    ]
+    environment = {**os.environ, "MYPYPATH": os.pathsep.join(map(str, [ROOT, *folders]))}
+    command = [sys.executable, "-m", "mypy", "--no-error-summary", *(f"--module={module}" for module in modules)]
+    sys.exit(subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode)  # noqa: S603 - our own tool
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

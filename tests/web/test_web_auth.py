@@ -7,13 +7,13 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import bcrypt
 import pytest
 import requests
 from pydantic import SecretStr
 from structlog.testing import capture_logs
+from web_fakes import FakeChecks, FakeExposition, Serving, Site
 
 from exporter.web import passwords as passwords_module
 from exporter.web.endpoints import create_app
@@ -21,9 +21,6 @@ from exporter.web.middleware import PEERS, RequestLimiter, TokenBucket, peer_of
 from exporter.web.passwords import LoginResult, PasswordChecker, parse_basic
 from exporter.web.webconfig import RateLimit
 from exporter.web.webconfig_file import WebConfigFile
-
-if TYPE_CHECKING:
-    from conftest import FakeChecks, FakeExposition, Serving, Site
 
 TIMEOUT = 5
 

@@ -6,12 +6,12 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
-from certificates import Authority, Pair, pem
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from benchmarks.certificates import Authority, Pair, pem
 from exporter import log
 from exporter.app.daemon import Daemon
 from exporter.cli import serve

@@ -4,22 +4,19 @@ import socket
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING
 
 import pytest
 import requests
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
+from web_fakes import FakeChecks, FakeExposition, Serving, Site
 
 from exporter.errors import ConfigError, ConfigProblem
 from exporter.web import responses
 from exporter.web.endpoints import PART_BYTES, Management, create_app
 from exporter.web.responses import SWITCH_SECONDS, one_at_a_time
 from exporter.web.server import THREADS
-
-if TYPE_CHECKING:
-    from conftest import FakeChecks, FakeExposition, Serving, Site
 
 TIMEOUT = 5
 

@@ -7,19 +7,17 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import bcrypt
 import pytest
 import requests
 import yaml
-from certificates import Authority
+from web_fakes import FakeChecks, FakeExposition, Serving
 
+from benchmarks.certificates import Authority
 from exporter.web.endpoints import create_app
 from exporter.web.webconfig_file import WebConfigFile
-
-if TYPE_CHECKING:
-    from conftest import FakeChecks, FakeExposition, Serving
 
 DEADLINE = 30
 

@@ -5,22 +5,19 @@ from __future__ import annotations
 import http.client
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import bcrypt
 import pytest
 import requests
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
+from web_fakes import FakeChecks, FakeExposition, Serving, Site
 
 from exporter.errors import ConfigError
 from exporter.web.addresses import Address
 from exporter.web.endpoints import create_app
 from exporter.web.publicurl import PublicURL
 from exporter.web.webconfig_file import WebConfigFile
-
-if TYPE_CHECKING:
-    from conftest import FakeChecks, FakeExposition, Serving, Site
 
 TIMEOUT = 5
 ROUTES = [Route("/", lambda _: PlainTextResponse("page")), Route("/api/v1/venues", lambda _: PlainTextResponse("{}"))]

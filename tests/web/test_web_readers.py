@@ -3,19 +3,17 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, cast
+from typing import cast
 from unittest.mock import Mock
 
 import requests
 from starlette.responses import PlainTextResponse
 from starlette.routing import BaseRoute, Route
+from web_fakes import FakeExposition, Serving
 
 from exporter.web.endpoints import Management, create_app
 from exporter.web.publicurl import PublicURL
 from exporter.web.readers import PATHS, reader_routes
-
-if TYPE_CHECKING:
-    from conftest import FakeExposition, Serving
 
 TIMEOUT = 10
 

@@ -9,22 +9,19 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 import requests
 import yaml
-from certificates import Authority
 from cryptography import x509
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse
 from starlette.routing import Route
+from web_fakes import FakeChecks, FakeExposition, Serving
 
+from benchmarks.certificates import Authority
 from exporter.web.endpoints import create_app
 from exporter.web.publicurl import PublicURL
-
-if TYPE_CHECKING:
-    from conftest import FakeChecks, FakeExposition, Serving
 
 EXAMPLES = Path(__file__).parents[2] / "deploy" / "reverse-proxy"
 HOST = "status.example.com"

@@ -21,21 +21,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 import requests
-from certificates import Authority
 from starlette.types import Receive, Scope, Send
+from web_fakes import FakeExposition, Serving, Site
 
+from benchmarks.certificates import Authority
 from exporter.web.addresses import Address, listen
 from exporter.web.connection import ClientConnection, ConnectionLimits
 from exporter.web.endpoints import Management, create_app
 from exporter.web.server import WebServer
 from exporter.web.webconfig_file import WebConfigFile
-
-if TYPE_CHECKING:
-    from conftest import FakeExposition, Serving, Site
 
 TIMEOUT = 5
 SCRAPE = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"

@@ -8,20 +8,18 @@ import ssl
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 import requests
-from certificates import Authority, Pair
 from cryptography import x509
 from structlog.testing import capture_logs
+from web_fakes import FakeChecks, FakeExposition, Serving, Site
 
+from benchmarks.certificates import Authority, Pair
 from exporter.web.connection import ConnectionLimits
 from exporter.web.endpoints import create_app
 from exporter.web.webconfig_file import WebConfigFile
-
-if TYPE_CHECKING:
-    from conftest import FakeChecks, FakeExposition, Serving, Site
 
 TIMEOUT = 5
 CBC = "ECDHE-ECDSA-AES128-SHA"

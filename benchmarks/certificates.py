@@ -1,4 +1,4 @@
-"""Certificates made for a test: an authority, and whom it vouches for."""
+"""Certificates for tests and benchmarks: an authority, and whom it vouches for."""
 
 from __future__ import annotations
 
