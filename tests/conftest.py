@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import shutil
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import NoReturn
 
 import pytest
@@ -19,6 +20,17 @@ from benchmarks.postgres import PostgreSQL, binaries
 # A busy machine makes an example slow for reasons of its own. Every run tries others.
 settings.register_profile("patient", deadline=None, max_examples=int(os.environ.get("EXAMPLES", "50")))
 settings.load_profile("patient")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Collect tests without collecting garbage, and leave them, which last, out of every garbage collection to come."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from string import Formatter
 from typing import Any
@@ -38,6 +39,7 @@ def placeholders(text: str) -> set[str]:
     return {name for _, name, _, _ in Formatter().parse(text) if name is not None}
 
 
+@cache
 def said() -> set[tuple[str, ...]]:
     """Return the message ids of the code, the plural beside the singular."""
     found = extract_from_dir(PACKAGE, [("**.py", "python"), ("**/templates/*.html", "jinja2")], keywords=KEYWORDS)

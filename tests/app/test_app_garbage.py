@@ -24,7 +24,7 @@ class Known:
 def nothing_frozen() -> Iterator[None]:
     gc.unfreeze()
     yield
-    gc.unfreeze()
+    gc.freeze()  # as it was
 
 
 def is_collected(known: object) -> bool:
