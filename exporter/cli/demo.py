@@ -14,8 +14,9 @@ from zoneinfo import ZoneInfo
 
 import click
 
+from exporter import log
 from exporter.cli import options
-from exporter.cli.serve import WebOptions, run
+from exporter.cli.serve import WebOptions, prepare
 from exporter.config import Settings
 from exporter.errors import ExporterError
 from exporter.masking import escape_controls
@@ -66,15 +67,13 @@ def command(
                 "notifications": {"group_wait": 2.0, "channels": [{"name": "terminal", "url": channel}]},
             }
         )
-
-        def greet(urls: Sequence[str]) -> None:
-            for url in urls:
-                click.echo(f"  metrics    {url}/metrics", err=True)
-                click.echo(f"  page       {url}/", err=True)
-            click.echo(f"  simulator  {simulator.control_url}", err=True)
-            click.echo("Stations change by themselves; their events follow. Ctrl-C ends the demo.", err=True)
-
-        run(lambda: settings, WebOptions(addresses), log_level=log_level, log_format=log_format, greet=greet)
+        daemon, server = prepare(lambda: settings, log.configure(log_level, log_format), WebOptions(addresses))
+        for url in server.urls:
+            click.echo(f"  metrics    {url}/metrics", err=True)
+            click.echo(f"  page       {url}/", err=True)
+        click.echo(f"  simulator  {simulator.control_url}", err=True)
+        click.echo("Stations change by themselves; their events follow. Ctrl-C ends the demo.", err=True)
+        daemon.serve(server)
 
 
 def opening_hours(now: datetime) -> str:

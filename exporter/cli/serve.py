@@ -116,18 +116,14 @@ def command(
         public=public or PublicURL(),
     )
     forbid_dumps()
-    watch = None
-    if config_auto_reload_interval is not None:
-        watch = partial(ConfigWatch, files.copy, config_auto_reload_interval)
+    output = log.configure(log_level, log_format)
+    for warning in warnings:
+        log_warning(warning)
     first = [settings]  # not read again: for 50 brands that takes a while
-    run(
-        lambda: (first.pop() if first else None) or load(),
-        web,
-        log_level=log_level,
-        log_format=log_format,
-        warnings=warnings,
-        watch=watch,
-    )
+    daemon, server = prepare(lambda: (first.pop() if first else None) or load(), output, web)
+    if config_auto_reload_interval is not None:
+        ConfigWatch(files.copy, config_auto_reload_interval, daemon.reload).start()
+    daemon.serve(server)
 
 
 def log_warning(fault: ConfigProblem) -> None:
@@ -141,25 +137,9 @@ def forbid_dumps() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
-def run(
-    load: Callable[[], Settings],
-    web: WebOptions,
-    *,
-    log_level: str,
-    log_format: str | None,
-    warnings: Sequence[ConfigProblem] = (),
-    greet: Callable[[Sequence[str]], None] = lambda _urls: None,
-    watch: Callable[[Callable[[], object]], ConfigWatch] | None = None,
-) -> None:
-    """Run the daemon until it has to stop; `greet` gets the addresses it listens on before it begins.
-
-    `warnings` are those of the configuration that `load` returns first. `watch` makes what calls the daemon's reload
-    when files change.
-    """
+def prepare(load: Callable[[], Settings], output: log.Output, web: WebOptions) -> tuple[Daemon, WebServer]:
+    """Return the daemon, ready to serve, and the server that it serves with, which listens already."""
     raise_open_files_limit()
-    output = log.configure(log_level, log_format)
-    for warning in warnings:
-        log_warning(warning)
     daemon = Daemon(load, output, Clock(), revision=os.environ.get("CLOPOS_EXPORTER_REVISION", ""))
     if web.config is not None:
         web_config = web.config
@@ -172,8 +152,4 @@ def run(
         public=web.public,
         web_config=web.config,
     )
-    server = WebServer(app, listen(web.addresses), web.config)
-    greet(server.urls)
-    if watch is not None:
-        watch(daemon.reload).start()
-    daemon.serve(server)
+    return daemon, WebServer(app, listen(web.addresses), web.config)

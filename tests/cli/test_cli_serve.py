@@ -6,13 +6,15 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from cli_fakes import run, write
 
+from exporter import log
 from exporter.cli import options
 from exporter.cli import serve as serve_command
 from exporter.cli.demo import _free_address
@@ -54,7 +56,8 @@ def test_the_level_of_the_log_is_also_written_as_the_log_writes_it(
     config: str, monkeypatch: pytest.MonkeyPatch, level: str
 ) -> None:
     levels: list[int] = []
-    monkeypatch.setattr(serve_command, "run", lambda *_, log_level, **_rest: levels.append(LEVELS[log_level]))
+    monkeypatch.setattr(log, "configure", lambda level, _format: levels.append(LEVELS[level]))
+    monkeypatch.setattr(serve_command, "prepare", lambda *_, **_rest: sys.exit())
     result = run("serve", "--config.file", config, "--log.level", level)
     assert result.exit_code == 0, result.output
     assert levels == [logging.WARNING]
@@ -80,8 +83,13 @@ def test_the_configuration_is_read_once_at_the_start(config: str, monkeypatch: p
         read.append(options.settings(*arguments, **rest))
         return read[-1]
 
+    def prepare(load: Callable[[], Settings], *_: object, **_rest: object) -> NoReturn:
+        begun.extend([load(), len(read), load()])
+        sys.exit()
+
     monkeypatch.setattr(serve_command, "options", SimpleNamespace(**{**vars(options), "settings": settings}))
-    monkeypatch.setattr(serve_command, "run", lambda load, _web, **_rest: begun.extend([load(), len(read), load()]))
+    monkeypatch.setattr(log, "configure", lambda *_: None)
+    monkeypatch.setattr(serve_command, "prepare", prepare)
     result = run("serve", "--config.file", config)
     assert result.exit_code == 0, result.output
     assert begun == [read[0], 1, read[1]]
@@ -142,14 +150,15 @@ LINUX = pytest.mark.skipif(sys.platform != "linux", reason="prctl(2) is Linux's"
 def test_no_other_process_may_read_the_daemons_memory_and_no_child_its_secrets() -> None:
     """Look where the daemon would begin to run."""
     code = f"""
-import ctypes, subprocess
+import ctypes, subprocess, sys
 from exporter.cli import main, serve
 def dumpable():
     return ctypes.CDLL(None).prctl({PR_GET_DUMPABLE}, 0, 0, 0, 0)
-def run(load, *_, **__):
+def prepare(load, *_, **__):
     print(dumpable(), load().brands[0].token.get_secret_value(), subprocess.check_output(["env"], text=True))
+    sys.exit()
 print(dumpable())
-serve.run = run
+serve.prepare = prepare
 main(["serve"])
 """
     environ = {"CLOPOS_TOKEN": "fake-token", "CLOPOS_BRAND": "tandir-group", "PATH": os.environ["PATH"]}

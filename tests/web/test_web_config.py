@@ -13,12 +13,10 @@ from cryptography.x509.oid import NameOID
 
 from benchmarks.certificates import Authority, Pair, pem
 from exporter import log
-from exporter.app.daemon import Daemon
 from exporter.cli import serve
 from exporter.config import Settings
 from exporter.errors import ConfigError
 from exporter.web.addresses import Address
-from exporter.web.server import WebServer
 from exporter.web.webconfig_file import LoadedWebConfig, WebConfigFile, load
 
 HASH = "$2y$04$zmNSrIu6xsvxzvyOQzcLHuVK3X9ZKi4b8yDTBcAwQe2kEPQ4tTnZu"
@@ -90,23 +88,17 @@ def test_the_end_of_the_certificate_is_read_from_it(folder: Path, year: int) -> 
     assert WebConfigFile(folder / "web.yml").current.certificate_expires_at == ends.timestamp()
 
 
-def test_the_process_serves_when_its_certificate_ends(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_process_serves_when_its_certificate_ends(folder: Path) -> None:
     name = "clopos_exporter_web_certificate_expiry_timestamp_seconds"
-    scraped: list[str] = []
-
-    def scrape(daemon: Daemon, server: WebServer) -> None:
-        scraped.append(daemon.source.scrape("", "", frozenset({name})).body.decode())
-        for listener in server._listeners:
-            listener.close()
-
-    monkeypatch.setattr(Daemon, "serve", scrape)
-    monkeypatch.setattr(log, "configure", lambda *_: log.Output(TextIOWrapper(BytesIO())))
     (folder / "web.yml").write_text("tls_server_config: {cert_file: server.pem, key_file: server.key}")
     config = WebConfigFile(folder / "web.yml")
     settings = Settings.model_validate({"brands": [{"brand": "tandir-group", "token": "a-token"}]})
     options = serve.WebOptions([Address("127.0.0.1", 0)], config=config)
-    serve.run(lambda: settings, options, log_level="info", log_format="json")
-    sample = scraped[0].splitlines()[-1].split()
+    daemon, server = serve.prepare(lambda: settings, log.Output(TextIOWrapper(BytesIO())), options)
+    for listener in server._listeners:
+        listener.close()
+    scraped = daemon.source.scrape("", "", frozenset({name})).body.decode()
+    sample = scraped.splitlines()[-1].split()
     assert (sample[0], float(sample[1])) == (name, config.current.certificate_expires_at)
 
 
