@@ -16,7 +16,7 @@ import click
 
 from exporter import log
 from exporter.cli import options
-from exporter.cli.serve import WebOptions, prepare
+from exporter.cli.serve import prepare
 from exporter.config import Settings
 from exporter.errors import ExporterError
 from exporter.masking import escape_controls
@@ -67,7 +67,7 @@ def command(
                 "notifications": {"group_wait": 2.0, "channels": [{"name": "terminal", "url": channel}]},
             }
         )
-        daemon, server = prepare(lambda: settings, log.configure(log_level, log_format), WebOptions(addresses))
+        daemon, server = prepare(lambda: settings, log.configure(log_level, log_format), addresses)
         for url in server.urls:
             click.echo(f"  metrics    {url}/metrics", err=True)
             click.echo(f"  page       {url}/", err=True)

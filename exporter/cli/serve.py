@@ -6,7 +6,6 @@ import ctypes
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -30,16 +29,6 @@ from exporter.web.server import WebServer
 from exporter.web.webconfig_file import WebConfigFile
 
 _PR_SET_DUMPABLE = 4
-
-
-@dataclass(frozen=True, slots=True)
-class WebOptions:
-    """How the daemon is reached."""
-
-    addresses: Sequence[Address]
-    telemetry_path: str = "/metrics"
-    config: WebConfigFile | None = None
-    public: PublicURL = field(default_factory=PublicURL)
 
 
 @click.command(name="serve")
@@ -108,19 +97,20 @@ def command(
                 allowed_hosts=web_allowed_host,
             )
         )
-        config = collect(lambda: WebConfigFile(web_config_file) if web_config_file else None)
-    web = WebOptions(
-        [address for address in addresses if address],
-        telemetry_path=web_telemetry_path,
-        config=config,
-        public=public or PublicURL(),
-    )
+        web_config = collect(lambda: WebConfigFile(web_config_file) if web_config_file else None)
     forbid_dumps()
     output = log.configure(log_level, log_format)
     for warning in warnings:
         log_warning(warning)
     first = [settings]  # not read again: for 50 brands that takes a while
-    daemon, server = prepare(lambda: (first.pop() if first else None) or load(), output, web)
+    daemon, server = prepare(
+        lambda: (first.pop() if first else None) or load(),
+        output,
+        [address for address in addresses if address],
+        telemetry_path=web_telemetry_path,
+        public=public or PublicURL(),
+        web_config=web_config,
+    )
     if config_auto_reload_interval is not None:
         ConfigWatch(files.copy, config_auto_reload_interval, daemon.reload).start()
     daemon.serve(server)
@@ -137,19 +127,26 @@ def forbid_dumps() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
-def prepare(load: Callable[[], Settings], output: log.Output, web: WebOptions) -> tuple[Daemon, WebServer]:
+def prepare(
+    load: Callable[[], Settings],
+    output: log.Output,
+    addresses: Sequence[Address],
+    *,
+    telemetry_path: str = "/metrics",
+    public: PublicURL = PublicURL(),  # noqa: B008 - frozen
+    web_config: WebConfigFile | None = None,
+) -> tuple[Daemon, WebServer]:
     """Return the daemon, ready to serve, and the server that it serves with, which listens already."""
     raise_open_files_limit()
     daemon = Daemon(load, output, Clock(), revision=os.environ.get("CLOPOS_EXPORTER_REVISION", ""))
-    if web.config is not None:
-        web_config = web.config
+    if web_config is not None:
         daemon.telemetry.serve_certificate(lambda: web_config.current.certificate_expires_at)
     app = create_app(
         daemon.source.scrape,
         daemon.checks,
-        telemetry_path=web.telemetry_path,
-        load_readers=partial(reader_routes, daemon.source, web.public, telemetry_path=web.telemetry_path),
-        public=web.public,
-        web_config=web.config,
+        telemetry_path=telemetry_path,
+        load_readers=partial(reader_routes, daemon.source, public, telemetry_path=telemetry_path),
+        public=public,
+        web_config=web_config,
     )
-    return daemon, WebServer(app, listen(web.addresses), web.config)
+    return daemon, WebServer(app, listen(addresses), web_config)

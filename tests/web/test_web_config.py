@@ -93,8 +93,8 @@ def test_the_process_serves_when_its_certificate_ends(folder: Path) -> None:
     (folder / "web.yml").write_text("tls_server_config: {cert_file: server.pem, key_file: server.key}")
     config = WebConfigFile(folder / "web.yml")
     settings = Settings.model_validate({"brands": [{"brand": "tandir-group", "token": "a-token"}]})
-    options = serve.WebOptions([Address("127.0.0.1", 0)], config=config)
-    daemon, server = serve.prepare(lambda: settings, log.Output(TextIOWrapper(BytesIO())), options)
+    output = log.Output(TextIOWrapper(BytesIO()))
+    daemon, server = serve.prepare(lambda: settings, output, [Address("127.0.0.1", 0)], web_config=config)
     for listener in server._listeners:
         listener.close()
     scraped = daemon.source.scrape("", "", frozenset({name})).body.decode()
