@@ -13,7 +13,7 @@ import structlog
 from exporter import __version__
 from exporter.app import translate
 from exporter.app.monitors import BrandMonitors
-from exporter.app.notifications import StationNames, channel_settings, goes_on, outage_of, problems, routes
+from exporter.app.notifications import channel_settings, goes_on, outage_of, problems, routes
 from exporter.app.registry import ViewRegistry
 from exporter.app.service import ServiceMonitor
 from exporter.app.services import Services
@@ -22,7 +22,7 @@ from exporter.app.unconfigured import end_incidents, forget_long_unread
 from exporter.clock import Clock, Deadline
 from exporter.clopos.limits import IpLimits
 from exporter.clopos.login import Credentials
-from exporter.config import Settings
+from exporter.config import Settings, State
 from exporter.errors import ConfigError, ConfigProblem
 from exporter.events import EventLog
 from exporter.incidents import CHANNEL, PartHealth
@@ -80,7 +80,9 @@ class Daemon:
         self._stopping = Event()
         self._reload_faults: Sequence[ConfigProblem] = ()
         output.mask(self.settings.secrets)
-        self.store: Store = _open_store(self.settings, clock)
+        state = self.settings.state
+        url = state.url.get_secret_value() if state.url else None
+        self.store: Store = open_store(state.path, clock, state.journal_retention, url)
         grown = Event()
         self.store.subscribe(grown.set)
         self._event_log = EventLog(self.store, grown, output.emit)
@@ -272,17 +274,13 @@ class Daemon:
 
     def _refuse_what_needs_a_restart(self, settings: Settings) -> None:
         now = self.settings
-        fixed = {
-            "state.path": settings.state.path != now.state.path,
-            "state.url": settings.state.url != now.state.url,
-            "state.journal_retention": settings.state.journal_retention != now.state.journal_retention,
-            "--total-shards": (settings.shard, settings.total_shards) != (now.shard, now.total_shards),
-        }
-        faults = [
-            ConfigProblem(place, "cannot change while running: restart") for place, changed in fixed.items() if changed
+        changed = [
+            f"state.{key}" for key in State.model_fields if getattr(settings.state, key) != getattr(now.state, key)
         ]
-        if faults:
-            raise ConfigError(faults)
+        if (settings.shard, settings.total_shards) != (now.shard, now.total_shards):
+            changed.append("--total-shards")
+        if changed:
+            raise ConfigError(ConfigProblem(place, "cannot change while running: restart") for place in changed)
 
     def _apply(self, settings: Settings) -> None:
         """Put settings into force that have been checked."""
@@ -297,7 +295,7 @@ class Daemon:
         if self._stopping.is_set():
             return
         # Last, as channels ask which incidents still fire.
-        self._notifier.apply(channel_settings(settings, StationNames(self.store)))
+        self._notifier.apply(channel_settings(settings, self.store))
         self._apply_heartbeat(settings)
 
     def _apply_heartbeat(self, settings: Settings) -> None:
@@ -349,7 +347,7 @@ class Daemon:
     def _give_up(self, names: Collection[str]) -> None:
         """Stop polling brands whose leases are lost or handed over."""
         with self._reloading:
-            self._monitors.remove([name for name in names if name in self._monitors])
+            self._monitors.remove(names)
 
     def _parts(self) -> Mapping[str, PartHealth]:
         reload_fault = str(self._reload_faults[0]) if self._reload_faults else None
@@ -369,9 +367,3 @@ class Daemon:
         self._output.mask(settings.secrets)
         brand = next((brand for brand in settings.brands if brand.brand == name), None)
         return translate.credentials(brand or self._monitors[name].settings)
-
-
-def _open_store(settings: Settings, clock: Clock) -> Store:
-    state = settings.state
-    url = state.url.get_secret_value() if state.url else None
-    return open_store(state.path, clock, state.journal_retention, url)

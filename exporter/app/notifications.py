@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import tzinfo
 from zoneinfo import ZoneInfo
 
 from exporter.config import Settings
-from exporter.config.settings import Brand, Channel
+from exporter.config.settings import Brand
 from exporter.model import Incident, IncidentKind, Venue
 from exporter.notify.channel import ChannelSettings
 from exporter.notify.messages import Renderer
@@ -51,10 +51,8 @@ class StationNames:
         return state.venue.name or venue_id, station.station.name if station else station_id
 
 
-def channel_settings(
-    settings: Settings, names: Callable[[str, str, str], tuple[str, str]] | None = None
-) -> list[ChannelSettings]:
-    """Return what the notifier needs of every configured channel."""
+def channel_settings(settings: Settings, store: Store) -> list[ChannelSettings]:
+    """Return what the notifier needs of every configured channel; the store has the names of venues and stations."""
     configured = settings.notifications
     timing = Timing(configured.group_wait, configured.repeat_interval, configured.max_age)
     return [
@@ -64,8 +62,8 @@ def channel_settings(
             Renderer(
                 channel.language,
                 TimeZones(settings.brands),
-                show_brand=len(_brands(settings, channel)) > 1,
-                **({} if names is None else {"names": names}),
+                StationNames(store),
+                show_brand=sum(channel.brands is None or one.brand in channel.brands for one in settings.brands) > 1,
             ),
             timing,
         )
@@ -122,7 +120,3 @@ def problems(
             yield f"brand {brand.state.brand}: login or venue list fails"
     for name in sorted({view.state.venue.brand for view in venues if view.stale}):
         yield f"brand {name}: data is too old"
-
-
-def _brands(settings: Settings, channel: Channel) -> list[str]:
-    return [brand.brand for brand in settings.brands if channel.brands is None or brand.brand in channel.brands]

@@ -15,6 +15,7 @@ from exporter.errors import ExporterError
 from exporter.model import Topic
 from exporter.notify.channel import ChannelSettings
 from exporter.notify.transport import AppriseTransport, Outcome
+from exporter.store import MemoryStore
 
 
 @click.command(name="notify")
@@ -27,7 +28,7 @@ def command(*, config_file: Path | None, names: Sequence[str], resolved: bool) -
     The message is rendered and sent like that of an incident. Exit code 0, or 1 if a channel did not accept it.
     """
     settings = options.settings(config_file, needs_brand=False)
-    channels = channel_settings(settings)
+    channels = channel_settings(settings, MemoryStore())
     if not channels:
         raise ExporterError("no channel is configured: set CLOPOS_NOTIFY_URL, or notifications.channels in a file")
     known = {channel.name for channel in channels}

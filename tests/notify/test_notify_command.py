@@ -16,6 +16,7 @@ from exporter.app.notifications import TimeZones, channel_settings, routes
 from exporter.cli import main
 from exporter.config import load
 from exporter.model import Incident, IncidentKind, Severity, Topic, Venue
+from exporter.store import MemoryStore
 
 TOKEN = Telegram.TOKEN
 BRAND = {"brand": "tandir-group", "client_id": "x", "client_secret": "x", "integrator_id": "x"}
@@ -164,7 +165,9 @@ def test_settings_become_routes_and_channels(tmp_path: Path) -> None:
     shift, it = routes(settings)
     assert (shift.topics, shift.brands, shift.venues) == (frozenset(Topic), None, frozenset({"7"}))
     assert (it.topics, it.brands, it.venues) == (frozenset({Topic.STATIONS}), frozenset({"tandir-group"}), None)
-    assert channel_settings(settings) == channel_settings(load(Path(config), {})), "a reload changes nothing"
+    store = MemoryStore()
+    again = load(Path(config), {})
+    assert channel_settings(settings, store) == channel_settings(again, store), "a reload changes nothing"
 
 
 @pytest.mark.parametrize(("venue_id", "zone"), [("7", "Asia/Tashkent"), ("8", "Asia/Baku"), (None, "Asia/Baku")])
