@@ -5,51 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self
 
 from exporter.model.clopos import EMPTY, Kind, Venue
 
 
-class IncidentKind(StrEnum):
-    """What a person has to know: the fixed list behind the `kind` of incidents."""
-
-    KITCHEN_STATION_INACTIVE = "kitchen_station_inactive"
-    STATION_INACTIVE = "station_inactive"
-    VENUE_NO_ACTIVE_STATION = "venue_no_active_station"
-    MANY_VENUES_INACTIVE = "many_venues_inactive"
-    STATION_NOT_READY = "station_not_ready"
-    PRINTING_DISABLED = "printing_disabled"
-    STATION_FLAPPING = "station_flapping"
-    STATION_REMOVED = "station_removed"
-    STATION_UNCLEAR = "station_unclear"
-    VENUE_DATA_STALE = "venue_data_stale"
-    BRAND_UNREACHABLE = "brand_unreachable"
-    LOGIN_FAILING = "login_failing"
-    TOKEN_EXPIRING = "token_expiring"  # noqa: S105 - the name of a kind, not a token
-    CLOCK_SKEW = "clock_skew"
-    STATE_UNAVAILABLE = "state_unavailable"
-    LOG_UNAVAILABLE = "log_unavailable"
-    RELOAD_FAILED = "reload_failed"
-    CHANNEL_DOWN = "channel_down"
-
-    @property
-    def topic(self) -> Topic:
-        """Return who has to know: those who run the restaurant, or those who run this service."""
-        return Topic.STATIONS if self in _STATION_KINDS else Topic.SERVICE
-
-    @property
-    def hides_stations(self) -> bool:
-        """Return whether nothing new is known of stations while it lasts."""
-        return self in _NO_DATA_KINDS
-
-    @property
-    def severity(self) -> Severity:
-        """Return how urgent it is."""
-        return Severity.CRITICAL if self in _CRITICAL_KINDS else Severity.WARNING
-
-
 class Topic(StrEnum):
-    """The audience of an incident."""
+    """The audience of an incident: those who run the restaurant, or those who run this service."""
 
     STATIONS = "stations"
     SERVICE = "service"
@@ -62,32 +24,42 @@ class Severity(StrEnum):
     WARNING = "warning"
 
 
-_STATION_KINDS = frozenset(
-    {
-        IncidentKind.KITCHEN_STATION_INACTIVE,
-        IncidentKind.STATION_INACTIVE,
-        IncidentKind.VENUE_NO_ACTIVE_STATION,
-        IncidentKind.MANY_VENUES_INACTIVE,
-        IncidentKind.STATION_NOT_READY,
-        IncidentKind.PRINTING_DISABLED,
-        IncidentKind.STATION_FLAPPING,
-        IncidentKind.STATION_REMOVED,
-    }
-)
+class IncidentKind(StrEnum):
+    """What a person has to know: the fixed list behind the `kind` of incidents, with the topic and severity of each."""
 
+    topic: Topic
+    severity: Severity
 
-_NO_DATA_KINDS = frozenset({IncidentKind.VENUE_DATA_STALE, IncidentKind.BRAND_UNREACHABLE, IncidentKind.LOGIN_FAILING})
+    def __new__(cls, value: str, topic: Topic = Topic.SERVICE, severity: Severity = Severity.WARNING) -> Self:
+        """Make a kind: a warning to those who run this service, unless it says otherwise."""
+        kind = str.__new__(cls, value)
+        kind._value_ = value
+        kind.topic, kind.severity = topic, severity
+        return kind
 
+    KITCHEN_STATION_INACTIVE = "kitchen_station_inactive", Topic.STATIONS, Severity.CRITICAL
+    STATION_INACTIVE = "station_inactive", Topic.STATIONS
+    VENUE_NO_ACTIVE_STATION = "venue_no_active_station", Topic.STATIONS, Severity.CRITICAL
+    MANY_VENUES_INACTIVE = "many_venues_inactive", Topic.STATIONS, Severity.CRITICAL
+    STATION_NOT_READY = "station_not_ready", Topic.STATIONS
+    PRINTING_DISABLED = "printing_disabled", Topic.STATIONS
+    STATION_FLAPPING = "station_flapping", Topic.STATIONS
+    STATION_REMOVED = "station_removed", Topic.STATIONS
+    STATION_UNCLEAR = "station_unclear"
+    VENUE_DATA_STALE = "venue_data_stale"
+    BRAND_UNREACHABLE = "brand_unreachable", Topic.SERVICE, Severity.CRITICAL
+    LOGIN_FAILING = "login_failing", Topic.SERVICE, Severity.CRITICAL
+    TOKEN_EXPIRING = "token_expiring"  # noqa: S105 - the name of a kind, not a token
+    CLOCK_SKEW = "clock_skew"
+    STATE_UNAVAILABLE = "state_unavailable"
+    LOG_UNAVAILABLE = "log_unavailable"
+    RELOAD_FAILED = "reload_failed"
+    CHANNEL_DOWN = "channel_down"
 
-_CRITICAL_KINDS = frozenset(
-    {
-        IncidentKind.KITCHEN_STATION_INACTIVE,
-        IncidentKind.VENUE_NO_ACTIVE_STATION,
-        IncidentKind.MANY_VENUES_INACTIVE,
-        IncidentKind.BRAND_UNREACHABLE,
-        IncidentKind.LOGIN_FAILING,
-    }
-)
+    @property
+    def hides_stations(self) -> bool:
+        """Return whether nothing new is known of stations while it lasts."""
+        return self in (IncidentKind.VENUE_DATA_STALE, IncidentKind.BRAND_UNREACHABLE, IncidentKind.LOGIN_FAILING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,8 +115,3 @@ class Ended(StrEnum):
     CLOSED = "closed"
     REPLACED = "replaced"
     """Another incident stands for it from now on."""
-
-    @property
-    def is_over(self) -> bool:
-        """Return whether what was wrong is over; else it may last, and nobody may be notified that it ended."""
-        return self in (Ended.ACTIVE_AGAIN, Ended.RECOVERED, Ended.REMOVED)

@@ -45,6 +45,7 @@ OF_STATIONS = INACTIVE | {
     IncidentKind.MANY_VENUES_INACTIVE,
 }
 OF_READING = frozenset({IncidentKind.VENUE_DATA_STALE, IncidentKind.BRAND_UNREACHABLE})
+OVER = frozenset({Ended.ACTIVE_AGAIN, Ended.RECOVERED, Ended.REMOVED})
 StationKey = tuple[str, str]
 
 
@@ -381,7 +382,7 @@ class Weeks(History):
                 self.outcome.false.append(f"{said}: reported within a group already")
             return
         ended = Ended(change.details["ended"])
-        if ended.is_over and not all(self._was_on(key, wall) for key in members):
+        if ended in OVER and not all(self._was_on(key, wall) for key in members):
             self.outcome.resolved_while_off.append(said)
         off = [key for key in members if not self._was_on(key, wall)]
         if ended is Ended.CLOSED and any(
