@@ -31,7 +31,7 @@ class Clock:
 
     def monotonic(self) -> float:
         """Return monotonic seconds; only differences mean anything."""
-        return _monotonic() * self.speed
+        return time.clock_gettime(_MONOTONIC) * self.speed
 
     def now(self) -> Instant:
         """Return the moment on both clocks."""
@@ -53,22 +53,17 @@ class Deadline:
         return max(0.0, min(most, self._at - time.monotonic() - reserved))
 
 
-def _monotonic() -> float:
-    return time.monotonic() if _BOOTTIME is None else time.clock_gettime(_BOOTTIME)
+def _monotonic_clock() -> int:
+    """Return Linux's monotonic clock that does not stop while the machine sleeps, the usual one elsewhere."""
+    boottime: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+    try:
+        time.clock_gettime(boottime)
+    except OSError:  # a sandbox
+        return time.CLOCK_MONOTONIC
+    return boottime
 
 
-def _boottime() -> int | None:
-    """Return Linux's monotonic clock that does not stop while the machine sleeps, None where there is none."""
-    number: int | None = getattr(time, "CLOCK_BOOTTIME", None)
-    if number is not None:
-        try:
-            time.clock_gettime(number)
-        except OSError:  # a sandbox
-            return None
-    return number
-
-
-_BOOTTIME = _boottime()
+_MONOTONIC = _monotonic_clock()
 _YEAR_1, _YEAR_9999 = -62135596800.0, 253402300799.0
 
 
