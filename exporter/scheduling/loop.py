@@ -56,10 +56,9 @@ class PollLoop:
         self._lock = Lock()
         self._stopped = False
         self._waits_for_thread = False
-        self._discovering = False
         self._requested = False
         self._discovered_at = -inf
-        self._discover_at = clock.monotonic()
+        self._discover_at = clock.monotonic()  # NEVER while one is under way
         self._discovery_failures = 0
         self._logged_interval = poll_interval
         self._log_from = clock.monotonic()
@@ -94,7 +93,7 @@ class PollLoop:
         """Renew the list of venues without waiting for its time; many requests at once become one discovery."""
         with self._lock:
             self._discovery_failures = 0
-            if self._discovering:
+            if self._discover_at == NEVER:
                 self._requested = True
             else:
                 self._discover_at = min(self._discover_at, self._soonest_discovery())
@@ -105,7 +104,7 @@ class PollLoop:
         self.round_robin.configure(poll_interval, stale_after)
         with self._lock:
             self._poll_interval, self._discovery_interval = poll_interval, discovery_interval
-            if not self._discovering:
+            if self._discover_at != NEVER:
                 self._discover_at = min(
                     self._discover_at, max(self._discovered_at + discovery_interval, self._soonest_discovery())
                 )
@@ -138,17 +137,16 @@ class PollLoop:
 
     def _start_discovery(self) -> None:
         with self._lock:
-            if self._stopped or self._discovering or self._discover_at > self._clock.monotonic():
+            if self._stopped or self._discover_at > self._clock.monotonic():
                 return
-            before = self._discovered_at
-            self._discovering, self._discovered_at, self._discover_at = True, self._clock.monotonic(), NEVER
+            self._discover_at = NEVER
         # A name of its own: a discovery finds a thread however many polls hang.
         if not self._pool.submit(self._discovery_job, self._run_discovery):
             with self._lock:
-                self._discovering, self._discovered_at = False, before
                 self._discover_at = self._clock.monotonic() + RETRY_SECONDS
 
     def _run_discovery(self) -> None:
+        self._discovered_at = self._clock.monotonic()
         venues = None
         try:
             venues = self._discover()
@@ -170,7 +168,7 @@ class PollLoop:
                 self._discovery_failures = min(self._discovery_failures + 1, 10)
             at = self._clock.monotonic() + (0.0 if self._requested else wait)
             self._discover_at = max(at, self._soonest_discovery()) if worked or self._requested else at
-            self._discovering = self._requested = False
+            self._requested = False
         self._scheduler.reschedule(self._discovery_job)
 
     def _soonest_discovery(self) -> float:
