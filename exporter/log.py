@@ -65,8 +65,8 @@ class Output:
         self._lock = threading.RLock()
         self._secrets: frozenset[str] = frozenset()
         self._masked: tuple[bytes, ...] = ()
-        self._queue: SimpleQueue[str | None] | None = None
-        self._thread: threading.Thread | None = None
+        self._queue: SimpleQueue[str | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="log", daemon=True)
         self._stopping = threading.Event()
         self._dropped = 0
         self._failed = False
@@ -80,7 +80,7 @@ class Output:
 
     def write(self, line: str) -> None:
         """Queue a line; drop and count it where too many wait, and write it at once before `start`."""
-        if self._queue is None:
+        if self._thread.ident is None:
             with suppress(OSError, ValueError):  # ValueError: the stream was closed
                 self._write(f"{line}\n", retry=False)
         elif self._queue.qsize() < _QUEUED_LINES:
@@ -92,13 +92,11 @@ class Output:
 
     def start(self) -> None:
         """Write from a thread of its own from now on."""
-        self._queue = SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="log", daemon=True)
         self._thread.start()
 
     def stop(self, seconds: float) -> None:
         """Write what is queued, for so many seconds at the most; what the stream does not take is lost."""
-        if self._queue is not None and self._thread is not None:
+        if self._thread.ident is not None:
             self._queue.put(None)
             self._thread.join(seconds)
         self._stopping.set()
@@ -122,12 +120,11 @@ class Output:
         self._masked = tuple(secret.encode(errors="replace") for secret in sorted(spelt, key=len, reverse=True))
 
     def _run(self) -> None:
-        queue = self._queue
-        while queue is not None:
-            line = queue.get()
+        while True:
+            line = self._queue.get()
             if line is not None:
                 self._write(f"{line}\n", retry=True)
-            if self._dropped and (line is None or queue.empty()):
+            if self._dropped and (line is None or self._queue.empty()):
                 dropped, self._dropped = self._dropped, 0
                 reason = "the log could not be written"
                 self.emit([(logging.WARNING, {"event": "log.lines_dropped", "count": dropped, "reason": reason})])
