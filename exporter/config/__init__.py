@@ -2,19 +2,7 @@
 
 from exporter.config.environment import take_secrets
 from exporter.config.load import load
-from exporter.config.settings import Brand, Channel, Ignored, ListedVenue, Settings, State, VenueSettings
-from exporter.config.sharding import owned, shard_of
+from exporter.config.settings import Brand, Ignored, Settings, State
+from exporter.config.sharding import owned
 
-__all__ = [
-    "Brand",
-    "Channel",
-    "Ignored",
-    "ListedVenue",
-    "Settings",
-    "State",
-    "VenueSettings",
-    "load",
-    "owned",
-    "shard_of",
-    "take_secrets",
-]
+__all__ = ["Brand", "Ignored", "Settings", "State", "load", "owned", "take_secrets"]

@@ -16,7 +16,8 @@ from structlog.testing import capture_logs
 from exporter.app.brand import BrandMonitor
 from exporter.app.daemon import Daemon
 from exporter.clock import Clock, Deadline
-from exporter.config import Settings, shard_of
+from exporter.config import Settings
+from exporter.config.sharding import shard_of
 from exporter.errors import ConfigError, ConfigProblem
 from exporter.journal import JournalQuery
 from exporter.log import Output

@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
-from exporter.config import Brand, Ignored, ListedVenue, Settings, State, VenueSettings, load
+from exporter.config import Brand, Ignored, Settings, State, load
+from exporter.config.settings import ListedVenue, VenueSettings
 from exporter.errors import ConfigError
 
 TWO = """\

@@ -10,7 +10,8 @@ from textwrap import dedent
 import pytest
 from pydantic import SecretStr
 
-from exporter.config import Channel, ListedVenue, Settings, load, take_secrets
+from exporter.config import Settings, load, take_secrets
+from exporter.config.settings import Channel, ListedVenue
 from exporter.i18n import LANGUAGES
 from exporter.model import Topic
 
