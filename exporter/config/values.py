@@ -53,8 +53,8 @@ def _day(value: object) -> object:
         raise ValueError(f"{shown(value)} is not a day: write it as 2026-12-31") from None
 
 
-def _must(hold: Callable[[Any], object], message: str) -> AfterValidator:
-    """Refuse a value, in a secret its text, for which `hold` returns something false."""
+def _must(hold: Callable[[Any], object], message: str = "") -> AfterValidator:
+    """Refuse a value, in a secret its text, for which `hold` returns something false or raises ValueError."""
 
     def check(value: _T) -> _T:
         if not hold(value.get_secret_value() if isinstance(value, SecretStr) else value):
@@ -125,16 +125,6 @@ def _repeat_interval(value: object) -> object:
     return parsed
 
 
-def _time_zone(name: str) -> str:
-    hours.zone(name)
-    return name
-
-
-def _opening_hours(expression: str) -> str:
-    hours.parse(expression)
-    return expression
-
-
 _ONE_LINE = _must(lambda text: not _CONTROL.search(text), "must be one line of plain text")
 NOT_EMPTY = _must(bool, "must not be empty")
 Duration = Annotated[float, BeforeValidator(seconds)]
@@ -144,8 +134,8 @@ Id = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[A-Za-z0
 FilePath = Annotated[Path, BeforeValidator(_path)]
 BaseUrl = Annotated[Text, AfterValidator(_base_url)]
 BackOfficeUrl = Annotated[Text, _must(_is_page, "must be the address of a page, such as https://tandir.clopos.com")]
-TimeZone = Annotated[Text, AfterValidator(_time_zone)]
-OpeningHours = Annotated[Text, AfterValidator(_opening_hours)]
+TimeZone = Annotated[Text, _must(hours.zone)]
+OpeningHours = Annotated[Text, _must(hours.parse)]
 Password = Annotated[SecretStr, NOT_EMPTY, _ONE_LINE]
 Token = Annotated[
     SecretStr, _must(re.compile("[!-~]+").fullmatch, "must be the token alone: ASCII, in one piece, without blanks")
