@@ -28,7 +28,6 @@ from weakref import WeakSet
 import requests
 from requests.adapters import HTTPAdapter
 from requests.utils import get_environ_proxies, select_proxy
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 
@@ -294,21 +293,11 @@ def _adapter(register: Callable[[socket.socket], None], connections: int) -> HTT
     class SecureDeadlineConnection(DeadlineConnection, HTTPSConnection):
         pass
 
-    class Pool(HTTPConnectionPool):
-        ConnectionCls = DeadlineConnection
-
-    class SecurePool(HTTPSConnectionPool):
-        ConnectionCls = SecureDeadlineConnection
-
     class Adapter(HTTPAdapter):
-        def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-            super().init_poolmanager(*args, **kwargs)
-            self.poolmanager.pool_classes_by_scheme = {"http": Pool, "https": SecurePool}
-
-        def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
-            manager = super().proxy_manager_for(*args, **kwargs)
-            manager.pool_classes_by_scheme = {"http": Pool, "https": SecurePool}
-            return manager
+        def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
+            pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
+            pool.ConnectionCls = SecureDeadlineConnection if pool.scheme == "https" else DeadlineConnection
+            return pool
 
     return Adapter(pool_connections=1, pool_maxsize=connections, pool_block=False)
 
