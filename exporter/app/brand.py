@@ -179,7 +179,7 @@ class BrandMonitor:
         with self._lock:
             self.settings, self._common = settings, common
             self._rules.configure(settings, common)
-            self.client.list_venues(translate.listed_venues(settings))
+            self.client.listed = translate.listed_venues(settings)
             self.loop.update(common.poll_interval, common.discovery_interval, common.stale_after)
             # The default venue is polled without being known while the list of venues is refused.
             venues = (self.client.default_venue, *(self._state().venues or ()))

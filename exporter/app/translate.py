@@ -69,7 +69,7 @@ def client(
         ip_limits=ip_limits,
         observe=observe,
         reread=None if reread is None else partial(reread, brand.brand),
-        venues=listed_venues(brand),
+        listed=listed_venues(brand),
         connections=MAX_PER_OWNER,
         permitted=permitted,
     )

@@ -60,9 +60,9 @@ class _Walk:
 class Client:
     """One brand of Clopos.
 
-    `credentials` may be a ready token; `reread` reads them again where Clopos refuses them. `venues` lists what to
-    watch, with an empty name where Clopos provides it; None for all that Clopos lists. `permitted` says whether
-    this process may send requests for the brand now; where not, everything raises Stopped.
+    `credentials` may be a ready token; `reread` reads them again where Clopos refuses them. `listed` are the venues to
+    watch from the next discovery on, with an empty name where Clopos provides it; None for all that Clopos lists.
+    `permitted` says whether this process may send requests for the brand now; where not, everything raises Stopped.
 
     `clock_skew` is by how many seconds the clock of this machine is ahead of Clopos', and `sunset` when Clopos says
     that this API ends, epoch seconds; None where not known.
@@ -80,7 +80,7 @@ class Client:
         ip_limits: IpLimits,
         observe: Observe,
         reread: Callable[[], Credentials | str] | None = None,
-        venues: tuple[Venue, ...] | None = None,
+        listed: tuple[Venue, ...] | None = None,
         connections: int = 16,
         permitted: Callable[[], bool] = lambda: True,
     ) -> None:
@@ -97,7 +97,7 @@ class Client:
             clock=clock,
             reread=reread,
         )
-        self._venues = venues
+        self.listed = listed
         self._clock, self._stop, self._ip_limits = clock, stop, ip_limits
         self._failures = ip_limits.failure_budget(brand)
         self._retries = RetryBudget()
@@ -110,10 +110,6 @@ class Client:
     def default_venue(self) -> Venue:
         """Return the venue that the token itself stands for; listed alone, it is what `venues: default` means."""
         return Venue(self.brand, DEFAULT_VENUE, self.brand)
-
-    def list_venues(self, venues: tuple[Venue, ...] | None) -> None:
-        """Replace the list of venues to watch, from the next discovery on."""
-        self._venues = venues
 
     def close(self) -> None:
         """End what is running and close the connections."""
@@ -153,8 +149,8 @@ class Client:
             venues,
             at,
             at.monotonic - began,
-            listed=self._venues is not None,
-            token_used=not self._are_named(self._venues),
+            listed=self.listed is not None,
+            token_used=not self._are_named(self.listed),
         )
 
     def stations(
@@ -190,7 +186,7 @@ class Client:
         Listed venues without a name take it from Clopos, or from those `known` where Clopos refuses the list. Raises
         CloposError.
         """
-        listed = self._venues
+        listed = self.listed
         if listed is not None and self._are_named(listed):
             self.login.token(self._clock.monotonic() + seconds)
             return listed
@@ -283,7 +279,7 @@ class Client:
             except CloposError as error:
                 if error.reason in _AUTHENTICATION:
                     # Nothing else is asked where there is one venue, or where the first list of them is refused.
-                    alone = len(self._venues or ()) == 1 or (venue is None and not self.login.proven)
+                    alone = len(self.listed or ()) == 1 or (venue is None and not self.login.proven)
                     if not replaced and self.login.replace(token, scope, deadline, only_scope=alone):
                         replaced = True
                         continue

@@ -101,7 +101,7 @@ def test_a_new_token_that_two_venues_are_refused_is_the_brands_failure(clock: Fa
 
 
 def test_the_only_venue_stands_for_the_brand(clock: FakeClock) -> None:
-    made, _ = client(clock, lambda _: no(401, "Token expired"), venues=(VENUE,))
+    made, _ = client(clock, lambda _: no(401, "Token expired"), listed=(VENUE,))
     outcome = bad(made)
     assert (outcome.reason, outcome.brand_wide) == (Reason.TOKEN, True)
 

@@ -40,7 +40,7 @@ def test_venues_are_those_that_clopos_lists(clock: FakeClock) -> None:
 
 
 def test_listed_venues_with_names_are_not_asked_for_but_the_login_is_tried(clock: FakeClock) -> None:
-    made, transport = client(clock, with_login(clock, lambda _: VENUES), CREDENTIALS, venues=(venue("9", "Mine"),))
+    made, transport = client(clock, with_login(clock, lambda _: VENUES), CREDENTIALS, listed=(venue("9", "Mine"),))
     nine, now = (venue("9", "Mine"),), clock.now()
     assert made.discover(30) == Discovery(nine, now, listed=True, token_used=False)
     assert [asked.endpoint for asked in transport.asked] == ["auth"]
@@ -48,7 +48,7 @@ def test_listed_venues_with_names_are_not_asked_for_but_the_login_is_tried(clock
 
 def test_listed_venues_without_names_take_them_from_clopos_where_it_knows_them(clock: FakeClock) -> None:
     listed = (venue("1", ""), venue("2", "Mine"), venue("9", ""))
-    made, _ = client(clock, lambda _: VENUES, venues=listed)
+    made, _ = client(clock, lambda _: VENUES, listed=listed)
     assert discovered(made) == (venue("1", "Gəncə"), venue("2", "Mine"), venue("9", "Venue 9"))
 
 
@@ -72,13 +72,13 @@ def test_a_refused_list_is_a_failure_that_says_what_to_do_and_what_to_watch_mean
 
 def test_watching_the_default_venue_can_be_meant(clock: FakeClock) -> None:
     made, transport = client(clock, with_login(clock, lambda _: no(403, "forbidden")), CREDENTIALS)
-    made.list_venues((made.default_venue,))
+    made.listed = (made.default_venue,)
     assert discovered(made) == (made.default_venue,)
     assert [asked.endpoint for asked in transport.asked] == ["auth"]
 
 
 def test_listed_venues_keep_their_known_names_while_the_list_is_refused(clock: FakeClock) -> None:
-    made, _ = client(clock, lambda _: no(403, "forbidden"), venues=(venue("1", ""), venue("2", "")))
+    made, _ = client(clock, lambda _: no(403, "forbidden"), listed=(venue("1", ""), venue("2", "")))
     assert discovered(made, (venue("1", "Gəncə"),)) == (venue("1", "Gəncə"), venue("2", "Venue 2"))
 
 
