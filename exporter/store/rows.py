@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import fields, replace
+from dataclasses import fields
 from operator import attrgetter
 from typing import Any, Protocol, TypeVar
 
@@ -181,13 +181,11 @@ def _write_venue(connection: SqlConnection, old: VenueState | None, new: VenueSt
 
 
 def _delete_venue(connection: SqlConnection, key: VenueKey) -> None:
-    """Delete the state of a venue."""
     for table in ("venues", "stations", "transitions"):
         connection.execute(f"DELETE FROM {table} WHERE brand = ? AND venue_id = ?", key)  # noqa: S608 - our own names
 
 
 def _write_brand(connection: SqlConnection, state: BrandState) -> None:
-    """Write the state of a brand."""
     venues = None if state.venues is None else json.dumps([(venue.id, venue.name) for venue in state.venues])
     connection.execute(
         _UPSERT_BRAND,
@@ -236,11 +234,6 @@ def write_cursors(connection: SqlConnection, keys: str, cursors: Mapping[Row, in
     connection.executemany(upsert("cursors", keys, "id"), [(*key, id_) for key, id_ in cursors.items()])
 
 
-def _delivery_row(delivery: Delivery) -> Row:
-    """Return a delivery as a row, without the columns of its key."""
-    return (delivery.channel, encode(delivery.change), delivery.created_at, delivery.state.value, delivery.accepted_at)
-
-
 def deliveries(rows: Iterable[Row]) -> list[Delivery]:
     """Return deliveries from rows, which begin with the id, without those that only a later exporter understands."""
     found = []
@@ -256,11 +249,12 @@ def write_deliveries(connection: SqlConnection, keys: str, deliveries: Mapping[R
     """Write deliveries by the columns of their keys, and delete those that are done."""
     statement = upsert("deliveries", keys, "channel change created_at state accepted_at")
     condition = " AND ".join(f"{name} = ?" for name in keys.split())
-    for key, delivery in deliveries.items():
-        if delivery is None:
+    for key, row in deliveries.items():
+        if row is None:
             connection.execute(f"DELETE FROM deliveries WHERE {condition}", key)  # noqa: S608 - our own names
         else:
-            connection.execute(statement, (*key, *_delivery_row(delivery)))
+            values = (row.channel, encode(row.change), row.created_at, row.state.value, row.accepted_at)
+            connection.execute(statement, (*key, *values))
 
 
 def read_venues(connection: SqlConnection, now: Instant, *brands: str) -> Iterator[VenueState]:
@@ -277,9 +271,13 @@ def read_venues(connection: SqlConnection, now: Instant, *brands: str) -> Iterat
     found = connection.execute(f"SELECT * FROM venues {where}", brands)  # noqa: S608
     for brand, id_, name, last_success, requests, *rest in found:
         incidents, records, open_seconds, partial_since = rest[3:]
-        state = VenueState(
+        is_known = last_success is not None
+        yield VenueState(
             Venue(brand, id_, name),
+            stations=stations.get((brand, id_), {}) if is_known else None,
             transitions=transitions.get((brand, id_), EMPTY),
+            last_success=last_success,
+            fresh_at=now.monotonic - max(0.0, now.wall - last_success) if is_known else None,
             requests=requests,
             outage=_outage(rest[:3]),
             restored=True,
@@ -288,11 +286,6 @@ def read_venues(connection: SqlConnection, now: Instant, *brands: str) -> Iterat
             records=_by_key(RECORDS, records),
             open_seconds=open_seconds,
         )
-        if last_success is not None:
-            age = max(0.0, now.wall - last_success)
-            known = stations.get((brand, id_), {})
-            state = replace(state, stations=known, last_success=last_success, fresh_at=now.monotonic - age)
-        yield state
 
 
 def read_brands(connection: SqlConnection, *brands: str) -> Iterator[BrandState]:
