@@ -218,7 +218,7 @@ def test_what_is_restored_is_as_old_as_the_wall_says_and_never_younger_than_now(
 def test_monotonic_time_goes_on_while_the_machine_sleeps(monkeypatch: pytest.MonkeyPatch) -> None:
     clock, read = Clock(speed=2.0), time.clock_gettime
     lease = Leases("a process", clock)
-    lease.hold(BRAND, Lease(1, clock.monotonic() + LEASE_SECONDS, taken_over=False))
+    lease.hold(BRAND, Lease(1, clock.monotonic() + LEASE_SECONDS))
     assert lease.owns(BRAND)
     before = clock.monotonic()
     monkeypatch.setattr(time, "clock_gettime", lambda one: read(one) + (HOUR if one == time.CLOCK_BOOTTIME else 0.0))

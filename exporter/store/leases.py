@@ -27,12 +27,11 @@ class Lease:
     """The right to poll a brand and to write its rows: the fencing number grows with every owner.
 
     `valid_until` is monotonic, counted from before the request that renewed it; a lease that has ended is never valid
-    again. `taken_over` says that another owner had the brand before.
+    again.
     """
 
     fence: int
     valid_until: float
-    taken_over: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +63,7 @@ class Leases:
     def taken_over(self, brand: str) -> bool:
         """Return whether another process had the brand before this one."""
         lease = self._held.get(brand)
-        return lease is not None and lease.taken_over
+        return lease is not None and lease.fence > 1
 
     def hold(self, brand: str, lease: Lease) -> None:
         """Own a brand from now on."""
@@ -140,7 +139,7 @@ class Leases:
             (self.member, sorted(brands)),
         )
         valid_until = began + LEASE_SECONDS - MARGIN_SECONDS
-        return {brand: Lease(fence, valid_until, fence > 1) for brand, fence in taken}
+        return {brand: Lease(fence, valid_until) for brand, fence in taken}
 
     def release(self, connection: DatabaseConnection, leases: Mapping[str, Lease]) -> None:
         """Let others take leases at once."""
