@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 from math import inf
@@ -100,9 +100,10 @@ def plan(
     left = timing.group_wait - max(map(age, new), default=-inf)
     if (new and left > 0.0) or not (new or reminders):
         return Plan(waiting=tuple(new), done=finished, expired=tuple(expired), wait=min(wait, left))
+    message = list(_message(news, reminders, now))
     return Plan(
-        notices=tuple(_notices(news, reminders)),
-        accepted=tuple(_after(news, reminders, now)),
+        notices=tuple(notice for notice, _ in message),
+        accepted=tuple(row for _, after in message for row in after),
         waiting=tuple(new),
         done=finished,
         expired=tuple(expired),
@@ -144,25 +145,18 @@ def _needs_no_message(begun: Delivery, end: Delivery) -> bool:
     return how in (Ended.REPLACED, Ended.IGNORED, Ended.RETIRED)
 
 
-def _notices(news: Iterable[_Pair], reminders: Iterable[Delivery]) -> Iterable[Notice]:
+def _message(
+    news: Iterable[_Pair], reminders: Iterable[Delivery], now: float
+) -> Iterator[tuple[Notice, tuple[Delivery, ...]]]:
+    """Yield each notice, and its deliveries as they are once the message is accepted."""
     for begun, end in news:
         if end is None:
-            yield Notice(Form.FIRING, begun.incident)
+            yield Notice(Form.FIRING, begun.incident), (replace(begun, state=DeliveryState.ACCEPTED, accepted_at=now),)
         else:
             form = Form.RESOLVED if begun.state is DeliveryState.ACCEPTED else Form.PAST
             details = end.change.details
             ended_at = details.get("active_since", end.change.observed_at)
-            yield Notice(form, begun.incident, ended_at, str(details.get("ended", "")))
+            notice = Notice(form, begun.incident, ended_at, str(details.get("ended", "")))
+            yield notice, (replace(begun, state=DeliveryState.DONE), replace(end, state=DeliveryState.DONE))
     for row in reminders:
-        yield Notice(Form.REMINDER, row.incident)
-
-
-def _after(news: Iterable[_Pair], reminders: Iterable[Delivery], now: float) -> Iterable[Delivery]:
-    for begun, end in news:
-        if end is None:
-            yield replace(begun, state=DeliveryState.ACCEPTED, accepted_at=now)
-        else:
-            yield replace(begun, state=DeliveryState.DONE)
-            yield replace(end, state=DeliveryState.DONE)
-    for row in reminders:
-        yield replace(row, accepted_at=now)
+        yield Notice(Form.REMINDER, row.incident), (replace(row, accepted_at=now),)
