@@ -12,11 +12,11 @@ import structlog
 
 from exporter.app import translate
 from exporter.clock import Clock
-from exporter.config import Settings
+from exporter.config import Brand, Settings
 from exporter.errors import StoreError
 from exporter.model import BrandState, Instant, VenueKey, VenueState
 from exporter.store.postgresql import PostgreSQLStore
-from exporter.views import BrandView, VenueRules, VenueView
+from exporter.views import BrandView, VenueView
 
 AGE_SECONDS = 2.0
 """How old what is shown of other processes' brands may be, beyond what their owners have written."""
@@ -85,32 +85,27 @@ class OtherBrands:
             if now.monotonic < self._due:
                 return
             self._due = now.monotonic + AGE_SECONDS
-            names = [brand.brand for brand in settings.brands if not self._is_here(brand.brand)]
+            configured = {brand.brand: brand for brand in settings.brands if not self._is_here(brand.brand)}
             # A brand that was polled here meanwhile is read whole when it is another's.
-            missing = [name for name in names if name not in self._views]
+            since = self._horizon if configured.keys() <= self._views.keys() else 0
             try:
-                found, self._horizon = self._store.read_changed(names, 0 if missing else self._horizon)
+                found, self._horizon = self._store.read_changed(configured, since)
             except StoreError as error:
                 self._log.debug("store.unreadable", problem=str(error))
                 return
-            self._views = {name: views for name, views in self._views.items() if name in names}
+            self._views = {name: views for name, views in self._views.items() if name in configured}
             for name, (brand, venues) in found.items():
                 self._brands[name] = replace(brand, seen=True)
                 unread = {venue.key: VenueState(venue) for venue in brand.venues or ()}
                 states = {**unread, **{state.venue.key: state for state in venues}}
-                self._views[name] = self._views_of(name, list(states.values()), settings, now)
+                self._views[name] = {
+                    key: _view(state, configured[name], settings, now) for key, state in states.items()
+                }
 
-    @staticmethod
-    def _views_of(
-        name: str, venues: Sequence[VenueState], settings: Settings, now: Instant
-    ) -> dict[VenueKey, VenueView]:
-        brand = next(brand for brand in settings.brands if brand.brand == name)
-        views = {}
-        for state in venues:
-            rules: VenueRules = translate.rules(brand, state.venue.id, settings.stale_after)
-            # As its owner sees it: polled when it was read last, with the outage that is stored.
-            polled = state
-            if state.fresh_at is not None or state.outage is not None:
-                polled = replace(state, polls=1, restored=False, polled_at=state.fresh_at)
-            views[state.venue.key] = VenueView.at(polled, rules, settings.poll_interval, now)
-        return views
+
+def _view(state: VenueState, brand: Brand, settings: Settings, now: Instant) -> VenueView:
+    """Return a venue as its owner sees it: polled when it was read last, with the outage that is stored."""
+    if state.fresh_at is not None or state.outage is not None:
+        state = replace(state, polls=1, restored=False, polled_at=state.fresh_at)
+    rules = translate.rules(brand, state.venue.id, settings.stale_after)
+    return VenueView.at(state, rules, settings.poll_interval, now)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from fakes import FakeClock, venue
 
-from exporter.app.others import OtherBrands
+from exporter.app.others import _view
 from exporter.config import Settings
 from exporter.model import Outage, Reason, VenueState
 from exporter.web.troubles import is_current
@@ -15,5 +15,5 @@ def test_a_venue_that_another_process_reads_is_as_current_as_there() -> None:
     read = VenueState(venue("1"), {}, last_success=now.wall - 20, fresh_at=now.monotonic - 20, restored=True)
     lost = VenueState(venue("2"), {}, outage=Outage(now.wall - 60, Reason.TLS, "expired"), restored=True)
     states = [read, lost, VenueState(venue("3"))]
-    views = OtherBrands._views_of("tandir", states, SETTINGS, now)
-    assert [(view.up, is_current(view)) for view in views.values()] == [(True, True), (False, False), (None, False)]
+    views = [_view(state, SETTINGS.brands[0], SETTINGS, now) for state in states]
+    assert [(view.up, is_current(view)) for view in views] == [(True, True), (False, False), (None, False)]
