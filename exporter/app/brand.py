@@ -60,6 +60,7 @@ class BrandMonitor:
             observe=self._observe,
             reread=services.reread,
             permitted=lambda: services.store.owns(settings.brand),
+            give_way=services.priority.give_way,
         )
         self._taken_over = services.store.taken_over(settings.brand)
         if self._taken_over:

@@ -32,6 +32,7 @@ from exporter.metrics.telemetry import Telemetry
 from exporter.notify.channel import ChannelSettings, ChannelWorker
 from exporter.notify.heartbeat import Heartbeat
 from exporter.notify.notifier import Notifier
+from exporter.priority import ScrapePriority
 from exporter.scheduling.pool import WorkerPool
 from exporter.scheduling.scheduler import Scheduler
 from exporter.store import Store, open_store
@@ -151,6 +152,11 @@ class Daemon:
         return OtherBrands(
             self.store, self._clock, lambda: self.settings, is_here=self._monitors.__contains__, owner=ownership.owner
         )
+
+    @property
+    def priority(self) -> ScrapePriority:
+        """Return what the server reports a scrape to while it is answered."""
+        return self._services.priority
 
     @property
     def checks(self) -> Management:

@@ -12,6 +12,7 @@ from exporter.clock import Clock
 from exporter.clopos.limits import IpLimits
 from exporter.clopos.login import Credentials
 from exporter.metrics.telemetry import Telemetry
+from exporter.priority import ScrapePriority
 from exporter.scheduling.pool import WorkerPool
 from exporter.scheduling.scheduler import Scheduler
 from exporter.store import Store
@@ -34,3 +35,4 @@ class Services:
     telemetry: Telemetry
     reread: Callable[[str], Credentials | str] | None = None
     permanent: PermanentGeneration = field(default_factory=PermanentGeneration)
+    priority: ScrapePriority = field(default_factory=ScrapePriority)

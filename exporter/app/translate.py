@@ -57,6 +57,7 @@ def client(
     observe: Observe = lambda _endpoint, _code, _seconds: None,
     reread: Callable[[str], Credentials | str] | None = None,
     permitted: Callable[[], bool] = lambda: True,
+    give_way: Callable[[], None] = lambda: None,
 ) -> Client:
     """Return the client for a brand."""
     return Client(
@@ -72,4 +73,5 @@ def client(
         listed=listed_venues(brand),
         connections=MAX_PER_OWNER,
         permitted=permitted,
+        give_way=give_way,
     )

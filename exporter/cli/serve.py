@@ -148,5 +148,6 @@ def prepare(
         load_readers=partial(reader_routes, daemon.source, public, telemetry_path=telemetry_path),
         public=public,
         web_config=web_config,
+        priority=daemon.priority,
     )
     return daemon, WebServer(app, listen(addresses), web_config)

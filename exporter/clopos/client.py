@@ -63,6 +63,7 @@ class Client:
     `credentials` may be a ready token; `reread` reads them again where Clopos refuses them. `listed` are the venues to
     watch from the next discovery on, with an empty name where Clopos provides it; None for all that Clopos lists.
     `permitted` says whether this process may send requests for the brand now; where not, everything raises Stopped.
+    `give_way` may wait for a moment, before each request and before its response is read.
 
     `clock_skew` is by how many seconds the clock of this machine is ahead of Clopos', and `sunset` when Clopos says
     that this API ends, epoch seconds; None where not known.
@@ -83,12 +84,15 @@ class Client:
         listed: tuple[Venue, ...] | None = None,
         connections: int = 16,
         permitted: Callable[[], bool] = lambda: True,
+        give_way: Callable[[], None] = lambda: None,
     ) -> None:
         self.brand = brand
         self.quota = BrandQuota(requests_per_minute, clock, stop)
         self.clock_skew: float | None = None
         self.sunset: float | None = None
-        self._transport = Transport(base_url, connections=connections, observe=observe, permitted=permitted)
+        self._transport = Transport(
+            base_url, connections=connections, observe=observe, permitted=permitted, give_way=give_way
+        )
         self.login = Login(
             credentials,
             transport=self._transport,
@@ -101,6 +105,7 @@ class Client:
         self._clock, self._stop, self._ip_limits = clock, stop, ip_limits
         self._failures = ip_limits.failure_budget(brand)
         self._retries = RetryBudget()
+        self._give_way = give_way
         self._sort: dict[str, Any] = {}
         self._odd: dict[tuple[object, ...], tuple[tuple[object, ...], int]] = {}
         self._deprecation: tuple[float | None, float | None] = (None, None)
@@ -296,6 +301,7 @@ class Client:
         headers = {"x-token": token}
         if venue is not None and venue.id != DEFAULT_VENUE:
             headers["x-venue"] = venue.id
+        self._give_way()
         self._failures.reserve(deadline)
         failed = False
         try:

@@ -74,13 +74,20 @@ class Transport:
     """A kept-alive session with one Clopos base URL, shared by the threads that poll a brand.
 
     `permitted` is asked right before each request is sent: whoever waited for it may have lost the right to meanwhile.
+    `give_way` may wait for a moment before a response is read.
     """
 
     def __init__(
-        self, base_url: str, *, connections: int, observe: Observe, permitted: Callable[[], bool] = lambda: True
+        self,
+        base_url: str,
+        *,
+        connections: int,
+        observe: Observe,
+        permitted: Callable[[], bool] = lambda: True,
+        give_way: Callable[[], None] = lambda: None,
     ) -> None:
         self.base_url = base_url.rstrip("/")
-        self._observe, self._permitted = observe, permitted
+        self._observe, self._permitted, self._give_way = observe, permitted, give_way
         self._closed = threading.Event()
         self._sockets: WeakSet[socket.socket] = WeakSet()
         self._lock = threading.Lock()
@@ -140,6 +147,7 @@ class Transport:
                 try:
                     with self._adapter.send(prepare(), **self._options) as response:
                         code = str(response.status_code)
+                        self._give_way()
                         document = _read(response)
                         if self._closed.is_set():  # A body without a length ends where it is cut, as if it were whole.
                             raise Stopped

@@ -17,6 +17,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from exporter.errors import ConfigError, ConfigProblem
+from exporter.priority import ScrapePriority
 from exporter.views import Scrape
 from exporter.web.middleware import Authentication, HostCheck, ResponseHeaders, RoutePrefix
 from exporter.web.publicurl import PublicURL
@@ -64,10 +65,12 @@ def create_app(
     load_readers: Callable[[], Sequence[BaseRoute]] | None = None,
     public: PublicURL = PublicURL(),  # noqa: B008 - frozen
     web_config: WebConfigFile | None = None,
+    priority: ScrapePriority | None = None,
 ) -> ASGIApp:
     """Return the application: the machines' endpoints and the given routes behind all that protects them.
 
-    `load_readers` returns those of pages and JSON, and is called with the first request for one of them.
+    `load_readers` returns those of pages and JSON, and is called with the first request for one of them. Scrapes have
+    `priority` over whoever gives way to them.
     Raises `ConfigError` for a telemetry path that is none or that belongs to something else.
     """
     endpoints = _Endpoints(checks, public)
@@ -85,7 +88,7 @@ def create_app(
     router.state.working = asyncio.Lock()  # of `one_at_a_time`
     router.router.redirect_slashes = False  # its redirects repeat whatever host was asked for
     app: ASGIApp = HostCheck(router, public, PROBES)
-    app = _Telemetry(scrape, _usable(telemetry_path, taken), app)
+    app = _Telemetry(scrape, _usable(telemetry_path, taken), app, priority or ScrapePriority())
     prefix = public.route_prefix
     if prefix:
         app = RoutePrefix(app, prefix)
@@ -147,10 +150,8 @@ def _usable(path: str, taken: Collection[str]) -> str:
 class _Telemetry:
     """Answer scrapes before any routing, so that they cost the least, and pass everything else on."""
 
-    def __init__(self, scrape: ScrapeMetrics, path: str, others: ASGIApp) -> None:
-        self._scrape = scrape
-        self._path = path
-        self._others = others
+    def __init__(self, scrape: ScrapeMetrics, path: str, others: ASGIApp, priority: ScrapePriority) -> None:
+        self._scrape, self._path, self._others, self._priority = scrape, path, others, priority
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope.get("path") != self._path:
@@ -159,6 +160,10 @@ class _Telemetry:
         if scope["method"] not in ("GET", "HEAD"):
             await error(scope, 405, "Method Not Allowed", {"Allow": "GET, HEAD"})(scope, receive, send)
             return
+        with self._priority.scraping():
+            await self._answer(scope, send)
+
+    async def _answer(self, scope: Scope, send: Send) -> None:
         accept = encodings = b""
         for name, value in scope["headers"]:
             if name == b"accept":

@@ -70,7 +70,7 @@ class Work:
         )
         self.exposition = Exposition(self.telemetry, clock)
         self.registry = ViewRegistry(clock, self.exposition)
-        services = Services(
+        services = self.services = Services(
             clock=clock,
             stop=self.stop,
             scheduler=self.scheduler,  # type: ignore[arg-type]

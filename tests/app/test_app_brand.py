@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 from app_fakes import Work, common, samples, settings
-from fakes import FakeClock, snapshot, station, venue
+from fakes import FakeClock, snapshot, station, until, venue
 from structlog.testing import capture_logs
 
+from exporter import priority
 from exporter.changes import advance
 from exporter.errors import Stopped
 from exporter.model import Change, Reason, Snapshot, VenueState
@@ -50,6 +51,31 @@ def start(simulator: Simulator, clock: FakeClock) -> Iterator[Callable[..., Work
 @pytest.fixture
 def work(start: Callable[..., Work]) -> Work:
     return start()
+
+
+@pytest.mark.parametrize("phase", ["request", "response"])
+def test_a_poll_gives_way_to_a_scrape_before_it_asks_and_before_it_reads_the_answer(
+    simulator: Simulator, work: Work, monkeypatch: pytest.MonkeyPatch, phase: str
+) -> None:
+    work.run(1)
+    monkeypatch.setattr(priority, "LONGEST_SECONDS", 60.0)
+    asked = len(simulator.traffic.entries(endpoint="stations"))
+    scraping = work.services.priority.scraping()
+    if phase == "request":
+        scraping.__enter__()
+    else:
+        quota = work.brand.client.quota
+        monkeypatch.setattr(quota, "acquire", lambda _deadline: scraping.__enter__())
+    polling = Thread(target=work.brand.poll, args=(venue("1", brand=BRAND),), daemon=True)
+    polling.start()
+    if phase == "response":
+        until(lambda: len(simulator.traffic.entries(endpoint="stations")) > asked)
+    polling.join(0.1)
+    assert polling.is_alive()
+    assert len(simulator.traffic.entries(endpoint="stations")) == asked + (phase == "response")
+    scraping.__exit__(None, None, None)
+    polling.join(20)
+    assert not polling.is_alive()
 
 
 def poll(work: Work, venue_id: str, outcome: Snapshot) -> None:

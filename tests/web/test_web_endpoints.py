@@ -12,7 +12,9 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from web_fakes import FakeChecks, FakeExposition, Serving, Site
 
+from exporter import priority
 from exporter.errors import ConfigError, ConfigProblem
+from exporter.priority import ScrapePriority
 from exporter.web import responses
 from exporter.web.endpoints import PART_BYTES, Management, create_app
 from exporter.web.responses import SWITCH_SECONDS, one_at_a_time
@@ -41,6 +43,25 @@ def test_what_prometheus_asks_for_reaches_the_exposition(site: Site, exposition:
     headers = {"Accept": "text/plain;q=0.5", "Accept-Encoding": "gzip"}
     requests.get(f"{site.url}/metrics?name[]=up&name%5B%5D=b&other=c", headers=headers, timeout=TIMEOUT)
     assert exposition.asked == [("text/plain;q=0.5", "gzip", frozenset({"up", "b"}))]
+
+
+def test_polls_give_way_until_a_scrape_was_sent_and_no_longer(
+    serving: Serving, exposition: FakeExposition, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(priority, "LONGEST_SECONDS", 60.0)
+    exposition.answer = exposition.answer._replace(chunks=(b"x" * 64_000_000,))
+    scrapes = ScrapePriority()
+    app = create_app(exposition.scrape, Management(list, lambda: None), priority=scrapes)
+    with serving(app) as site, requests.get(f"{site.url}/metrics", stream=True, timeout=TIMEOUT) as answer:
+        poll = threading.Thread(target=scrapes.give_way, daemon=True)
+        poll.start()
+        poll.join(0.05)
+        assert poll.is_alive()
+        assert len(answer.content) == 64_000_000
+        poll.join(TIMEOUT)
+        assert not poll.is_alive()
+        requests.get(f"{site.url}/-/healthy", timeout=TIMEOUT)
+        scrapes.give_way()
 
 
 @pytest.mark.parametrize("path", ["/metrics?", "/?", "/-/ready?", "/-/reload?", "/api/v1/stations?"])
