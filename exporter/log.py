@@ -28,14 +28,6 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from exporter.clock import format_duration, iso
 from exporter.masking import UNSAFE, escape_controls
 
-LEVELS = {
-    "debug": logging.DEBUG,
-    "info": logging.INFO,
-    "warn": logging.WARNING,
-    "warning": logging.WARNING,
-    "error": logging.ERROR,
-}
-
 _NEEDS_QUOTES = re.compile(r'[\s"=\\]|^$')
 _SHORTEST_SECRET = 6
 
@@ -185,13 +177,13 @@ def _whole_lines(data: memoryview) -> memoryview:
 def configure(level: str = "info", fmt: str | None = None, stream: TextIO | None = None) -> Output:
     """Send the log of the whole process to a stream: standard output, or standard error where that is closed.
 
-    `level` is a key of LEVELS; `fmt` is `json`, `logfmt` or `console`, by default `console` on a terminal and else
-    `json`. Warnings, uncaught exceptions and foreign loggers go the same way; the information of foreign loggers is
-    heard with `debug` only.
+    `level` is one of `logging`, in lower case; `fmt` is `json`, `logfmt` or `console`, by default `console` on a
+    terminal and else `json`. Warnings, uncaught exceptions and foreign loggers go the same way; the information of
+    foreign loggers is heard with `debug` only.
     """
     # Where both are closed, nobody wants to know.
     stream = stream or sys.stdout or sys.stderr or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - stays
-    lowest = LEVELS[level]
+    lowest = logging.getLevelNamesMapping()[level.upper()]
     output = Output(stream)
     renderers: dict[str, Processor] = {
         "json": _json,
