@@ -75,7 +75,8 @@ def advance(state: VenueState, outcome: Snapshot | Failure) -> tuple[VenueState,
     noted = {"detected": AFTER_RESTART} if state.restored else EMPTY
     stations = dict(state.stations or {})
     transitions = dict(state.transitions)
-    for station_state, station, found in _compare(state.stations, outcome):
+    differing = list(_compare(state.stations, outcome))
+    for station_state, station, found in differing:
         if station_state is None:
             del stations[station.id]
         else:
@@ -85,11 +86,10 @@ def advance(state: VenueState, outcome: Snapshot | Failure) -> tuple[VenueState,
             if event in (Event.STATION_ACTIVATED, Event.STATION_DEACTIVATED):
                 key = (station.kind, event is Event.STATION_ACTIVATED)
                 transitions[key] = transitions.get(key, 0) + 1
-    same = state.stations is not None and _same(stations, state.stations)
     return (
         replace(
             state,
-            stations=state.stations if same else stations,
+            stations=stations if differing or state.stations is None else state.stations,
             transitions=state.transitions if transitions == state.transitions else transitions,
             polls=state.polls + 1,
             last_success=at.wall,
@@ -329,8 +329,3 @@ def _seconds(since: float, since_monotonic: float | None, at: Instant) -> float:
     """Return the seconds since a moment: by the monotonic clock within this process, else by the wall clock."""
     elapsed = at.wall - since if since_monotonic is None else at.monotonic - since_monotonic
     return round(max(0.0, elapsed), 3)
-
-
-def _same(new: Mapping[str, StationState], old: Mapping[str, StationState]) -> bool:
-    """Return whether nothing was replaced, added or removed."""
-    return len(new) == len(old) and all(old.get(id_) is station_state for id_, station_state in new.items())
