@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from base64 import urlsafe_b64decode
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from threading import Lock
 
 from exporter.clock import Clock
@@ -31,7 +31,7 @@ NEVER = float("inf")
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What POST /auth wants."""
+    """The body of POST /auth."""
 
     client_id: str
     client_secret: str = field(repr=False)
@@ -270,15 +270,9 @@ class Login:
     def _log_in(self, deadline: float) -> Session:
         if isinstance(self._credentials, str):
             return _ready(self._credentials)
-        body = {
-            "client_id": self._credentials.client_id,
-            "client_secret": self._credentials.client_secret,
-            "brand": self._credentials.brand,
-            "integrator_id": self._credentials.integrator_id,
-        }
         self._ip_limits.logins.acquire(deadline)
         self._quota.acquire(deadline)
-        response = self._transport.post("auth", body)
+        response = self._transport.post("auth", asdict(self._credentials))
         if response.status == 429:  # noqa: PLR2004 - the HTTP status
             self._ip_limits.logins.hold(responses.retry_after(response.headers))
         responses.raise_for_error(response, self.mask())
