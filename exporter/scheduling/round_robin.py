@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import count
@@ -51,12 +51,12 @@ class _Slot:
     """A venue's place in the round.
 
     `due` is when it wants to be polled next (monotonic), which orders the slots. `requests` is what a poll takes,
-    `failures` how many failed in a row. `phase` is where in the round a new venue goes on after its first poll.
-    `not_before` is when the quota allows the next request after its last poll (monotonic).
+    `failures` how many failed in a row. `phase` is where in the round a new venue goes on after its first poll, None
+    afterwards. `not_before` is when the quota allows the next request after its last poll (monotonic).
     """
 
     venue: Venue
-    phase: float = 1.0
+    phase: float | None
     due: float = 0.0
     requests: int = 1
     weight: float = weights.OPEN
@@ -101,7 +101,6 @@ class RoundRobin:
         self._poll_interval, self._stale_after, self._offset = poll_interval, stale_after, offset
         self._lock = Lock()
         self._slots: dict[str, _Slot] = {}
-        self._new: deque[_Slot] = deque()
         self._heap: list[tuple[float, int, _Slot]] = []
         self._numbers = count()
         self._next = clock.monotonic()
@@ -159,15 +158,14 @@ class RoundRobin:
                 del self._slots[id_]
             for id_, slot in self._slots.items():
                 slot.venue = wanted.pop(id_)
-            new = [_Slot(venue, phase=(n + 1) / len(wanted)) for n, venue in enumerate(wanted.values())]
-            if new:
-                self._next = self._clock.monotonic()
-                self._slots.update((slot.venue.id, slot) for slot in new)
-            if new or gone:
-                self._new = deque([*(slot for slot in self._new if slot.venue.id not in gone), *new])
+            if gone or wanted:
                 self._heap = [entry for entry in self._heap if entry[2].venue.id not in gone]
                 heapq.heapify(self._heap)
                 self._per_second = None
+            for n, venue in enumerate(wanted.values()):
+                self._slots[venue.id] = _Slot(venue, phase=(n + 1) / len(wanted))
+                self._push(self._slots[venue.id], -inf)
+                self._next = self._clock.monotonic()
 
     def set_weight(self, venue_id: str, weight: float) -> None:
         """Set the weight of a venue, as `weights.weight` computes it."""
@@ -194,17 +192,18 @@ class RoundRobin:
             if not self._slots or now < self._next:
                 return None
             self._plan()
-            was_new = bool(self._new)
-            if not was_new and (not_before := self._heap[0][2].not_before) > now:
-                self._next = not_before
+            slot = self._heap[0][2]
+            if slot.not_before > now:
+                self._next = slot.not_before
                 return None
-            slot = self._new.popleft() if was_new else heapq.heappop(self._heap)[2]
-            self._push(slot, now + slot.interval * (slot.phase if was_new else 1.0))
+            heapq.heappop(self._heap)
+            phase, slot.phase = slot.phase, None
+            self._push(slot, now + slot.interval * (phase or 1.0))
             self.lag = now - self._next
             distance = slot.requests / self._rate
-            if self._new:
+            if self._heap[0][2].phase is not None:
                 distance = slot.requests / self._limiter.per_second
-            elif was_new:
+            elif phase is not None:
                 distance *= self._offset
             self._next = max(self._next, now - distance) + distance
             if slot.running:
