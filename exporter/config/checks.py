@@ -51,7 +51,7 @@ def resolve(document: Document, environ: Mapping[str, str]) -> None:
 
 def _sections(document: Document) -> Iterator[tuple[Keys, dict[str, Any], Sequence[str]]]:
     """Yield each section that may name files with values, with the names of those values."""
-    for keys, brand in _brands(document):
+    for keys, brand in _mappings(document, "brands"):
         yield keys, brand, FROM_FILE
     for keys, channel in _mappings(document, "notifications", "channels"):
         yield keys, channel, _URL
@@ -63,7 +63,7 @@ def _sections(document: Document) -> Iterator[tuple[Keys, dict[str, Any], Sequen
 def check(document: Document) -> None:
     """Note as faults: two of what must be one, what is missing beside something else, and what contradicts."""
     first: dict[str, Keys] = {}
-    for keys, brand in _brands(document):
+    for keys, brand in _mappings(document, "brands"):
         name = str(brand.get("brand")).strip()
         if brand.get("brand") is not None and first.setdefault(name, keys) != keys:
             document.fault((*keys, "brand"), f"{shown(name)} is there already, as brands[{first[name][-1]}]")
@@ -219,10 +219,6 @@ def _check_venues(document: Document, keys: Keys, brand: Mapping[str, Any]) -> N
 def _check_hours(document: Document, keys: Keys, said: Mapping[str, Any], zone: object) -> None:
     if said.get("opening_hours") is not None and zone is None:
         document.fault((*keys, "time_zone"), "is missing: opening_hours need it, such as Asia/Baku")
-
-
-def _brands(document: Document) -> Iterator[tuple[Keys, dict[str, Any]]]:
-    return _mappings(document, "brands")
 
 
 def _mappings(document: Document, *way: str) -> Iterator[tuple[Keys, dict[str, Any]]]:
