@@ -155,7 +155,8 @@ class Transport:
                 except (requests.RequestException, HTTPError, OSError) as error:
                     if self._closed.is_set():
                         raise Stopped from error
-                    if resends < MAX_RESENDS and _is_stale(error):
+                    is_stale = any(isinstance(cause, StaleConnectionError) for cause in _causes(error))
+                    if is_stale and resends < MAX_RESENDS:
                         resends += 1
                         continue
                     raise self._translate(error) from error
@@ -223,10 +224,6 @@ def _cause(error: BaseException) -> str:
     causes = _causes(error)
     said = (str(cause.strerror) for cause in causes if isinstance(cause, OSError) and cause.strerror)
     return next(said, type(causes[-1]).__name__)
-
-
-def _is_stale(error: BaseException) -> bool:
-    return any(isinstance(cause, StaleConnectionError) for cause in _causes(error))
 
 
 def _host(url: str) -> str:
