@@ -71,14 +71,10 @@ def _path(value: object) -> object:
 
 
 def _base_url(text: str) -> str:
-    try:
-        parts = urlsplit(text)
-        usable = parts.scheme in ("http", "https") and parts.port != 0
-        usable = usable and all((parts.hostname or "").removesuffix(".").split("."))
-    except ValueError:
-        usable = False
-    if not usable or not re.fullmatch("[!-~]+", text):
+    usable = _has_host(_WEB, text) and re.fullmatch("[!-~]+", text)
+    if not usable or not all((urlsplit(text).hostname or "").removesuffix(".").split(".")):
         raise ValueError("must be an address such as https://integrations.clopos.com/open-api/v2")
+    parts = urlsplit(text)
     if "@" in parts.netloc:
         raise ValueError("must not hold a user name or password: they belong in client_id and client_secret")
     if parts.query or parts.fragment:
