@@ -8,7 +8,7 @@ from threading import Lock
 
 import structlog
 
-from exporter.clock import Clock
+from exporter.clock import Clock, Deadline
 from exporter.model import Venue
 from exporter.scheduling.pool import WorkerPool
 from exporter.scheduling.round_robin import NEVER, Limiter, RoundRobin
@@ -71,23 +71,20 @@ class PollLoop:
         self._scheduler.schedule(self._discovery_job, lambda: self._discover_at, self._start_discovery)
         self._scheduler.schedule(self._poll_job, self._next_poll, self._start_poll)
         if self._stopped:  # Meanwhile, or before.
-            self._remove_jobs()
+            self.stop()
 
     def stop(self) -> None:
         """Start nothing any more; what is under way is left to end."""
         with self._lock:
             self._stopped = True
-        self._remove_jobs()
-
-    def _remove_jobs(self) -> None:
         for job in (self._poll_job, self._discovery_job):
             self._scheduler.remove(job)
 
     def join(self, seconds: float) -> None:
         """Wait for what is under way, so many seconds at the most."""
-        until = self._clock.monotonic() + seconds * self._clock.speed
+        deadline = Deadline(seconds)
         for owner in (self.brand, self._discovery_job):
-            self._pool.join(owner, max(0.0, until - self._clock.monotonic()) / self._clock.speed)
+            self._pool.join(owner, deadline.left())
 
     def discover_now(self) -> None:
         """Renew the list of venues without waiting for its time; many requests at once become one discovery."""
