@@ -52,13 +52,15 @@ def _check_state(path: Path | None) -> None:
     """Raise ConfigError where the state could not be written."""
     if path is None:
         return
-    if not path.parent.is_dir():
-        raise ConfigError([ConfigProblem("state.path", f"the folder {path.parent} does not exist: create it")])
+    folder = path.parent
+    # First what raises nothing where a folder is closed to this user.
+    if not os.access(folder, os.F_OK):
+        raise ConfigError([ConfigProblem("state.path", f"the folder {folder} does not exist for this user: create it")])
+    for target, mode in ((folder, os.W_OK | os.X_OK), (path, os.W_OK)):
+        if os.access(target, os.F_OK) and not os.access(target, mode):
+            raise ConfigError([ConfigProblem("state.path", f"{target} is not writable: change its owner or mode")])
     if path.is_dir():
         raise ConfigError([ConfigProblem("state.path", f"{path} is a folder: name a file in it")])
-    for target in (path.parent, path):
-        if target.exists() and not os.access(target, os.W_OK):
-            raise ConfigError([ConfigProblem("state.path", f"{target} is not writable: change its owner or mode")])
 
 
 def _check_database(url: str) -> None:

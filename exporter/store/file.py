@@ -58,7 +58,7 @@ class StateFile:
             if not path.parent.is_dir():
                 raise StoreError(f"the folder {path.parent} does not exist")
             # Asked before SQLite, which opens such a file all the same and leaves unwritable ones of its own beside it.
-            if path.exists() and not os.access(path, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
+            if path.exists() and not _may(path, os.W_OK):
                 mine = path.stat().st_uid == os.geteuid()
                 raise StoreError("the file is read-only" if mine else "the file belongs to another user")
             self._identity = stack.enter_context(_locked(path))
@@ -165,8 +165,12 @@ def read_entries_after(path: Path, id_: int, limit: int) -> list[Entry]:
 
 
 def _read(path: Path, query: Callable[[sqlite3.Connection], list[Entry]]) -> list[Entry]:
-    if not path.is_file():
-        raise StoreError("there is no state file: `serve` makes it, when it runs with this state.path")
+    # Asked in this order: `is_file` raises where the folder is closed to this user.
+    if not _may(path, os.R_OK) or not path.is_file():
+        raise StoreError(
+            "there is no state file that this user may read: `serve` makes it, for the user that it runs as, "
+            "when it runs with this state.path"
+        )
     with _translated():
         try:
             return _read_from(f"{path.resolve().as_uri()}?mode=ro", query)
@@ -175,6 +179,10 @@ def _read(path: Path, query: Callable[[sqlite3.Connection], list[Entry]]) -> lis
                 raise
             # Nobody writes it, and we may not make the shared memory file that SQLite would read it with.
             return _read_from(f"{path.resolve().as_uri()}?immutable=1", query)
+
+
+def _may(path: Path, mode: int) -> bool:
+    return os.access(path, mode, effective_ids=os.access in os.supports_effective_ids)
 
 
 def _read_from(uri: str, query: Callable[[sqlite3.Connection], list[Entry]]) -> list[Entry]:

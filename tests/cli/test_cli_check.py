@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -137,6 +139,26 @@ def test_a_state_that_cannot_be_written_is_a_fault(config: str, tmp_path: Path, 
     result = run("check", "--offline", "--config.file", config, env={"CLOPOS_STATE_PATH": str(tmp_path / path)})
     assert result.exit_code == 1
     assert result.output.startswith("error: state.path: ")
+
+
+def test_a_state_in_a_folder_that_is_closed_to_this_user_is_a_fault(
+    config: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stand in for the system, which closes nothing to root."""
+    folder, stat = tmp_path / "closed", Path.stat
+    folder.mkdir()
+
+    def closed(path: Path, **rest: bool) -> os.stat_result:
+        if path.parent == folder:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return stat(path, **rest)
+
+    monkeypatch.setattr(Path, "stat", closed)
+    monkeypatch.setattr("exporter.cli.check.os.access", lambda path, mode: path != folder or mode == os.F_OK)
+    path = str(folder / "state.db")
+    result = run("check", "--offline", "--config.file", config, env={"CLOPOS_STATE_PATH": path})
+    assert result.exit_code == 1
+    assert result.output == f"error: state.path: {folder} is not writable: change its owner or mode\n"
 
 
 @pytest.mark.parametrize(

@@ -359,6 +359,19 @@ class TestJournal:
             path.parent.chmod(0o555)
             assert len(read_journal(path, JournalQuery())) == 1
 
+    @pytest.mark.parametrize("closed", ["folder/state.db", "folder"])
+    def test_a_file_that_is_not_for_this_user_is_named_with_the_remedy(
+        self, tmp_path: Path, clock: FakeClock, unprivileged: Unprivileged, closed: str
+    ) -> None:
+        path = tmp_path / "folder" / "state.db"
+        with unprivileged():
+            path.parent.mkdir()
+            opened(path, clock).close()
+            (tmp_path / closed).chmod(0o000)
+            with pytest.raises(StoreError, match="no state file that this user may read"):
+                read_journal(path, JournalQuery())
+            (tmp_path / closed).chmod(0o700)
+
     @pytest.mark.parametrize(
         ("content", "says"),
         [
