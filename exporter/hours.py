@@ -23,7 +23,7 @@ _UNKNOWABLE = {
     re.compile(r"(?i)\b(?:sunrise|sunset|dawn|dusk)\b"): "needs the venue's position: write a clock time, as '18:00'",
     re.compile(r"(?i)\bunknown\b"): "is neither open nor closed: choose one",
 }
-_RULE = re.compile(r"; |, ")  # how the library joins rules; within a rule it writes commas without a space
+_BETWEEN_RULES = re.compile("(; |, )")  # how the library joins rules; within a rule it writes commas without a space
 _TIMES = re.compile(r"(?:^|(?<= ))\d\d:\d\d\S*$")
 _MIDNIGHT = 24 * 60
 _SOME_DAY = datetime(2024, 1, 2)  # noqa: DTZ001 - local time, as everything that the library is asked
@@ -203,9 +203,8 @@ def _library() -> Any:
 
 def _rules(canonical: str) -> Iterator[_Rule]:
     """Take apart what the library wrote: it names days first, then times, then a state that is not open."""
-    begin, additional = 0, False
-    for found in [*_RULE.finditer(canonical), None]:
-        text = canonical[begin : found.start() if found else None]
+    pieces = _BETWEEN_RULES.split(canonical)
+    for text, separator in zip(pieces[::2], ["", *pieces[1::2]], strict=True):
         rule = text.removesuffix("closed").rstrip()
         times = _TIMES.search(rule)
         days = rule[: times.start()].rstrip() if times else rule
@@ -213,10 +212,8 @@ def _rules(canonical: str) -> Iterator[_Rule]:
             None if days in ("", "24/7") else _library().OpeningHours(f"{days} 00:00-24:00"),
             _spans(times[0]) if times else None,
             closed=text.endswith("closed"),
-            additional=additional,
+            additional=separator == ", ",
         )
-        if found:
-            begin, additional = found.end(), found[0] == ", "
 
 
 def _spans(times: str) -> tuple[_Span, ...]:
