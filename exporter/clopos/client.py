@@ -223,7 +223,7 @@ class Client:
         pages = ceil(first.total / (full if clamped else PAGE_SIZE))
         if pages > MAX_PAGES:
             raise CloposError(Reason.TOO_LARGE, f"Clopos claims {first.total} stations in one venue")
-        if pages > 1 and not self._sort and "id" in first.sorts:
+        if pages > 1 and not self._sort and first.sorts_by_id:
             # The default order moves new rows to the front; ordered by id, rows that are there stay in place.
             self._sort = {"sort[0]": "id", "sort[1]": 1}
             return self._walk(venue, params, seconds)

@@ -34,11 +34,11 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of rows; `total` counts the rows of all pages, `sorts` names what the API can order by."""
+    """One page of rows; `total` counts the rows of all pages, `sorts_by_id` says whether the API offers that order."""
 
     rows: tuple[Any, ...]
     total: int
-    sorts: frozenset[str]
+    sorts_by_id: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +58,7 @@ def page(document: Row) -> Page:
     if total is None or total < 0 or total != int(total):
         raise CloposError(Reason.MALFORMED, "the answer has no row count in `total`")
     sorts = document.get("sorts")
-    names = frozenset(name for name in sorts if isinstance(name, str)) if isinstance(sorts, list) else frozenset()
-    return Page(tuple(rows), int(total), names)
+    return Page(tuple(rows), int(total), isinstance(sorts, list) and "id" in sorts)
 
 
 def stations(rows: Iterable[Any]) -> tuple[list[Station], list[str]]:

@@ -171,9 +171,9 @@ def test_names_are_kept_as_they_are_as_far_as_a_label_can_hold_them(given: objec
 # Pages
 
 
-def test_a_page_knows_its_rows_the_total_and_what_it_can_be_sorted_by() -> None:
+def test_a_page_knows_its_rows_the_total_and_whether_it_can_be_sorted_by_id() -> None:
     page = wire.page({"data": [ROW], "total": 7, "sorts": ["id", 1, None, "name"]})
-    assert page == wire.Page((ROW,), 7, frozenset({"id", "name"}))
+    assert page == wire.Page((ROW,), 7, sorts_by_id=True)
 
 
 @pytest.mark.parametrize("total", ["7", 7.0])
@@ -196,9 +196,9 @@ def test_an_answer_without_a_list_is_malformed(data: object) -> None:
         assert caught.value.reason is Reason.MALFORMED
 
 
-@pytest.mark.parametrize("sorts", [None, "id", {"id": 1}, 7])
-def test_sorts_that_are_no_list_offer_nothing(sorts: object) -> None:
-    assert wire.page({"data": [], "total": 0, "sorts": sorts}).sorts == frozenset()
+@pytest.mark.parametrize("sorts", [None, "id", {"id": 1}, 7, [], ["name", {}]])
+def test_sorts_that_are_no_list_with_the_id_do_not_offer_it(sorts: object) -> None:
+    assert not wire.page({"data": [], "total": 0, "sorts": sorts}).sorts_by_id
 
 
 # Venues
