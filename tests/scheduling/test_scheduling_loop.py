@@ -5,7 +5,7 @@ from itertools import pairwise
 from threading import Event, Thread
 
 import pytest
-from fakes import FakeClock, ManualScheduler, venue
+from fakes import FakeClock, ManualScheduler, until, venue
 from scheduling_fakes import FakeLimiter, venues
 from structlog.testing import capture_logs
 
@@ -192,7 +192,7 @@ def test_a_poll_that_fails_or_crashes_can_be_polled_again(
 
 def test_a_venue_that_hangs_delays_nobody(loop: PollLoop, scheduler: ManualScheduler, clopos: Clopos) -> None:
     go = Event()
-    scheduler.after_jobs = lambda: loop.join(0.02)
+    scheduler.after_jobs = lambda: until(lambda: loop._pool._running.total() == ("0" in clopos.ids()))
     clopos.poll = lambda polled: int(go.wait(20)) if polled.id == "0" else 1
     loop.start()
     scheduler.run(60.5)
