@@ -15,9 +15,6 @@ import structlog
 
 from exporter.journal import Journal
 
-CONSUMER = "log"
-"""The name under which the cursor is stored."""
-
 BATCH = 500
 _LOOK_SECONDS = 5.0
 
@@ -46,19 +43,19 @@ class EventLog(Thread):
 
     def emit_pending(self) -> bool:
         """Emit the next entries, and return whether there were any; False too where the log was stopped."""
-        cursor = self._journal.cursor(CONSUMER)
+        cursor = self._journal.cursor()
         entries = self._journal.entries_after(cursor, BATCH)
         if not entries:
             return False
         if entries[0].id > cursor + 1:
             # Asked again: with a brand that another process owns by now, its entries are no longer ours to emit.
-            cursor = self._journal.cursor(CONSUMER)
+            cursor = self._journal.cursor()
         lost = entries[0].id - cursor - 1
         if lost > 0:
             self._log.warning("log.events_lost", count=lost, reason="the log could not be written for too long")
         if not self._emit((entry.level, entry.fields()) for entry in entries):
             return False
-        self._journal.advance(CONSUMER, entries[-1].id)
+        self._journal.advance(entries[-1].id)
         return True
 
     def run(self) -> None:

@@ -140,7 +140,7 @@ class JournalQuery:
 
 
 class Journal(Protocol):
-    """What a consumer of the journal needs: the entries after its cursor, and a place to keep the cursor.
+    """What the log needs of the journal: the entries after its cursor, and a place to keep the cursor.
 
     Implemented by the memory store, by the file and by the database.
     """
@@ -148,8 +148,8 @@ class Journal(Protocol):
     def entries_after(self, id_: int, limit: int) -> Sequence[Entry]:
         """Return the entries that follow an id, oldest first; what was deleted meanwhile is skipped."""
 
-    def cursor(self, consumer: str) -> int:
-        """Return the id of the last entry that a consumer has dealt with, 0 before the first."""
+    def cursor(self) -> int:
+        """Return the id of the last entry that was emitted, 0 before the first."""
 
-    def advance(self, consumer: str, id_: int) -> None:
-        """Store a consumer's cursor."""
+    def advance(self, id_: int) -> None:
+        """Store the cursor."""

@@ -9,7 +9,7 @@ import pytest
 from fakes import until
 from structlog.testing import capture_logs
 
-from exporter.events import BATCH, CONSUMER, EventLog
+from exporter.events import BATCH, EventLog
 from exporter.journal import LEVELS
 from exporter.model import BrandState, Change, Event, Venue
 from exporter.store import MemoryStore
@@ -78,7 +78,7 @@ def test_the_cursor_stays_where_the_log_was_stopped(store: MemoryStore, log: Fak
     store_changes(store, range(3))
     log.blocked = True
     assert not events.emit_pending()
-    assert store.cursor(CONSUMER) == 0
+    assert store.cursor() == 0
     log.blocked = False
     assert events.emit_pending()
     assert log.venues == ["0", "1", "2"]

@@ -47,10 +47,10 @@ class StateFile:
         self.venues: dict[VenueKey, VenueState] = {}
         self.unread: set[str] = set()
         self.brands: dict[str, BrandState] = {}
-        self.cursors: dict[str, int] = {}
         self.deliveries: dict[int, Delivery] = {}
         self.last_delivery = 0
         self.last_id = 0
+        self.cursor = 0
         self._path, self._opened = path, now
         self._retention = journal_retention
         self.kept: Path | None = None
@@ -91,11 +91,11 @@ class StateFile:
         brands: Mapping[str, BrandState | None],
         *,
         entries: Sequence[Entry],
-        cursors: Mapping[str, int],
+        cursor: int | None,
         deliveries: Mapping[int, Delivery | None],
         now: Instant,
     ) -> None:
-        """Write states and deliveries (None: delete it), entries and cursors in one transaction; prune the journal."""
+        """Write states and deliveries (None: delete it), entries and cursor in one transaction; prune the journal."""
         last_id = entries[-1].id if entries else self.last_id
         with _translated(), self._connection as connection:
             self._check_in_place()
@@ -103,7 +103,7 @@ class StateFile:
             new = {name: brand for name, brand in brands.items() if brand is None or brand != self.brands.get(name)}
             rows.write_states(connection, venues, new, stored=self.venues)
             rows.write_entries(connection, entries)
-            rows.write_cursors(connection, "consumer", {(consumer,): id_ for consumer, id_ in cursors.items()})
+            rows.write_cursors(connection, "consumer", {} if cursor is None else {(rows.CONSUMER,): cursor})
             rows.write_deliveries(connection, "id", {(id_,): delivery for id_, delivery in deliveries.items()})
             # By the time since the file was opened: a clock that is set forward by mistake must not cost the journal.
             wall = min(now.wall, self._opened.wall + now.monotonic - self._opened.monotonic)
@@ -145,11 +145,11 @@ class StateFile:
                 file_schema.migrate(connection)
                 self.unread = {brand for (brand,) in connection.execute("SELECT DISTINCT brand FROM venues")}
                 self.brands = {state.brand: state for state in rows.read_brands(connection)}
-                self.cursors = dict(connection.execute("SELECT consumer, id FROM cursors"))
                 deliveries = rows.deliveries(connection.execute("SELECT * FROM deliveries"))
                 self.deliveries = {delivery.id: delivery for delivery in deliveries}
-                self.last_delivery, self.last_id = connection.execute(
-                    "SELECT coalesce((SELECT max(id) FROM deliveries), 0), coalesce((SELECT max(id) FROM journal), 0)"
+                self.last_delivery, self.last_id, self.cursor = connection.execute(
+                    "SELECT coalesce((SELECT max(id) FROM deliveries), 0), coalesce((SELECT max(id) FROM journal), 0), "
+                    "coalesce((SELECT id FROM cursors WHERE consumer = 'log'), 0)"
                 ).fetchone()
             yield opened
 

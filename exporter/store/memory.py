@@ -32,7 +32,7 @@ class MemoryStore:
         self._entries: deque[Entry] = deque()
         self._journal_rows = journal_rows
         self._last_id = 0
-        self._cursors: dict[str, int] = {}
+        self._cursor = 0
         self._consumers: list[Callable[[], None]] = []
         self._incident_consumers: list[Callable[[], None]] = []
         self.routes: Sequence[Route] = ()
@@ -101,15 +101,13 @@ class MemoryStore:
             start = max(0, id_ + 1 - self._entries[0].id) if self._entries else 0
             return list(islice(self._entries, start, start + limit))
 
-    def cursor(self, consumer: str) -> int:
-        """Return the id of the last entry that a consumer has dealt with, 0 before the first."""
-        with self._lock:
-            return self._cursors.get(consumer, 0)
+    def cursor(self) -> int:
+        """Return the id of the last entry that was emitted, 0 before the first."""
+        return self._cursor
 
-    def advance(self, consumer: str, id_: int) -> None:
-        """Store a consumer's cursor."""
-        with self._lock:
-            self._cursors[consumer] = id_
+    def advance(self, id_: int) -> None:
+        """Store the cursor of the log."""
+        self._cursor = id_
 
     def deliveries(self, channel: str) -> Sequence[Delivery]:
         """Return the deliveries of a channel that are not done, in the order of their ids."""

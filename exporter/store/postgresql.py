@@ -63,7 +63,7 @@ class PostgreSQLStore(DurableStore):
         self._channels: frozenset[str] | None = None
         self._saved: dict[VenueKey, VenueState] = {}
         self._saved_brands: dict[str, BrandState] = {}
-        self._cursors_due: dict[tuple[str, str], int] = {}
+        self._cursors_due: dict[str, int] = {}
         self._unwritten: deque[Entry] = deque()
         self._keys: dict[int, Key] = {}
         self._delivery_keys: dict[int, Key] = {}
@@ -153,26 +153,25 @@ class PostgreSQLStore(DurableStore):
             entries = super().entries_after(id_, limit)
             return [entry for entry in entries if entry.id not in self._withheld and self.owns(entry.brand)]
 
-    def cursor(self, consumer: str) -> int:
-        """Return the id of the last entry that a consumer has dealt with, or that is another process's business."""
+    def cursor(self) -> int:
+        """Return the id of the last entry that was emitted, or that is another process's business."""
         with self._writing:
-            cursor = super().cursor(consumer)
+            cursor = super().cursor()
             while cursor + 1 in self._keys and (
                 cursor + 1 in self._withheld or not self.owns(self._keys[cursor + 1][0])
             ):
                 cursor += 1
             return cursor
 
-    def advance(self, consumer: str, id_: int) -> None:
-        """Store a consumer's cursor, for each brand by itself."""
+    def advance(self, id_: int) -> None:
+        """Store the cursor of the log, for each brand by itself."""
         with self._writing:
             with self._lock:
-                before = self._cursors.get(consumer, 0)
-                for entry in super().entries_after(before, id_ - before):
+                for entry in super().entries_after(self._cursor, id_ - self._cursor):
                     if entry.id <= id_ and entry.id not in self._withheld and entry.id in self._keys:
                         brand, stored = self._keys[entry.id]
-                        self._cursors_due[brand, consumer] = stored
-            super().advance(consumer, id_)
+                        self._cursors_due[brand] = stored
+            super().advance(id_)
             self._write(urgent=True)
 
     def deliveries(self, channel: str) -> Sequence[Delivery]:
@@ -270,14 +269,14 @@ class PostgreSQLStore(DurableStore):
             *(key[0] for key in self._venues_due),
             *self._brands_due,
             *(entry.brand for entry in self._unwritten),
-            *(brand for brand, _ in self._cursors_due),
+            *self._cursors_due,
             *(self._delivery_keys[id_][0] for id_ in self._deliveries_due & self._delivery_keys.keys()),
         }
 
     def _write_queue(self, connection: DatabaseConnection, fenced: Collection[str]) -> None:
         entries = [entry for entry in self._unwritten if not entry.brand or entry.brand in fenced]
         rows.write_entries(connection, [replace(entry, id=self._keys[entry.id][1]) for entry in entries])
-        cursors = {key: id_ for key, id_ in self._cursors_due.items() if key[0] in fenced}
+        cursors = {(brand, rows.CONSUMER): id_ for brand, id_ in self._cursors_due.items() if brand in fenced}
         rows.write_cursors(connection, "brand consumer", cursors)
         keys = {id_: key for id_ in self._deliveries_due if (key := self._delivery_keys.get(id_)) and key[0] in fenced}
         deliveries = {key: self._deliveries.get(id_) for id_, key in keys.items()}
@@ -320,7 +319,7 @@ class PostgreSQLStore(DurableStore):
             for id_ in [id_ for id_, key in self._delivery_keys.items() if key[0] == brand]:
                 del self._delivery_keys[id_]
                 self._deliveries.pop(id_, None)
-            self._cursors_due = {key: id_ for key, id_ in self._cursors_due.items() if key[0] != brand}
+            self._cursors_due.pop(brand, None)
             self._venues_due = {key for key in self._venues_due if key[0] != brand}
             self._brands_due.discard(brand)
             return lease

@@ -35,6 +35,9 @@ from exporter.outbox import Delivery, DeliveryState
 
 Row = tuple[Any, ...]
 
+CONSUMER = "log"
+"""The consumer whose cursor in the journal is stored."""
+
 _REASONS = frozenset(Reason)
 _KINDS = frozenset(IncidentKind)
 _EVENTS = frozenset(Event)
@@ -230,7 +233,7 @@ def prune_entries(connection: SqlConnection, *, oldest: float, last_gone: int) -
 
 
 def write_cursors(connection: SqlConnection, keys: str, cursors: Mapping[Row, int]) -> None:
-    """Write how far the consumers of the journal have come, by the columns of their keys."""
+    """Write how far the log has come in the journal, by the columns of the keys."""
     connection.executemany(upsert("cursors", keys, "id"), [(*key, id_) for key, id_ in cursors.items()])
 
 

@@ -40,7 +40,7 @@ class SQLiteStore(DurableStore):
         self._loaded = False
         self._unread: set[str] = set()
         self._damaged = False
-        self._cursors_due = False
+        self._cursor_due = False
         self._written_id = 0
         try:
             self._open(clock.now())
@@ -77,11 +77,11 @@ class SQLiteStore(DurableStore):
                 return ()  # Read again soon: going on from memory would pass over what only the file has.
         return super().entries_after(id_, limit)
 
-    def advance(self, consumer: str, id_: int) -> None:
-        """Store a consumer's cursor."""
+    def advance(self, id_: int) -> None:
+        """Store the cursor of the log."""
         with self._writing:
-            super().advance(consumer, id_)
-            self._cursors_due = True
+            super().advance(id_)
+            self._cursor_due = True
             self._write(urgent=True)
 
     def close(self) -> None:
@@ -124,9 +124,9 @@ class SQLiteStore(DurableStore):
                 venues = {key: self._venues.get(key) for key in self._venues_due}
                 brands = {name: self._brands.get(name) for name in self._brands_due}
                 entries = list(takewhile(lambda entry: entry.id > file.last_id, reversed(self._entries)))[::-1]
-                cursors = dict(self._cursors) if self._cursors_due else {}
+                cursor = self._cursor if self._cursor_due else None
                 deliveries = {id_: self._deliveries.get(id_) for id_ in self._deliveries_due}
-            file.write(venues, brands, entries=entries, cursors=cursors, deliveries=deliveries, now=now)
+            file.write(venues, brands, entries=entries, cursor=cursor, deliveries=deliveries, now=now)
         except StoreError as error:
             self._lose(error)
             return
@@ -134,7 +134,7 @@ class SQLiteStore(DurableStore):
         self._due = now.monotonic + FRESHNESS_SECONDS
         self._venues_due.clear()
         self._brands_due.clear()
-        self._cursors_due = False
+        self._cursor_due = False
         self._deliveries_due.clear()
         self._recover()
 
@@ -160,14 +160,14 @@ class SQLiteStore(DurableStore):
             with self._lock:
                 self._brands = {**file.brands, **self._brands}
                 # What was emitted from memory before the file could be opened is emitted once more: never less.
-                self._cursors = dict(file.cursors)
+                self._cursor = file.cursor
                 later = [replace(one, id=one.id + file.last_delivery) for one in self._deliveries.values()]
                 self._deliveries = {**file.deliveries, **{one.id: one for one in later}}
                 self._last_delivery += file.last_delivery
             for brand in {brand for brand, _ in self._venues} & self._unread:
                 self._take_over(file, brand, now)
         self._renumber(file.last_id)
-        self._cursors_due = True
+        self._cursor_due = True
         self._deliveries_due = {*self._deliveries, *file.deliveries}
         self._venues_due = {*self._venues, *file.venues}
         self._brands_due = {*self._brands, *file.brands}

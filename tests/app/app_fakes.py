@@ -85,7 +85,7 @@ class Work:
 
     @property
     def new_entries(self) -> Sequence[Entry]:
-        return self.store.entries_after(self.store.cursor("test"), 10_000)
+        return self.store.entries_after(self.store.cursor(), 10_000)
 
     def _after_jobs(self) -> None:
         self.brand.loop.join(10)
@@ -98,7 +98,7 @@ class Work:
         """Return the events since the last call, incidents left out."""
         entries = self.new_entries
         if entries:
-            self.store.advance("test", entries[-1].id)
+            self.store.advance(entries[-1].id)
         return [entry.event.value for entry in entries if not entry.event.startswith("incident.")]
 
     def incidents(self) -> list[tuple[str, str]]:

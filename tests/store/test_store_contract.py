@@ -211,9 +211,9 @@ class TestConsumers:
         assert not store.entries_after(rest[-1].id, 3)
 
     def test_a_cursor_is_kept(self, store: Store) -> None:
-        assert store.cursor("log") == 0
-        store.advance("log", 3)
-        assert store.cursor("log") == 3
+        assert store.cursor() == 0
+        store.advance(3)
+        assert store.cursor() == 3
 
     def test_consumers_are_woken_by_changes_only(self, store: Store) -> None:
         grown = Signal()

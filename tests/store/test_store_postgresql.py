@@ -134,9 +134,9 @@ class TestLeases:
             """Emit as far as possible, as the log does at any time."""
             clock.forward(0.2)
             store.commit(changes=[replace(TOUCHED, brand=brand) for brand in brands if brand != BRAND])
-            for entry in store.entries_after(store.cursor("log"), 10):
+            for entry in store.entries_after(store.cursor(), 10):
                 assert entry.brand != BRAND
-                store.advance("log", entry.id)
+                store.advance(entry.id)
 
         with delayed(store._leasing, emit_what_others_have, monkeypatch):
             store.renew(brands)
@@ -144,7 +144,7 @@ class TestLeases:
         store.forget(BRAND)
         store.renew(brands)
         assert heir.acquire([BRAND]) == [BRAND]
-        assert [entry.brand for entry in heir.entries_after(heir.cursor("log"), 10)] == [BRAND]
+        assert [entry.brand for entry in heir.entries_after(heir.cursor(), 10)] == [BRAND]
 
     def test_what_is_released_can_be_taken_at_once_with_all_that_was_stored(self, open_one: Open) -> None:
         first, second = open_one("first"), open_one("second")
@@ -232,15 +232,15 @@ class TestLeases:
     def test_events_that_were_stored_and_not_emitted_are_emitted_by_the_next_owner_once(self, open_one: Open) -> None:
         first, second = open_one("first"), open_one("second")
         first.commit(STATE, changes=[change(Event.STATION_TOUCHED, float(at)) for at in range(3)])
-        first.advance("log", first.entries_after(0, 2)[-1].id)
+        first.advance(first.entries_after(0, 2)[-1].id)
         first.release([BRAND])
         second.acquire([BRAND])
-        pending = second.entries_after(second.cursor("log"), 10)
+        pending = second.entries_after(second.cursor(), 10)
         assert [entry.observed_at for entry in pending] == [2.0]
-        second.advance("log", pending[-1].id)
+        second.advance(pending[-1].id)
         second.release([BRAND])
         first.acquire([BRAND])
-        assert not first.entries_after(first.cursor("log"), 10)
+        assert not first.entries_after(first.cursor(), 10)
 
     def test_the_log_does_not_pass_over_what_is_just_being_loaded(
         self, open_one: Open, monkeypatch: pytest.MonkeyPatch
@@ -252,9 +252,9 @@ class TestLeases:
 
         def emit() -> None:
             second.commit(changes=[replace(TOUCHED, brand="plov")])
-            entries = second.entries_after(second.cursor("log"), 10)
+            entries = second.entries_after(second.cursor(), 10)
             emitted.extend(entry.brand for entry in entries)
-            second.advance("log", entries[-1].id)
+            second.advance(entries[-1].id)
 
         log, hold = Thread(target=emit), second._leases.hold
 
@@ -272,11 +272,11 @@ class TestLeases:
         first, second = open_one("first"), open_one("second")
         first._journal_rows = 2
         first.commit(STATE, changes=[change(Event.STATION_TOUCHED, float(at)) for at in range(4)])
-        [entry] = first.entries_after(first.cursor("log"), 1)
-        first.advance("log", entry.id)
+        [entry] = first.entries_after(first.cursor(), 1)
+        first.advance(entry.id)
         first.release([BRAND])
         second.acquire([BRAND])
-        assert [entry.observed_at for entry in second.entries_after(second.cursor("log"), 10)] == [3.0]
+        assert [entry.observed_at for entry in second.entries_after(second.cursor(), 10)] == [3.0]
 
     def test_what_the_log_leaves_to_another_process_is_not_called_lost(
         self, open_one: Open, monkeypatch: pytest.MonkeyPatch

@@ -774,9 +774,9 @@ class TestLeftBehind:
     ) -> None:
         store = opened(path, clock)
         store.commit(changes=[touched(clock)] * 3)
-        store.advance("log", 2)
+        store.advance(2)
         left = killed(store, clock, tmp_path / "left")
-        assert left.cursor("log") == 2
+        assert left.cursor() == 2
         assert [entry.id for entry in left.entries_after(2, 10)] == [3]
 
     def test_deliveries_survive_a_kill(self, path: Path, clock: FakeClock, tmp_path: Path) -> None:
