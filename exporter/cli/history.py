@@ -69,7 +69,9 @@ def _moment(_ctx: click.Context, _parameter: click.Parameter, value: str | None)
     metavar="WHEN",
     help="Only from then on: 12h, 7d, or 2026-11-20T19:30 in the time zone of the brand.",
 )
-@click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="Print only the newest ones.")
+@click.option(
+    "--limit", type=click.IntRange(1, 1_000_000), default=100, show_default=True, help="Print only the newest ones."
+)
 @click.option(
     "--output",
     type=click.Choice(["table", "json"]),

@@ -101,7 +101,14 @@ def test_it_can_be_filtered(events: Callable[..., list[str]], arguments: list[st
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--since", "yesterday"], ["--since", "-5m"], ["--limit", "0"], ["--event", "nonsense"], ["--output", "xml"]],
+    [
+        ["--since", "yesterday"],
+        ["--since", "-5m"],
+        ["--limit", "0"],
+        ["--limit", "99999999999999999999"],
+        ["--event", "nonsense"],
+        ["--output", "xml"],
+    ],
 )
 def test_a_wrong_filter_is_refused(path: str, arguments: list[str]) -> None:
     assert run("history", "--state.path", path, *arguments).exit_code == 2
