@@ -85,11 +85,10 @@ def merge(
     given = {name: value.strip() for name, value in environ.items() if value.strip()}
     for name, keys in SETTINGS.items():
         if name in given:
-            key = str(keys[-1])
-            _set(document, keys[:-1], {key: given[name]}, {key: name})
-    if brand := {key: given[name] for name, key in BRAND.items() if name in given}:
+            _set(document, keys[:-1], {name: given[name]}, {name: str(keys[-1])})
+    if brand := {name: given[name] for name in BRAND if name in given}:
         _merge_brand(document, brand)
-    if channel := {key: given[name] for name, key in CHANNEL.items() if name in given}:
+    if channel := {name: given[name] for name in CHANNEL if name in given}:
         _merge_channel(document, channel)
     for key, value in flags.items():
         if value is not None:
@@ -105,14 +104,15 @@ def _misspelt(environ: Mapping[str, str], flag_variables: Collection[str]) -> It
                 yield name, f"{_PREFIX}{meant}"
 
 
-def _set(document: Document, way: Keys, values: Mapping[str, Any], names: Mapping[str, str]) -> None:
-    """Put values into a section, in place of all that says the same another way; `names` are their variables."""
+def _set(document: Document, way: Keys, values: Mapping[str, Any], key_of: Mapping[str, str]) -> None:
+    """Put the values of variables into a section, in place of all that says the same another way."""
     section = document.at(way)
-    for key in set().union(*(same for same in _SAME if same & values.keys())) - values.keys():
+    given = {key_of[name] for name in values}
+    for key in set().union(*(same for same in _SAME if same & given)) - given:
         if isinstance(section, dict):
             section.pop(key, None)
-    for key, value in values.items():
-        document.put((*way, key), value, Origin(names[key]))
+    for name, value in values.items():
+        document.put((*way, key_of[name]), value, Origin(name))
 
 
 def _merge_channel(document: Document, values: Mapping[str, str]) -> None:
@@ -126,39 +126,37 @@ def _merge_channel(document: Document, values: Mapping[str, str]) -> None:
     if index == len(channels):
         document.put(way, [*channels, {"name": UNNAMED}], document.origin(way))
         document.came_from((*way, index), Origin("CLOPOS_NOTIFY_URL"))
-    _set(document, (*way, index), values, {key: name for name, key in CHANNEL.items()})
+    _set(document, (*way, index), values, CHANNEL)
 
 
 def _merge_brand(document: Document, values: dict[str, Any]) -> None:
-    names = {key: name for name, key in BRAND.items()}
     brands = document.data.get("brands") or []
     if not isinstance(brands, list):
         return
-    index = _which(brands, values.get("brand"))
+    index = _which(brands, values.get("CLOPOS_BRAND"))
     if index is None:
-        document.faults += _unclear(brands, values, names)
+        document.faults += _unclear(brands, values)
         return
     if index == len(brands):
         document.data["brands"] = [*brands, {}]
         document.came_from(("brands", index), Origin("CLOPOS_BRAND"))
-        for key, name in names.items():
+        for name, key in BRAND.items():
             document.came_from(("brands", index, key), Origin(name))
-        if values.keys() & {"token", "token_file"}:
-            values.setdefault("brand", UNNAMED)
+        if values.keys() & {"CLOPOS_TOKEN", "CLOPOS_TOKEN_FILE"}:
+            values.setdefault("CLOPOS_BRAND", UNNAMED)
     if not isinstance(document.data["brands"][index], dict):
         return
-    if values.get("venues", "all") != "all":
-        values["venues"] = [id_.strip() for id_ in values["venues"].split(",") if id_.strip()]
-    _set(document, ("brands", index), values, names)
+    if values.get("CLOPOS_VENUE_ID", "all") != "all":
+        values["CLOPOS_VENUE_ID"] = [id_.strip() for id_ in values["CLOPOS_VENUE_ID"].split(",") if id_.strip()]
+    _set(document, ("brands", index), values, BRAND)
 
 
-def _unclear(brands: list[Any], values: Mapping[str, Any], names: Mapping[str, str]) -> Iterator[ConfigProblem]:
-    if name := values.get("brand"):
+def _unclear(brands: list[Any], values: Mapping[str, Any]) -> Iterator[ConfigProblem]:
+    if name := values.get("CLOPOS_BRAND"):
         yield ConfigProblem("CLOPOS_BRAND", f"the file has no brand {shown(name)}: add it there, or unset CLOPOS_BRAND")
         return
-    for key in values:
-        message = f"the file has {len(brands)} brands: set CLOPOS_BRAND to the one that is meant"
-        yield ConfigProblem(names[key], message)
+    for variable in values:
+        yield ConfigProblem(variable, f"the file has {len(brands)} brands: set CLOPOS_BRAND to the one that is meant")
 
 
 def _which(brands: list[Any], name: str | None) -> int | None:
