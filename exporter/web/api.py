@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote, unquote
 
@@ -79,14 +80,17 @@ def api_routes(source: Source, public: PublicURL = PublicURL()) -> list[BaseRout
         Operation("changes", "List what changed, newest first", ChangeQuery, CHANGE, lists.changes),
         Operation("incidents", "List what somebody has to know now", IncidentQuery, INCIDENT, lists.incidents),
     ]
-    document = to_json(_openapi(operations, public.external_url or f"{public.route_prefix}/"))
 
-    async def openapi(request: Request) -> Response:
-        return compressed(request, document, "application/json")
+    @cache
+    def document() -> bytes:  # when it is first asked for: it takes as long as several pages
+        return to_json(_openapi(operations, public.external_url or f"{public.route_prefix}/"))
+
+    def openapi(request: Request) -> Response:
+        return compressed(request, document(), "application/json")
 
     return [
         *(Route(f"{PREFIX}/{operation.name}", one_at_a_time(_endpoint(operation))) for operation in operations),
-        Route(f"{PREFIX}/openapi.json", openapi),
+        Route(f"{PREFIX}/openapi.json", one_at_a_time(openapi)),
     ]
 
 
