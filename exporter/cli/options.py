@@ -128,7 +128,7 @@ def settings(
     on_warning: Callable[[ConfigProblem], None] = lambda _fault: None,
     on_file: Callable[[Path], None] = lambda _path: None,
 ) -> Settings:
-    """Read the configuration and keep this shard's brands. Raises ConfigError with every fault.
+    """Read the configuration and keep this shard's brands where any are needed. Raises ConfigError with every fault.
 
     Without `environ`, the environment of the process is read, and its secrets are removed.
     """
@@ -142,6 +142,8 @@ def settings(
         on_warning=on_warning,
         on_file=on_file,
     )
+    if not needs_brand:
+        return whole  # What is asked is the same in every shard, and this one may have no brand.
     ours = owned(whole.brands, whole.shard, whole.total_shards)
     return whole if len(ours) == len(whole.brands) else whole.model_copy(update={"brands": ours})
 

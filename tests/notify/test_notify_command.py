@@ -70,6 +70,13 @@ def test_no_brand_is_needed_to_try_a_channel(service: Service) -> None:
     assert (result.output, result.exit_code) == ("default  ok: accepted\n", 0)
 
 
+@pytest.mark.parametrize("shard", ["0", "1"])
+def test_a_shard_without_a_brand_can_try_a_channel_too(tmp_path: Path, service: Service, shard: str) -> None:
+    config = write(tmp_path, {"name": "it", "url": service.json_url})
+    result = run("notify", "--config.file", config, env={"CLOPOS_SHARD": shard, "CLOPOS_TOTAL_SHARDS": "2"})
+    assert (result.output, result.exit_code) == ("it  ok: accepted\n", 0)
+
+
 def test_a_channel_can_be_chosen_and_the_end_be_tried(tmp_path: Path, service: Service, telegram: Telegram) -> None:
     config = write(tmp_path, {"name": "shift", "url": telegram.url}, {"name": "it", "url": service.json_url})
     result = run("notify", "--config.file", config, "--channel", "it", "--resolved")
