@@ -46,6 +46,7 @@ from exporter.app.daemon import SWITCH_SECONDS
 from exporter.clock import Clock
 from exporter.journal import Entry, JournalQuery
 from exporter.model import BrandState, Incident, Instant
+from exporter.priority import ScrapePriority
 from exporter.views import BrandView, Scrape, VenueView
 from exporter.web.addresses import Address, listen
 from exporter.web.api import api_routes
@@ -309,8 +310,8 @@ class Exposition:
 class Source:
     """Return the same venues to pages and JSON at all times."""
 
-    def __init__(self) -> None:
-        self._clock = Clock()
+    def __init__(self, priority: ScrapePriority) -> None:
+        self._clock, self.give_way = Clock(), priority.give_way
         self._views = sorted((view(number) for number in range(VENUES)), key=lambda one: one.state.venue.key)
 
     def now(self) -> Instant:
@@ -344,9 +345,15 @@ def serve(pipe: Connection, web_config_file: Path) -> None:
     listeners = listen([Address("127.0.0.1", 0)])
     web_config = WebConfigFile(web_config_file)
     pipe.send(listeners[0].getsockname()[1])
-    source = Source()
-    routes = [*page_routes(source), *api_routes(source)]
-    app = create_app(Exposition().scrape, Management(list, lambda: None), routes=routes, web_config=web_config)
+    priority = ScrapePriority()
+    source = Source(priority)
+    app = create_app(
+        Exposition().scrape,
+        Management(list, lambda: None),
+        routes=[*page_routes(source), *api_routes(source)],
+        web_config=web_config,
+        priority=priority,
+    )
     sys.setswitchinterval(SWITCH_SECONDS)
     WebServer(app, listeners, web_config).run()
 

@@ -1,7 +1,7 @@
-"""Scrapes before polls: whoever polls waits a moment while a scrape is answered.
+"""Scrapes before all else: whoever polls, or prepares a page, waits a moment while a scrape is answered.
 
 The threads of a process share one interpreter. A scrape gives it away with each piece that it compresses or sends, and
-would get it back only after every poll that is ready; so that among many venues a scrape took most of its time waiting.
+would get it back only after every poll that is ready: among many venues it would spend most of its time waiting.
 """
 
 from __future__ import annotations
@@ -12,7 +12,10 @@ from contextlib import contextmanager
 from threading import Event
 
 LONGEST_SECONDS = 0.25
-"""Seconds for which whoever gives way does so at the most: no client stops a poll, however slowly it reads."""
+"""Seconds for which others give way at once: a client that reads slowly, or asks without end, stops nobody.
+
+As many seconds must then pass without a scrape, so that others have at least half of all time.
+"""
 
 
 class ScrapePriority:
@@ -20,25 +23,31 @@ class ScrapePriority:
 
     def __init__(self) -> None:
         self._scrapes = 0
-        self._until = 0.0
+        self._left = LONGEST_SECONDS
+        self._until = self._ended = time.monotonic()
         self._calm = Event()
         self._calm.set()
 
     @contextmanager
     def scraping(self) -> Iterator[None]:
         """Let others give way while this lasts; entered and left on one thread, that of the server."""
+        if not self._scrapes:
+            now = time.monotonic()
+            self._left = min(LONGEST_SECONDS, self._left + now - self._ended)
+            self._until = now + self._left
+            self._calm.clear()
         self._scrapes += 1
-        self._until = time.monotonic() + LONGEST_SECONDS
-        self._calm.clear()
         try:
             yield
         finally:
             self._scrapes -= 1
             if not self._scrapes:
+                self._ended = time.monotonic()
+                self._left = max(0.0, self._until - self._ended)
                 self._calm.set()
 
     def give_way(self) -> None:
-        """Wait while a scrape is answered, LONGEST_SECONDS at the most; from any other thread."""
+        """Wait while a scrape is answered, a moment at the most; from any other thread."""
         seconds = self._until - time.monotonic()
         if seconds > 0:
             self._calm.wait(seconds)

@@ -11,14 +11,16 @@ from exporter.priority import ScrapePriority
 
 
 @pytest.fixture
-def scrapes() -> ScrapePriority:
-    return ScrapePriority()
-
-
-@pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let those who give way wait as long as a scrape takes."""
     monkeypatch.setattr(priority, "LONGEST_SECONDS", 60.0)
+
+
+@pytest.fixture
+def scrapes(request: pytest.FixtureRequest) -> ScrapePriority:
+    if "patient" in request.fixturenames:
+        request.getfixturevalue("patient")
+    return ScrapePriority()
 
 
 def giving_way(scrapes: ScrapePriority) -> threading.Thread:
@@ -53,12 +55,31 @@ def test_a_scrape_that_fails_holds_nobody_up(scrapes: ScrapePriority) -> None:
     scrapes.give_way()
 
 
-def test_scrapes_without_end_hold_nobody_up_for_longer_than_a_moment(
-    scrapes: ScrapePriority, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(priority, "LONGEST_SECONDS", 0.05)
+def waited(scrapes: ScrapePriority) -> float:
+    began = time.monotonic()
+    scrapes.give_way()
+    return time.monotonic() - began
+
+
+def test_a_scrape_without_end_holds_nobody_up_for_longer_than_a_moment(scrapes: ScrapePriority) -> None:
     with scrapes.scraping():
-        thread = giving_way(scrapes)
-        while thread.is_alive():
-            with scrapes.scraping():  # Each of them begins a moment of its own, but not for who waits already.
-                time.sleep(0.01)
+        assert waited(scrapes) == pytest.approx(priority.LONGEST_SECONDS, abs=0.15)
+        with scrapes.scraping():  # nor do those that begin meanwhile
+            assert waited(scrapes) < 0.1
+
+
+def test_of_scrapes_one_after_the_other_others_have_half_of_the_time(scrapes: ScrapePriority) -> None:
+    began, waiting = time.monotonic(), 0.0
+    while time.monotonic() < began + 1.0:
+        with scrapes.scraping():
+            waiting += waited(scrapes)
+            time.sleep(0.01)
+    assert priority.LONGEST_SECONDS / 2 < waiting < 0.75
+
+
+def test_after_a_calm_time_others_give_way_again(scrapes: ScrapePriority) -> None:
+    with scrapes.scraping():
+        scrapes.give_way()
+    time.sleep(priority.LONGEST_SECONDS)
+    with scrapes.scraping():
+        assert waited(scrapes) > priority.LONGEST_SECONDS / 2

@@ -104,6 +104,7 @@ class Daemon:
         self.telemetry.loaded(clock.wall())
         self.exposition = Exposition(self.telemetry, clock)
         self.registry = ViewRegistry(clock, self.exposition)
+        self.priority = ScrapePriority()
         self._scheduler = Scheduler(clock)
         self._services = Services(
             clock=clock,
@@ -115,6 +116,7 @@ class Daemon:
             registry=self.registry,
             telemetry=self.telemetry,
             reread=self._reread_credentials,
+            priority=self.priority,
         )
         self._monitors = BrandMonitors(self._services)
         self._service = ServiceMonitor(
@@ -129,6 +131,7 @@ class Daemon:
             exposition=self.exposition,
             monitors=self._monitors,
             service=self._service,
+            priority=self.priority,
             others=None if self.settings.state.url is None else self._share_brands(),
         )
 
@@ -152,11 +155,6 @@ class Daemon:
         return OtherBrands(
             self.store, self._clock, lambda: self.settings, is_here=self._monitors.__contains__, owner=ownership.owner
         )
-
-    @property
-    def priority(self) -> ScrapePriority:
-        """Return what the server reports a scrape to while it is answered."""
-        return self._services.priority
 
     @property
     def checks(self) -> Management:

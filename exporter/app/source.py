@@ -14,6 +14,7 @@ from exporter.config import Settings
 from exporter.journal import Entry, JournalQuery
 from exporter.metrics.exposition import Exposition
 from exporter.model import BrandState, Incident, Instant
+from exporter.priority import ScrapePriority
 from exporter.store import Store
 from exporter.views import BrandView, Scrape, VenueView
 
@@ -37,11 +38,13 @@ class ProcessSource:
         exposition: Exposition,
         monitors: BrandMonitors,
         service: ServiceMonitor,
+        priority: ScrapePriority,
         others: OtherBrands | None = None,
     ) -> None:
         self._clock, self._settings = clock, settings
         self._store, self._registry, self._exposition = store, registry, exposition
         self._monitors, self._service, self._others = monitors, service, others
+        self.give_way = priority.give_way
 
     def scrape(self, accept: str, accept_encoding: str, names: frozenset[str] = frozenset()) -> Scrape:
         """Refresh the views that are out of date, and join the text of all."""

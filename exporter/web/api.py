@@ -171,6 +171,7 @@ class _Lists:
         start = max(_key(query.after)[:2], () if query.brand is None else (query.brand,))
         while views := self._source.venues_from(start, VENUES_AT_ONCE):
             for view in views:
+                self._source.give_way()
                 venue = view.state.venue
                 if query.brand not in (None, venue.brand):
                     return

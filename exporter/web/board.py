@@ -90,10 +90,10 @@ class Tile:
 
 
 class Board:
-    """Keep tiles between requests. `template` renders one."""
+    """Keep tiles between requests. `template` renders one; `give_way` may wait for a moment."""
 
-    def __init__(self, template: Callable[..., str]) -> None:
-        self._template = template
+    def __init__(self, template: Callable[..., str], give_way: Callable[[], None] = lambda: None) -> None:
+        self._template, self._give_way = template, give_way
         self._tiles: Mapping[VenueKey, Tile] = {}
         self._with_brand = False
 
@@ -107,6 +107,7 @@ class Board:
         self._with_brand = with_brand
         tiles, slot = {}, int(now.wall // SLOT_SECONDS)
         for view in views:
+            self._give_way()
             key, late = view.state.venue.key, is_late(view, now)
             tile, entries = known.get(key), changes.get(key, ())
             shown = (*_shown(view), late, slot, entries[0].id if entries else 0)

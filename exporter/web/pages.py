@@ -89,7 +89,7 @@ class _Pages:
         texts = wording_for(language_of(request))
         views, brands = source.venues(), sorted(source.brands(), key=lambda brand: brand.state.brand)
         template = self._templates(texts.language).get_template("tile.html")
-        board = self._boards.setdefault(texts.language, Board(template.render))
+        board = self._boards.setdefault(texts.language, Board(template.render, source.give_way))
         tiles = board.tiles(views, now, self._recent.refresh(now.wall))
         by_key = {view.state.venue.key: view for view in views}
         by_brand: dict[str, list[VenueView]] = {}

@@ -13,6 +13,9 @@ from exporter.views import BrandView, VenueView
 class Source(Protocol):
     """Everything that pages and JSON read. Asked in worker threads."""
 
+    def give_way(self) -> None:
+        """Wait while a scrape is answered, a moment at the most: called every now and then by what takes long."""
+
     def now(self) -> Instant:
         """Return the moment on both clocks."""
 

@@ -30,6 +30,7 @@ from exporter.model import (
     Venue,
     VenueState,
 )
+from exporter.priority import ScrapePriority
 from exporter.store import MemoryStore
 from exporter.views import BrandView, Scrape, VenueView
 from exporter.web.api import api_routes
@@ -112,6 +113,7 @@ class FakeSource:
     wall: float = NOW
     service_incidents: Sequence[Incident] = ()
     store: MemoryStore = field(default_factory=MemoryStore)
+    scrapes: ScrapePriority = field(default_factory=ScrapePriority)
 
     @cached_property
     def app(self) -> ASGIApp:
@@ -119,6 +121,9 @@ class FakeSource:
         return create_app(
             NoMetrics().scrape, Management(list, lambda: None), routes=[*page_routes(self), *api_routes(self)]
         )
+
+    def give_way(self) -> None:
+        self.scrapes.give_way()
 
     def now(self) -> Instant:
         return Instant(self.wall, MONOTONIC + self.wall - NOW)

@@ -5,11 +5,13 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from threading import Thread
 from typing import Any, TypeVar
 
 import pytest
 from pages_fakes import NOW, Answer, FakeSource, brand_view, get, outage, station_state, venue_view
 
+from exporter import priority
 from exporter.model import Event, Incident, IncidentKind, Kind, Opening, Reason, Severity, Venue, VenueState
 from exporter.views import BrandView, VenueView
 from exporter.web import api
@@ -37,6 +39,21 @@ def ask(source: FakeSource) -> Callable[[str], Answer]:
 
 
 Ask = Callable[[str], Answer]
+
+
+@pytest.mark.parametrize("path", ["/", "/api/v1/stations", "/api/v1/venues", "/api/v1/incidents"])
+def test_what_goes_through_all_venues_gives_way_to_a_scrape(
+    source: FakeSource, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.setattr(priority, "LONGEST_SECONDS", 60.0)
+    source.scrapes = priority.ScrapePriority()
+    reader = Thread(target=get, args=(source, path), daemon=True)
+    with source.scrapes.scraping():
+        reader.start()
+        reader.join(0.1)
+        assert reader.is_alive()
+    reader.join(20)
+    assert not reader.is_alive()
 
 
 class TestStations:
