@@ -126,6 +126,7 @@ def test_a_station_that_is_inactive_at_first_sight_is_reported_once(simulator: S
     assert exporter.metrics().total("clopos_station_transitions_total") == 0
 
 
+@pytest.mark.slow
 def test_one_brand_needs_nothing_but_the_environment(simulator: Simulator, tmp_path: Path) -> None:
     env = {f"CLOPOS_{name.upper()}": value for name, value in simulator.credentials(BRAND).items()}
     env |= {"CLOPOS_BASE_URL": simulator.url, "CLOPOS_POLL_INTERVAL": "1s"}
@@ -135,6 +136,7 @@ def test_one_brand_needs_nothing_but_the_environment(simulator: Simulator, tmp_p
         assert len(samples.all("clopos_station_active")) == 8
 
 
+@pytest.mark.slow
 def test_a_ready_token_needs_no_login(simulator: Simulator, tmp_path: Path) -> None:
     env = {"CLOPOS_TOKEN": simulator.tokens.issue(BRAND)[0], "CLOPOS_BRAND": BRAND, "CLOPOS_BASE_URL": simulator.url}
     with Exporter(tmp_path, env=env) as exporter:
@@ -143,6 +145,7 @@ def test_a_ready_token_needs_no_login(simulator: Simulator, tmp_path: Path) -> N
     assert not simulator.traffic.entries(endpoint="auth")
 
 
+@pytest.mark.slow
 def test_listed_venues_are_the_only_ones_polled(simulator: Simulator, start: Start) -> None:
     brand = brand_section(simulator, BRAND, venues=[{"id": "2", "name": "Terrace"}])
     exporter = start(brands=[brand])
@@ -152,6 +155,7 @@ def test_listed_venues_are_the_only_ones_polled(simulator: Simulator, start: Sta
     assert {entry.venue for entry in simulator.traffic.entries(endpoint="stations")} == {"2"}
 
 
+@pytest.mark.slow
 def test_a_refused_venue_list_is_a_failure_and_the_default_venue_is_polled_all_the_same(
     simulator: Simulator, start: Start
 ) -> None:

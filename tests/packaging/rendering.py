@@ -24,6 +24,7 @@ class RefusedError(Exception):
 class Chart:
     def __init__(self, helm: str) -> None:
         self._helm = helm
+        self._texts: dict[Path, str] = {}
 
     def run(self, *arguments: str | Path) -> str:
         done = subprocess.run([self._helm, *map(str, arguments)], capture_output=True, text=True, check=False)
@@ -40,7 +41,17 @@ class Chart:
         return self.run("template", "r", CHART, "--namespace", "shop", *arguments, *flags)
 
     def manifests(self, *arguments: str | Path, values: dict[str, Any] | None = None) -> list[Manifest]:
-        return [document for document in yaml.safe_load_all(self.text(*arguments, values=values)) if document]
+        return _loaded(self.text(*arguments, values=values))
+
+    def manifests_of(self, values: Path) -> list[Manifest]:
+        """Return what a values file renders to; the same file is rendered once."""
+        if values not in self._texts:
+            self._texts[values] = self.text("--values", values)
+        return _loaded(self._texts[values])
+
+
+def _loaded(text: str) -> list[Manifest]:
+    return [document for document in yaml.load_all(text, Loader=yaml.CSafeLoader) if document]
 
 
 def pod_specs(manifests: list[Manifest]) -> Iterator[tuple[str, Manifest]]:

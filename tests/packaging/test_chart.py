@@ -96,7 +96,7 @@ def test_the_last_four_kubernetes_versions_take_every_manifest(
 def test_pods_keep_to_pod_security_restricted(chart: Chart, values: Path) -> None:
     """Check the level "restricted" of https://kubernetes.io/docs/concepts/security/pod-security-standards/."""
     ours = 0
-    for name, pod in pod_specs(chart.manifests("--values", values)):
+    for name, pod in pod_specs(chart.manifests_of(values)):
         assert pod["automountServiceAccountToken"] is False, name
         assert pod["securityContext"]["runAsNonRoot"] is True, name
         assert pod["securityContext"]["runAsUser"] > 0, name
@@ -128,7 +128,7 @@ FAKES = {
 
 @each_values_file
 def test_the_exporter_accepts_the_rendered_configuration(chart: Chart, values: Path, tmp_path: Path) -> None:
-    manifests = chart.manifests("--values", values)
+    manifests = chart.manifests_of(values)
     text = next(m for m in manifests if m["kind"] == "ConfigMap" and "clopos-exporter.yaml" in m["data"])["data"][
         "clopos-exporter.yaml"
     ]
@@ -167,7 +167,7 @@ def test_the_rendered_rules_are_the_tested_ones_with_the_addresses_of_the_site(c
     for alert in alerts_of(rule):
         assert alert["annotations"].pop("runbook_url") == f"https://wiki.chain.test/clopos/{alert['alert']}.md"
         assert alert["annotations"].pop("dashboard_url").startswith("https://graphs.chain.test/d/clopos-")
-    assert rule["spec"] == yaml.safe_load(CHART.joinpath("files/rules.yaml").read_text())
+    assert rule["spec"] == yaml.load(CHART.joinpath("files/rules.yaml").read_text(), Loader=yaml.CSafeLoader)
 
 
 def alerts_of(rule: dict[str, Any]) -> list[dict[str, Any]]:
@@ -210,7 +210,7 @@ def test_the_rendered_dashboards_are_the_tested_ones(chart: Chart, kind: str) ->
 
 @each_values_file
 def test_a_secret_is_nowhere_but_in_secrets(chart: Chart, values: Path) -> None:
-    for manifest in chart.manifests("--values", values):
+    for manifest in chart.manifests_of(values):
         if manifest["kind"] != "Secret":
             assert "fake-" not in json.dumps(manifest)
 
