@@ -50,6 +50,11 @@ class Commands(click.Group):
             for line in str(error).split("\n"):
                 click.echo(f"error: {line}", err=True)
             sys.exit(1)
+        except OSError as error:
+            if error.filename is None:
+                raise  # of the output: see `main`
+            click.echo(f"error: {error.filename}: {error.strerror}", err=True)
+            sys.exit(1)
 
     def main(self, *arguments: Any, **rest: Any) -> Any:
         """Run a command line; where its output cannot be written, exit with 1, and say so unless nobody reads."""

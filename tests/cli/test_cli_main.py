@@ -107,6 +107,17 @@ def test_output_that_cannot_be_written_is_an_error_without_a_trace(arguments: li
     assert (result.returncode, result.stderr) == (1, "error: the output cannot be written: No space left on device\n")
 
 
+def test_a_file_that_the_system_refuses_is_named_in_place_of_the_output() -> None:
+    code = """
+import click
+from exporter.cli import Commands, main
+Commands.get_command = lambda *_: click.Command("look", callback=lambda: open("/" + "a" * 300))
+main(["look"])
+"""
+    result = python("-c", code)
+    assert (result.returncode, result.stderr) == (1, f"error: /{'a' * 300}: File name too long\n")
+
+
 def test_the_version_loads_neither_the_settings_nor_the_daemon() -> None:
     code = """
 import sys
