@@ -38,6 +38,7 @@ test: $(VENV)/dev ## Run the fast tests
 test-all: $(VENV)/dev ## Run every test, real programs and containers included
 	$(PY) -m pytest -n $(WORKERS) --dist loadgroup --durations=30 --durations-min=10 $(ARGS)
 
+lint: export MYPY_NUM_WORKERS = $(CORES)
 lint: $(VENV)/dev ## Check style, types and layers
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
