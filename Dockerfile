@@ -10,8 +10,8 @@ COPY requirements.lock requirements-build.lock ./
 RUN --mount=type=cache,target=/root/.cache/pip \
     python -m venv --without-pip /opt/clopos-exporter \
     && python -m pip --python /opt/clopos-exporter/bin/python install -r requirements.lock \
-    && python -m venv /opt/build \
-    && /opt/build/bin/pip install -r requirements-build.lock
+    && python -m venv --without-pip /opt/build \
+    && python -m pip --python /opt/build/bin/python install -r requirements-build.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY exporter exporter
 RUN /opt/build/bin/python -m hatchling build -t wheel \
