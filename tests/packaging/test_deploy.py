@@ -15,9 +15,11 @@ from typing import Any, NoReturn
 import pytest
 import requests
 import yaml
+from click.testing import CliRunner
 from containers import ROOT
 from scraping import scrape
 
+from exporter.cli import main
 from exporter.config.environment import BRAND, CHANNEL, SETTINGS
 
 Program = Callable[..., str]
@@ -74,12 +76,8 @@ def test_the_example_environment_holds_only_what_the_exporter_reads() -> None:
     names = {match[1] for match in re.finditer(r"^#?([A-Z_]+)=", text, re.MULTILINE)}
     assert names - {"ARGS", "HTTPS_PROXY"} <= SETTINGS.keys() | BRAND.keys() | CHANNEL.keys()
     (arguments,) = re.findall(r"^ARGS=(.*)$", text, re.MULTILINE)
-    done = subprocess.run(
-        [sys.executable, "-m", "exporter", "serve", *shlex.split(arguments)[0].split(), "--help"],
-        capture_output=True,
-        check=False,
-    )
-    assert done.returncode == 0
+    done = CliRunner().invoke(main, ["serve", *shlex.split(arguments)[0].split(), "--help"])
+    assert done.exit_code == 0, done.output
 
 
 class TestComposition:
