@@ -9,9 +9,9 @@ PIP := $(PY) -m pip --disable-pip-version-check install --quiet --require-hashes
 LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-strip-extras --no-header --no-emit-find-links --no-emit-index-url
 # Arguments for the program behind a target: make test ARGS='-k station', make demo ARGS=--help
 ARGS ?=
-# Fast tests compute most of the time, the others wait for real programs: two and three workers a core.
+# Fast tests compute most of the time: two workers a core. The others wait for real programs: five for two cores.
 CORES = $(shell getconf _NPROCESSORS_ONLN)
-WORKERS ?= $(shell expr $(if $(filter test-all,$@),3,2) \* $(CORES))
+WORKERS ?= $(shell expr $(if $(filter test-all,$@),5,4) \* $(CORES) / 2)
 # The first Python that is new enough and can make a virtual environment; asked for only when one is made.
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
