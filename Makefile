@@ -90,8 +90,11 @@ screenshots: $(VENV)/dev ## Take pictures of the page: the README's, and every s
 	SCREENSHOTS="$(CURDIR)/docs/images" STATE_SCREENSHOTS="$(CURDIR)/.cache/states" \
 		$(PY) -m pytest -n0 tests/e2e/test_page.py tests/e2e/test_page_states.py -k "pictures or state" $(ARGS)
 
-bench: $(VENV)/dev ## Measure polling, scraping and cost against their targets
-	$(PY) -m benchmarks $(ARGS)
+bench: $(VENV)/dev $(BIN)/uv ## Measure polling, scraping and cost against their targets
+	@mkdir -p .cache
+	@$(BIN)/uv venv --quiet --clear --python $(PY) .cache/installed
+	@$(BIN)/uv pip install --quiet --compile-bytecode --python .cache/installed --require-hashes -r requirements.lock
+	EXPORTER_PYTHON=.cache/installed/bin/python $(PY) -m benchmarks $(ARGS)
 
 torture: $(VENV)/dev ## Attack the server and measure what a scrape notices
 	$(PY) -m benchmarks.torture $(ARGS)

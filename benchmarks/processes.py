@@ -125,10 +125,12 @@ def _get(brand: Section, venues: int, rate: float) -> None:
 @contextmanager
 def _program(arguments: list[str]) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
     with tempfile.NamedTemporaryFile() as output:
-        # As installed: with compiled modules, whatever developers have set.
+        # As installed: with compiled modules, whatever developers have set, and with nothing that only they need.
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
         process = subprocess.Popen(  # noqa: S603 - our own
-            [sys.executable, "-m", "exporter", *arguments], stdout=output, env=environment
+            [os.environ.get("EXPORTER_PYTHON", sys.executable), "-m", "exporter", *arguments],
+            stdout=output,
+            env=environment,
         )
         try:
             yield process, Path(output.name)

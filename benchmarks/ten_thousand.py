@@ -29,7 +29,7 @@ SECONDS = 60.0
 SELDOM = "30d"
 SCRAPES = 30
 """Scrapes of a round, whose p99 is the longest of them; the median of the rounds leaves out what a neighbour did."""
-ROUNDS, IDLE_ROUNDS = 1, 5
+ROUNDS, IDLE_ROUNDS = 3, 5
 SCRAPE_SECONDS = 1.0
 """Time between scrapes while polls go on: short for Prometheus, but most venues were polled since."""
 LINEAR = 6.0

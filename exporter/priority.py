@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Event
 
-LONGEST_SECONDS = 0.25
+LONGEST_SECONDS = 1.0
 """Seconds for which others give way at once: a client that reads slowly, or asks without end, stops nobody.
 
 As many seconds must then pass without a scrape, so that others have at least half of all time.
