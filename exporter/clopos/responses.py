@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Mapping
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 
 from exporter.clopos import wire
@@ -74,9 +75,13 @@ def rate_limit(headers: Mapping[str, str]) -> tuple[int, int, float] | None:
 
 
 def http_date(text: str | None) -> float | None:
-    """Parse the date of a header to epoch seconds; return None where it is none."""
+    """Parse the date of a header to epoch seconds; return None where it is none.
+
+    One that names no time zone is in UTC, as in the oldest of the forms that have to be understood (RFC 9110, 5.6.7).
+    """
     try:
-        return parsedate_to_datetime(text or "").timestamp()
+        found = parsedate_to_datetime(text or "")
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         return None
 

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from email.utils import formatdate
-from time import time
 from typing import Any
 
 import pytest
@@ -125,7 +125,22 @@ def test_a_429_waits_for_the_longer_of_what_the_headers_say_within_bounds(
 
 
 def test_retry_after_may_be_a_date() -> None:
-    assert 25 <= responses.retry_after({"Retry-After": formatdate(time() + 30, usegmt=True)}) <= 30
+    assert 25 <= responses.retry_after({"Retry-After": formatdate(time.time() + 30, usegmt=True)}) <= 30
+
+
+@pytest.fixture
+def far_from_greenwich() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TZ", "Asia/Baku")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("far_from_greenwich")
+def test_a_date_without_a_time_zone_is_in_utc_wherever_we_are() -> None:
+    assert responses.http_date("Sun Nov  6 08:49:37 1994") == 784111777.0
+    assert 25 <= responses.retry_after({"Retry-After": time.asctime(time.gmtime(time.time() + 30))}) <= 30
 
 
 @given(st.dictionaries(st.sampled_from(["RateLimit-Reset", "Retry-After"]), st.text(max_size=30)))
