@@ -54,7 +54,7 @@ def _check_state(path: Path | None) -> None:
         return
     folder = path.parent
     # First what raises nothing where a folder is closed to this user.
-    if not os.access(folder, os.F_OK):
+    if not os.access(folder, os.F_OK) or not folder.is_dir():
         raise ConfigError([ConfigProblem("state.path", f"the folder {folder} does not exist for this user: create it")])
     for target, mode in ((folder, os.W_OK | os.X_OK), (path, os.W_OK)):
         if os.access(target, os.F_OK) and not os.access(target, mode):

@@ -141,6 +141,16 @@ def test_a_state_that_cannot_be_written_is_a_fault(config: str, tmp_path: Path, 
     assert result.output.startswith("error: state.path: ")
 
 
+def test_a_state_in_a_file_that_is_taken_for_a_folder_is_a_fault_that_says_so(config: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    path = str(tmp_path / "file" / "state.db")
+    result = run("check", "--offline", "--config.file", config, env={"CLOPOS_STATE_PATH": path})
+    assert (result.exit_code, result.output) == (
+        1,
+        f"error: state.path: the folder {tmp_path / 'file'} does not exist for this user: create it\n",
+    )
+
+
 def test_a_state_in_a_folder_that_is_closed_to_this_user_is_a_fault(
     config: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
