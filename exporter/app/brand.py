@@ -105,7 +105,7 @@ class BrandMonitor:
         self.loop.start(venues)
 
     def stop(self, seconds: float = TIMEOUT_MAX) -> None:
-        """Cut what is under way; nothing is stored or published after what may take so many seconds to be stored."""
+        """Cut what is under way; nothing is stored, published or counted after what may take so many seconds to be."""
         self._stopped = True
         if self._lock.acquire(timeout=seconds):
             self._lock.release()
@@ -132,13 +132,13 @@ class BrandMonitor:
             self._commit(decision, brand, [*changes, *brand_changes])
             if brand_changes:
                 self._commit(self._incidents.after_discovery(self._state(), now))
-        self._ready = True
-        if isinstance(outcome, Failure):
-            self._services.telemetry.failed(venue.brand, outcome.reason)
-            return None
-        for row in outcome.unusable:
-            self._unusable(venue, row)
-        return outcome.requests
+            self._ready = True
+            if isinstance(outcome, Failure):
+                self._services.telemetry.failed(venue.brand, outcome.reason)
+                return None
+            for row in outcome.unusable:
+                self._unusable(venue, row)
+            return outcome.requests
 
     def discover(self) -> Sequence[Venue] | None:
         """Poll the list of venues, and return which are to be polled, None where that failed. Raises Stopped."""
@@ -165,12 +165,12 @@ class BrandMonitor:
             self._venue_ids = kept | {venue.id for venue in venues}
             # Seen from now on as not read yet: nobody counts fewer venues than there are.
             self._publish(map(self._services.store.venue, new))
-        if isinstance(outcome, Failure):
-            self._ready = True
-            self._services.telemetry.failed(state.brand, outcome.reason)
-            return outcome.fallback or None
-        self._ready = self._ready or not state.venues
-        return state.venues
+            if isinstance(outcome, Failure):
+                self._ready = True
+                self._services.telemetry.failed(state.brand, outcome.reason)
+                return outcome.fallback or None
+            self._ready = self._ready or not state.venues
+            return state.venues
 
     def reconfigure(self, settings: Brand, common: Settings) -> None:
         """Put settings into force that need no new connection, and retry at once, even where Clopos refused.

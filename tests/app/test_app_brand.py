@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from exporter import priority
 from exporter.changes import advance
 from exporter.errors import Stopped
-from exporter.model import Change, Reason, Snapshot, VenueState
+from exporter.model import Change, Failure, Reason, Snapshot, VenueState
 from exporter.simulator import Simulator, World
 from exporter.store.memory import MemoryStore
 
@@ -410,6 +410,33 @@ def test_rows_without_an_id_are_counted_each_time_and_named_once(work: Work, sim
     named = [line for line in logged if line["event"] == "station.unusable_row"]
     assert [(line["venue_id"], line["row"]) for line in named] == [("1", "{'name': 'No id'}")]
     assert samples(work, "clopos_exporter_unusable_rows_total")[(BRAND,)] > 1
+
+
+@pytest.mark.parametrize("counted", ["failed", "unusable_row"])
+def test_a_poll_counts_nothing_after_its_brand_was_stopped_and_its_series_were_dropped(
+    work: Work, monkeypatch: pytest.MonkeyPatch, counted: str
+) -> None:
+    work.run(5)
+    counting, go = Event(), Event()
+    failed = Failure(Reason.TLS, "expired", work.clock.now())
+    outcome = failed if counted == "failed" else snapshot(station(), unusable=("a row",))
+    monkeypatch.setattr(work.brand.client, "poll", lambda *_: outcome)
+
+    def count(*_: object) -> None:
+        counting.set()
+        go.wait(20)
+
+    monkeypatch.setattr(work.telemetry, counted, count)
+    polling = Thread(target=work.brand.poll, args=(venue("1", brand=BRAND),), daemon=True)
+    stopping = Thread(target=work.brand.stop, daemon=True)
+    polling.start()
+    assert counting.wait(20)
+    stopping.start()
+    stopping.join(0.1)
+    assert stopping.is_alive()
+    go.set()
+    stopping.join(20)
+    assert not stopping.is_alive()
 
 
 def test_what_is_remembered_of_an_earlier_process_is_polled_though_the_discovery_fails(
