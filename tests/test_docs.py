@@ -64,6 +64,14 @@ def test_links_between_documents_lead_somewhere(document: Path) -> None:
     assert not missing
 
 
+@pytest.mark.parametrize("document", documents(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_documents_name_classes_and_attributes_that_exist(document: Path) -> None:
+    modules = {path.stem for path in ROOT.glob("exporter/*")}
+    named = re.findall(r"`((?:exporter\.)?(\w+)(?:\.\w+)*\.[A-Z]\w+(?:\.\w+)*)", document.read_text())
+    ours = [f"exporter.{name.removeprefix('exporter.')}" for name, first in named if first in modules]
+    assert [name for name in ours if pydoc.locate(name) is None] == []
+
+
 @pytest.mark.parametrize("path", ["poll", "scrape"])
 def test_the_paths_of_the_architecture_name_functions_that_exist_and_call_each_other_in_order(path: str) -> None:
     text = (ROOT / "docs/architecture.md").read_text().partition(f"<!-- {path}:")[2].partition(f"<!-- {path} end")[0]
