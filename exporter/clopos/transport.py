@@ -54,7 +54,7 @@ _CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 _REDIRECTS = frozenset({300, 301, 302, 303, 305, 307, 308})
 
 Observe = Callable[[str, str, float], None]
-"""Called after each request with endpoint, code (an HTTP status or `error`) and seconds."""
+"""Called after each request with endpoint, code (an HTTP status or `error`) and seconds, without those given away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +147,9 @@ class Transport:
                 try:
                     with self._adapter.send(prepare(), **self._options) as response:
                         code = str(response.status_code)
+                        answered = time.perf_counter()
                         self._give_way()
+                        began += time.perf_counter() - answered
                         document = _read(response)
                         if self._closed.is_set():  # A body without a length ends where it is cut, as if it were whole.
                             raise Stopped

@@ -51,6 +51,22 @@ def test_a_get_goes_to_the_endpoint_below_the_base_url_with_its_parameters_and_a
     assert not [header for header in headers if header.lower().startswith(("authorization", "cookie"))]
 
 
+def test_time_that_is_given_to_a_scrape_is_not_time_that_clopos_took(monkeypatch: pytest.MonkeyPatch) -> None:
+    read, given, took = time.perf_counter, [0.0], [0.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: read() + sum(given))
+    with RawServer(answer()) as server:
+        made = Transport(
+            server.url,
+            connections=1,
+            observe=lambda _endpoint, _code, seconds: took.append(seconds),
+            give_way=lambda: given.append(100.0),
+        )
+        made.get("stations", {}, {})
+        made.close()
+    assert len(given) == 2
+    assert 0.0 < took[-1] < 100.0
+
+
 def test_a_post_carries_json(make: Make) -> None:
     with RawServer(answer()) as server:
         make(server.url).post("auth", {"client_id": "ə"})
