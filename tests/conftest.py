@@ -51,8 +51,9 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """Forget what failed in a run that was cut short: to repeat that alone would pass over what never ran."""
-    if exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) and session.config.cache is not None:
-        session.config.cache.set("cache/lastfailed", {})
+    cache = getattr(session.config, "cache", None)  # There is none with `-p no:cacheprovider`.
+    if exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) and cache is not None:
+        cache.set("cache/lastfailed", {})
 
 
 @pytest.fixture(autouse=True)
