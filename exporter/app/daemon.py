@@ -50,7 +50,7 @@ A scrape may have to wait so long several times where a flood of events is emitt
 polls that run at the same time more than it gives.
 """
 
-START_SECONDS = 0.03
+START_SECONDS = 0.05
 """Seconds that the server waits for what is remembered; where that is much, it answers while the rest is loaded."""
 
 STOP_SECONDS = 3.5
