@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import statistics
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from subprocess import DEVNULL
 
 from benchmarks.figures import Figure
 from benchmarks.measuring import Getter, alternate, cpu_seconds, percentile, resident_mb, resident_of, timed
-from benchmarks.processes import STATIONS, Exporter, Section, bare_gets, exporter, simulator
+from benchmarks.processes import PYTHON, STATIONS, Exporter, Section, bare_gets, exporter, simulator
 from benchmarks.served import serving
 
 LIBRARIES = "import requests, prometheus_client, apscheduler, structlog"
@@ -41,14 +40,13 @@ def _one_venue() -> Iterator[Figure]:
     bare_sizes: list[float] = []
 
     def version() -> float:
-        return timed(
-            lambda: subprocess.run([sys.executable, "-m", "exporter", "--version"], check=True, stdout=DEVNULL)
-        )
+        command = [PYTHON, "-m", "exporter", "--version"]
+        return timed(lambda: subprocess.run(command, check=True, stdout=DEVNULL))  # noqa: S603 - our own
 
     def libraries() -> float:
         printing = f"{LIBRARIES}; print(open('/proc/self/status').read())"
         began = time.perf_counter()
-        command = [sys.executable, "-c", printing]
+        command = [PYTHON, "-c", printing]
         status = subprocess.run(command, check=True, capture_output=True, text=True).stdout  # noqa: S603 - our own
         took = time.perf_counter() - began
         bare_sizes.append(resident_of(status))

@@ -20,6 +20,9 @@ from typing import Any
 import requests
 import yaml
 
+PYTHON = os.environ.get("EXPORTER_PYTHON", sys.executable)
+"""The interpreter of an environment such as users have: `make bench` makes one."""
+
 STATIONS = 20
 START_SECONDS = 60.0
 IDLE_SECONDS = 3.0
@@ -125,10 +128,10 @@ def _get(brand: Section, venues: int, rate: float) -> None:
 @contextmanager
 def _program(arguments: list[str]) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
     with tempfile.NamedTemporaryFile() as output:
-        # As installed: with compiled modules, whatever developers have set, and with nothing that only they need.
+        # As installed: with compiled modules, whatever developers have set.
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
         process = subprocess.Popen(  # noqa: S603 - our own
-            [os.environ.get("EXPORTER_PYTHON", sys.executable), "-m", "exporter", *arguments],
+            [PYTHON, "-m", "exporter", *arguments],
             stdout=output,
             env=environment,
         )
