@@ -10,6 +10,7 @@ from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
 
 import pytest
 from alerting import FASTER, Alertmanager, Prometheus, Receiver, Server, free_port, until
@@ -263,8 +264,7 @@ def test_closing_is_silent_and_what_is_still_off_alerts_before_and_at_opening(st
         assert stage.exporter.reload().status == 200
 
     def soon() -> str:
-        at = datetime.now(UTC) + timedelta(seconds=75)
-        return f"{12 + (at.hour != datetime.now(UTC).hour)}:{at.minute:02}"
+        return f"{datetime.now(ZoneInfo(zone)) + timedelta(seconds=75):%H:%M}"
 
     opening_hours(f"Mo-Su 01:00-{soon()}")
     stage.exporter.until_event("incident.resolved", venue_id="6", ended="closed", seconds=120)

@@ -65,10 +65,9 @@ def test_a_station_that_is_switched_off_is_reported_shown_and_counted(stage: Sta
     assert event["updated_at"] == simulator.world.station(brand, VENUE, STATION)["updated_at"]
     assert event["observed_at"] >= event["updated_at"]
     assert event["previous_for_at_least_seconds"] > 0
-    after = exporter.metrics()
+    after = exporter.until_value(0, "clopos_station_active", **labels)  # The event comes a moment before.
     venue = {"brand": brand, "venue_id": VENUE}
     kind = {**venue, "kind": labels["kind"]}
-    assert after.value("clopos_station_active", **labels) == 0
     assert after.value("clopos_station_last_transition_timestamp_seconds", **labels) is not None
     assert after.total("clopos_stations_active", **venue) == 3
     assert after.total("clopos_stations", **venue) == 4
@@ -86,8 +85,7 @@ def test_a_station_that_comes_back_is_reported_with_how_long_it_was_inactive(sta
     assert on["level"] == "info"
     assert 0.5 < on["previous_for_seconds"] < 10
     assert on["observed_at"] > off["observed_at"]
-    samples = exporter.metrics()
-    assert samples.value("clopos_station_active", brand=brand, venue_id=VENUE, station_id=STATION) == 1
+    samples = exporter.until_value(1, "clopos_station_active", brand=brand, venue_id=VENUE, station_id=STATION)
     assert samples.total("clopos_station_transitions_total", brand=brand, to="active") == 1
 
 
@@ -106,9 +104,8 @@ def test_a_station_of_another_kind_is_counted_there(stage: Stage, brand: str) ->
     simulator.world.edit(brand, VENUE, STATION, type=0)
     event = exporter.until_event("station.kind_changed", brand=brand)
     assert (event["kind"], event["previous"]) == ("other", "kitchen")
-    samples = exporter.metrics()
     labels = {"brand": brand, "venue_id": VENUE}
-    assert samples.value("clopos_stations", kind="kitchen", **labels) == 1
+    samples = exporter.until_value(1, "clopos_stations", kind="kitchen", **labels)
     assert samples.value("clopos_stations", kind="other", **labels) == 3
     assert samples.label_values("clopos_station_active", "kind", station_id=STATION, **labels) == {"other"}
 
@@ -119,8 +116,7 @@ def test_a_station_that_stops_printing_is_reported_and_shown(stage: Stage, brand
     simulator.world.edit(brand, VENUE, STATION, printable=0)
     event = exporter.until_event("station.printing_disabled", brand=brand)
     assert (event["level"], event["previous"]) == ("warning", True)
-    samples = exporter.metrics()
-    assert samples.value("clopos_station_printable", **labels) == 0
+    samples = exporter.until_value(0, "clopos_station_printable", **labels)
     assert samples.total("clopos_stations_printable", brand=brand, venue_id=VENUE) == 3
     simulator.world.edit(brand, VENUE, STATION, printable=1)
     event = exporter.until_event("station.printing_enabled", brand=brand)
@@ -151,8 +147,7 @@ def test_a_new_station_is_reported_and_has_series(stage: Stage, brand: str) -> N
     event = exporter.until_event("station.added", brand=brand)
     labels = station_labels(simulator, brand, VENUE, station)
     assert labels.items() <= event.items()
-    samples = exporter.metrics()
-    assert samples.value("clopos_station_active", **labels) == 1
+    samples = exporter.until_value(1, "clopos_station_active", **labels)
     assert samples.total("clopos_stations", brand=brand, venue_id=VENUE) == 5
     assert not exporter.events("station.found_inactive", brand=brand)
 
@@ -162,8 +157,7 @@ def test_a_new_station_that_is_inactive_is_reported_as_such(stage: Stage, brand:
     station = simulator.world.add_station(brand, VENUE, "Terrace", status=0)
     exporter.until_event("station.found_inactive", brand=brand, station_id=station)
     assert len(exporter.events("station.added", brand=brand)) == 1
-    samples = exporter.metrics()
-    assert samples.value("clopos_station_active", brand=brand, venue_id=VENUE, station_id=station) == 0
+    samples = exporter.until_value(0, "clopos_station_active", brand=brand, venue_id=VENUE, station_id=station)
     assert samples.total("clopos_station_transitions_total", brand=brand) == 0
 
 
@@ -177,7 +171,7 @@ def test_a_removed_station_is_reported_after_two_polls_and_its_series_go(stage: 
     assert labels.items() <= event.items()
     polls = simulator.traffic.entries(seen, endpoint="stations", brand=brand, venue=VENUE)
     assert len(polls) == 2
-    samples = exporter.metrics()
+    samples = exporter.until_value(None, "clopos_station_active", **labels)
     assert not [name for name in samples.names if samples.all(name, **labels)]
     assert samples.total("clopos_stations", brand=brand, venue_id=VENUE) == 3
 
@@ -232,7 +226,7 @@ def test_a_removed_venue_is_reported_after_two_discoveries_and_its_series_go(sta
     event = exporter.until_event("venue.removed", brand=brand)
     assert (event["venue_id"], event["level"]) == (OTHER_VENUE, "info")
     assert len(simulator.traffic.entries(seen, endpoint="venues", brand=brand)) == 2
-    samples = exporter.metrics()
+    samples = exporter.until_value(None, "clopos_venue_up", brand=brand, venue_id=OTHER_VENUE)
     assert not [name for name in samples.names if samples.all(name, brand=brand, venue_id=OTHER_VENUE)]
     assert samples.value("clopos_venue_up", brand=brand, venue_id=VENUE) == 1
     assert not exporter.events("station.", brand=brand)
