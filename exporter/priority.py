@@ -7,8 +7,6 @@ would get it back only after every poll that is ready: among many venues it woul
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from threading import Event
 
 LONGEST_SECONDS = 1.0
@@ -19,7 +17,10 @@ As many seconds must then pass without a scrape, so that others have at least ha
 
 
 class ScrapePriority:
-    """Know whether a scrape is being answered, and let others wait for that."""
+    """Know whether a scrape is being answered, and let others wait for that.
+
+    A context manager: others give way while it is entered, by one thread, that of the server.
+    """
 
     def __init__(self) -> None:
         self._scrapes = 0
@@ -28,23 +29,22 @@ class ScrapePriority:
         self._calm = Event()
         self._calm.set()
 
-    @contextmanager
-    def scraping(self) -> Iterator[None]:
-        """Let others give way while this lasts; entered and left on one thread, that of the server."""
+    def __enter__(self) -> None:
+        """Let others give way from now on."""
         if not self._scrapes:
             now = time.monotonic()
             self._left = min(LONGEST_SECONDS, self._left + now - self._ended)
             self._until = now + self._left
             self._calm.clear()
         self._scrapes += 1
-        try:
-            yield
-        finally:
-            self._scrapes -= 1
-            if not self._scrapes:
-                self._ended = time.monotonic()
-                self._left = max(0.0, self._until - self._ended)
-                self._calm.set()
+
+    def __exit__(self, *_: object) -> None:
+        """Let others go on, unless another scrape is under way."""
+        self._scrapes -= 1
+        if not self._scrapes:
+            self._ended = time.monotonic()
+            self._left = max(0.0, self._until - self._ended)
+            self._calm.set()
 
     def give_way(self) -> None:
         """Wait while a scrape is answered, a moment at the most; from any other thread."""

@@ -160,7 +160,7 @@ class _Telemetry:
         if scope["method"] not in ("GET", "HEAD"):
             await error(scope, 405, "Method Not Allowed", {"Allow": "GET, HEAD"})(scope, receive, send)
             return
-        with self._priority.scraping():
+        with self._priority:
             await self._answer(scope, send)
 
     async def _answer(self, scope: Scope, send: Send) -> None:

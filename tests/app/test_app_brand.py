@@ -60,12 +60,12 @@ def test_a_poll_gives_way_to_a_scrape_before_it_asks_and_before_it_reads_the_ans
     work.run(1)
     monkeypatch.setattr(priority, "LONGEST_SECONDS", 60.0)
     asked = len(simulator.traffic.entries(endpoint="stations"))
-    scraping = work.services.priority.scraping()
+    scrapes = work.services.priority
     if phase == "request":
-        scraping.__enter__()
+        scrapes.__enter__()
     else:
         quota = work.brand.client.quota
-        monkeypatch.setattr(quota, "acquire", lambda _deadline: scraping.__enter__())
+        monkeypatch.setattr(quota, "acquire", lambda _deadline: scrapes.__enter__())
     polling = Thread(target=work.brand.poll, args=(venue("1", brand=BRAND),), daemon=True)
     polling.start()
     if phase == "response":
@@ -73,7 +73,7 @@ def test_a_poll_gives_way_to_a_scrape_before_it_asks_and_before_it_reads_the_ans
     polling.join(0.1)
     assert polling.is_alive()
     assert len(simulator.traffic.entries(endpoint="stations")) == asked + (phase == "response")
-    scraping.__exit__(None, None, None)
+    scrapes.__exit__(None, None, None)
     polling.join(20)
     assert not polling.is_alive()
 

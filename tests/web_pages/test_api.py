@@ -48,7 +48,7 @@ def test_what_goes_through_all_venues_gives_way_to_a_scrape(
     monkeypatch.setattr(priority, "LONGEST_SECONDS", 60.0)
     source.scrapes = priority.ScrapePriority()
     reader = Thread(target=get, args=(source, path), daemon=True)
-    with source.scrapes.scraping():
+    with source.scrapes:
         reader.start()
         reader.join(0.1)
         assert reader.is_alive()
